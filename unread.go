@@ -1,0 +1,100 @@
+package tidings
+
+import (
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+)
+
+// Unread is one person's read state: what GET /api/unread answers and what a live socket's snapshot carries.
+type Unread struct {
+	Rev      int64         `json:"rev"`
+	Total    int           `json:"total"`    // muted channels left out
+	Mentions int           `json:"mentions"` // muted channels counted
+	Guilds   []UnreadGuild `json:"guilds"`
+}
+
+// UnreadGuild is one guild of [Unread].
+type UnreadGuild struct {
+	ID       discord.GuildID  `json:"id"`
+	Name     string           `json:"name"`
+	Icon     string           `json:"icon"`
+	Unread   int              `json:"unread"` // muted channels left out
+	Mentions int              `json:"mentions"`
+	Roles    []discord.RoleID `json:"roles"` // the person's, so that a client can tell which mentions are theirs
+	Channels []UnreadChannel  `json:"channels"`
+}
+
+// UnreadChannel is one visible channel of [Unread]; those with nothing unread are listed too.
+type UnreadChannel struct {
+	ID            discord.ChannelID `json:"id"`
+	Name          string            `json:"name"`
+	Type          int               `json:"type"`
+	Parent        discord.ChannelID `json:"parent"` // null for none
+	Unread        int               `json:"unread"`
+	Mentions      int               `json:"mentions"`
+	FirstUnread   discord.MessageID `json:"first_unread"` // null for none
+	ReadID        discord.MessageID `json:"read_id"`      // the effective position
+	LastID        discord.MessageID `json:"last_id"`      // the newest live countable message, null for none
+	Version       int64             `json:"version"`
+	Muted         bool              `json:"muted"`
+	CompleteSince *time.Time        `json:"complete_since"` // null when nothing is known to be complete
+}
+
+// VisibleSet is what a person may read at one moment. Only channels that hold messages are in it; categories and forums
+// above them are in Parents, for their names.
+type VisibleSet struct {
+	User   discord.UserID
+	Epoch  int64 // grows when the person's set or roles change, within one process
+	Guilds []VisibleGuild
+}
+
+// VisibleGuild is one guild of a [VisibleSet].
+type VisibleGuild struct {
+	Guild    Guild
+	Version  int64            // the guild's access version that this was computed from
+	Roles    []discord.RoleID // the person's
+	Channels []Channel        // readable ones, threads after their parents
+	Parents  []Channel        // categories and forums that contain them
+}
+
+// ChannelIDs lists the readable channels of all guilds.
+func (v *VisibleSet) ChannelIDs() []discord.ChannelID {
+	var ids []discord.ChannelID
+	for _, g := range v.Guilds {
+		for _, c := range g.Channels {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
+
+// MarkRead asks to read up to a message. Exactly one of Channel, Guild and All is set.
+type MarkRead struct {
+	Channel discord.ChannelID
+	Guild   discord.GuildID
+	All     bool
+	// UpTo is the newest id that the person was shown. It is clamped to the newest id known there.
+	UpTo discord.MessageID
+	// Rev is the person's rev that an automatic mark was based on: it loses to a newer manual mark. 0 means that the
+	// person acted by hand, which always counts.
+	Rev int64
+}
+
+// ReadResult is what a mark changed. All of the person's devices are told.
+type ReadResult struct {
+	User     discord.UserID
+	Rev      int64
+	Channels []ReadChannel
+}
+
+// ReadChannel is one channel of a [ReadResult], counted in the transaction that made the mark.
+type ReadChannel struct {
+	ID          discord.ChannelID
+	Version     int64 // the channel's, when the counts were taken
+	ReadID      discord.MessageID
+	Unread      int
+	Mentions    int
+	FirstUnread discord.MessageID // 0 for none
+	LastID      discord.MessageID // 0 for none
+}
