@@ -137,7 +137,7 @@ func childEnv() []string {
 // works in cwd, and a stranger with a reused number if it does not.
 func endOrphan(pid int, cwd string, signals ...syscall.Signal) error {
 	for _, sig := range append(signals, syscall.SIGKILL) {
-		for i := range 1000 {
+		for i := range 500 {
 			if pid <= 1 || !worksIn(pid, cwd) {
 				return nil
 			}

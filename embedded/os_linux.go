@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -42,4 +44,21 @@ func worksIn(pid int, dir string) bool {
 	}
 	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
 	return err == nil && cwd == dir
+}
+
+// leftBehind lists the processes of a program that work in dir.
+func leftBehind(program, dir string) []int {
+	var pids []int
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, link := range links {
+		exe, err := os.Readlink(link) // of another user's process it cannot be read
+		if err != nil || strings.TrimSuffix(filepath.Base(exe), " (deleted)") != program {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link)))
+		if err == nil && worksIn(pid, dir) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }

@@ -226,6 +226,12 @@ func (b *postgresBackend) clean() error {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	// A backend that computes does not notice that its server was killed, and no new one may start beside it.
+	for _, pid := range leftBehind("postgres", b.cluster) {
+		if err := endOrphan(pid, b.cluster, syscall.SIGQUIT); err != nil {
+			return err
+		}
+	}
 	stale, err := filepath.Glob(filepath.Join(b.socket, ".s.PGSQL.*"))
 	for _, file := range stale {
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -244,6 +250,9 @@ func (b *postgresBackend) answer(ctx context.Context, c *child) error {
 		if err == nil {
 			return b.ping(ctx)
 		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w while it did not answer: %v", ctx.Err(), err)
+		}
 		var refused *pq.Error
 		if errors.As(err, &refused) && refused.Code != "57P03" { // cannot_connect_now: it starts or recovers
 			return err
@@ -252,7 +261,6 @@ func (b *postgresBackend) answer(ctx context.Context, c *child) error {
 		case <-c.exited():
 			return errors.New("it ended at once")
 		case <-ctx.Done():
-			return fmt.Errorf("wait for an answer: %w", err)
 		case <-tell.C:
 			b.log.Info("Postgres is still starting; after a crash it may have much to recover", "err", err)
 		case <-time.After(20 * time.Millisecond):

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -106,11 +108,32 @@ func (b *redisBackend) setKind(kind string) {
 }
 
 func (b *redisBackend) ping(ctx context.Context) error {
-	o := b.options()
-	o.MaxRetries = -1
-	c := redis.NewClient(o)
+	// Without a client, which would retry and write to the log while the server is only starting.
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", b.socket())
+	if err != nil {
+		return err
+	}
 	defer c.Close()
-	return c.Ping(ctx).Err()
+	deadline := time.Now().Add(5 * time.Second)
+	if at, ok := ctx.Deadline(); ok && at.Before(deadline) {
+		deadline = at
+	}
+	if err := c.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, "*1\r\n$4\r\nPING\r\n"); err != nil {
+		return err
+	}
+	const want = "+PONG\r\n"
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil {
+		return err
+	}
+	if string(got) != want {
+		return fmt.Errorf("ping %s: answer %q", b.socket(), got)
+	}
+	return nil
 }
 
 func (b *redisBackend) launch(ctx context.Context) (instance, error) {
@@ -167,7 +190,7 @@ func (b *redisBackend) answer(ctx context.Context, c *child) error {
 		case <-c.exited():
 			return errors.New("it ended at once")
 		case <-ctx.Done():
-			return fmt.Errorf("wait for an answer: %w", err)
+			return fmt.Errorf("%w while it did not answer: %v", ctx.Err(), err)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

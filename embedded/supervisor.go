@@ -20,9 +20,12 @@ const (
 	lockPoll = 100 * time.Millisecond
 	// healthy is how long a server must have lived for its next end not to count as one more failure.
 	healthy = time.Minute
-	// maxFailures in a row, with pauses of 0.1 s to 3.2 s between them, and the server is given up.
-	maxFailures = 6
-	firstPause  = 100 * time.Millisecond
+	// maxFailures in a row, with pauses from firstPause to longestPause between them, and the server is given up.
+	maxFailures  = 6
+	firstPause   = 100 * time.Millisecond
+	longestPause = 3200 * time.Millisecond
+	// maxBusy is maxFailures for a server whose predecessor has not quite ended.
+	maxBusy = 30
 )
 
 // backend is what differs between the servers. It is *postgresBackend and *redisBackend.
@@ -58,8 +61,10 @@ type supervisor struct {
 	done   chan struct{}
 	once   sync.Once
 
-	err     error // why the server was given up; written before done closes
-	stopErr error // how the stop went; the same
+	// Written before done closes.
+	err     error // why the server was given up
+	stopErr error // how the stop went
+	cut     error // what the start said that the stop cut short
 }
 
 // newSupervisor makes the directory. It starts nothing.
@@ -117,7 +122,7 @@ func (s *supervisor) start(ctx context.Context) error {
 		cause = context.DeadlineExceeded
 	}
 	s.stop()
-	return errors.Join(fmt.Errorf("%s in %s does not answer: %w", s.name, s.dir, cause), s.err)
+	return errors.Join(fmt.Errorf("%s in %s does not answer: %w", s.name, s.dir, cause), s.err, s.cut)
 }
 
 // stop ends what this process runs and returns when all has ended.
@@ -145,18 +150,23 @@ func (s *supervisor) run(ctx context.Context, ready func()) {
 		at := time.Now()
 		err := s.own(ctx, lock, isReady)
 		if ctx.Err() != nil {
-			s.stopErr = err
+			if errors.Is(err, context.Canceled) {
+				s.cut = err
+			} else {
+				s.stopErr = err
+			}
 			return
 		}
 		if time.Since(at) > healthy {
 			failures = 0
 		}
 		failures++
-		if retry := began || errors.Is(err, errBusy); !retry || failures > maxFailures {
+		busy := errors.Is(err, errBusy)
+		if !began && !busy || failures > maxFailures && !busy || failures > maxBusy {
 			s.err = err
 			return
 		}
-		pause := firstPause << (failures - 1)
+		pause := min(firstPause<<(failures-1), longestPause)
 		s.log.Error(s.name+" ended unexpectedly and is started again", "err", err, "failures", failures, "pause", pause)
 		select {
 		case <-ctx.Done():
