@@ -35,10 +35,9 @@ type Options struct {
 
 // Store is safe for concurrent use.
 type Store struct {
-	db     *sqlx.DB
-	redis  redis.UniversalClient
-	prefix string
-	log    *slog.Logger
+	db    *sqlx.DB
+	cache *cache
+	log   *slog.Logger
 }
 
 // maxConns bounds the connections of one process: enough for its lanes and its readers, and five processes still fit
@@ -60,10 +59,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	s := &Store{db: db, redis: o.Redis, prefix: o.Prefix, log: o.Log}
+	s := &Store{db: db, log: o.Log}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.cache = newCache(o.Redis, o.Prefix, s.log)
 	if err := migrate(ctx, db); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -71,8 +71,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close closes the connections to Postgres.
-func (s *Store) Close() error { return s.db.Close() }
+// Close closes the connections to Postgres, after the calls to Redis have ended.
+func (s *Store) Close() error {
+	s.cache.close()
+	return s.db.Close()
+}
 
 // maxAttempts bounds how often a transaction is tried again after losing to another one.
 const maxAttempts = 6

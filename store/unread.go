@@ -49,12 +49,8 @@ WITH visible AS MATERIALIZED (
 	WHERE user_id = $1
 )`
 
-// withMentions adds "target", whom the person is in each guild ($3 and $4 are their roles, as guild and role), and
-// "mentioned", each message above the read position that names one of them, once however often it does.
-//
-// It reads all mentions of each target, whatever the channel, rather than each channel's: that is one stretch of the index
-// per target instead of a probe for each pair.
-const withMentions = `, target AS (
+// withTargets adds "target": what may be mentioned to mean the person. $3 and $4 are their roles, as guild and role.
+const withTargets = `, target AS (
 	SELECT 0::smallint AS kind, $1 AS id, NULL::bigint AS guild_id
 	UNION ALL
 	SELECT 1::smallint, r.id, r.guild_id
@@ -62,7 +58,13 @@ const withMentions = `, target AS (
 	UNION ALL
 	SELECT 2::smallint, g.guild_id, g.guild_id
 	FROM (SELECT DISTINCT guild_id FROM visible) g
-), mentioned AS (
+)`
+
+// withMentions adds "mentioned": each message above the read position that means the person, once however often it does.
+//
+// It reads all mentions of each target, whatever the channel, rather than each channel's: that is one stretch of the index
+// per target instead of a probe for each pair.
+const withMentions = withTargets + `, mentioned AS (
 	SELECT v.id AS channel_id, t.message_id
 	FROM target x
 	JOIN mention_targets t ON t.kind = x.kind AND t.target_id = x.id
