@@ -27,7 +27,10 @@ SELECT c.id, c.guild_id, c.version, v.read_id,
 		FROM mention_targets t
 		WHERE t.channel_id = m.channel_id AND t.message_id = m.id AND (
 			t.kind = 0 AND t.target_id = $1
-			OR t.kind = 1 AND (c.guild_id, t.target_id) IN (SELECT * FROM unnest($4::bigint[], $5::bigint[]))
+			OR t.kind = 1 AND (c.guild_id, t.target_id) IN (
+				SELECT r.guild_id, r.id
+				FROM unnest($4::bigint[], $5::bigint[]) AS r (guild_id, id)
+			)
 			OR t.kind = 2
 		)
 	)) AS mentions
