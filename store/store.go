@@ -2,7 +2,7 @@
 // a query. Postgres is the truth; Redis may be lost, or missing, at any moment.
 //
 // The write side records events ([Store.Record], [Store.RecordBarrier]) and returns what they changed; the read side
-// counts and lists what a visible set may read. Whoever writes takes locks in one order: channels by id, then guilds by
+// counts and lists what a visible set may read. Whoever writes takes locks in one order: a guild, then channels by
 // id, then users by id. Deciding who may read what is package access's, telling people is package hub's.
 //
 // # Parameters
@@ -14,15 +14,20 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/redis/go-redis/v9"
+
+	"tidings"
 )
 
 // Options is what [Open] needs.
@@ -81,13 +86,13 @@ func (s *Store) Close() error {
 const maxAttempts = 6
 
 // inTx runs fn in one transaction, and again from the start when it lost to a concurrent one (serialization failure or
-// deadlock). fn must therefore keep nothing from an attempt that failed. A nil opts is a read-write transaction at READ
+// deadlock). Its error is [tidings.ErrUnavailable] when trying again later will help. fn must therefore keep nothing from an attempt that failed. A nil opts is a read-write transaction at READ
 // COMMITTED.
 func (s *Store) inTx(ctx context.Context, opts *sql.TxOptions, fn func(tx *sqlx.Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := s.tryTx(ctx, opts, fn)
 		if err == nil || attempt == maxAttempts || !lost(err) {
-			return err
+			return unavailable(err)
 		}
 		s.log.Debug("transaction lost to another one", "attempt", attempt, "err", err)
 		wait := time.Duration(1<<attempt) * time.Millisecond
@@ -115,4 +120,29 @@ func (s *Store) tryTx(ctx context.Context, opts *sql.TxOptions, fn func(tx *sqlx
 func lost(err error) bool {
 	var pe *pq.Error
 	return errors.As(err, &pe) && (pe.Code == "40001" || pe.Code == "40P01")
+}
+
+// unavailable adds [tidings.ErrUnavailable] to an error that says that Postgres, or the way to it, is away for now.
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var pe *pq.Error
+	var ne net.Error
+	switch {
+	case errors.As(err, &pe):
+		switch pe.Code.Class() {
+		case "08", "53", "57", "58": // Connections, resources, an operator, the system below.
+		case "40": // Lost to other transactions again and again.
+		default:
+			if pe.Code != "25006" && pe.Code != "55P03" { // A standby that will be promoted, a lock that was not to be had.
+				return err
+			}
+		}
+	case errors.As(err, &ne), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	default:
+		return err
+	}
+	return fmt.Errorf("%w: %w", tidings.ErrUnavailable, err)
 }
