@@ -71,11 +71,13 @@ CREATE TABLE IF NOT EXISTS members (
 );
 CREATE INDEX IF NOT EXISTS members_user ON members (user_id);
 
+-- Of private threads only, and of all their members: who signs in later would not be told of again.
 CREATE TABLE IF NOT EXISTS thread_members (
 	thread_id bigint NOT NULL,
 	user_id   bigint NOT NULL,
 	PRIMARY KEY (thread_id, user_id)
 );
+CREATE INDEX IF NOT EXISTS thread_members_user ON thread_members (user_id);
 
 -- Messages ------------------------------------------------------------------------------------------------------------
 
@@ -104,8 +106,8 @@ CREATE TABLE IF NOT EXISTS mention_targets (
 	channel_id bigint   NOT NULL,
 	message_id bigint   NOT NULL,
 	author_id  bigint   NOT NULL,
-	PRIMARY KEY (kind, target_id, channel_id, message_id)
-);
+	PRIMARY KEY (kind, target_id, channel_id, message_id) INCLUDE (author_id)  -- mention counts are index-only
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX IF NOT EXISTS mention_targets_message ON mention_targets (channel_id, message_id);
 
 -- Exact counts of live, countable messages by UTC day since 2015-01-01. Rebuildable from messages.
@@ -121,6 +123,7 @@ CREATE TABLE IF NOT EXISTS reactions (
 	message_id bigint NOT NULL,
 	emoji      text   NOT NULL,                        -- "name:id" of a custom one, the character otherwise
 	user_id    bigint NOT NULL,
+	present    boolean NOT NULL DEFAULT true,          -- false: the last word was that it was taken back
 	PRIMARY KEY (channel_id, message_id, emoji, user_id)
 );
 
@@ -134,6 +137,7 @@ CREATE TABLE IF NOT EXISTS poll_votes (
 	message_id bigint NOT NULL,
 	answer     int    NOT NULL,
 	user_id    bigint NOT NULL,
+	present    boolean NOT NULL DEFAULT true,
 	PRIMARY KEY (channel_id, message_id, answer, user_id)
 );
 
