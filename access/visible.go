@@ -37,22 +37,38 @@ func (e *epochs) next() int64 { return e.last.Add(1) }
 // Visible returns what a person may read now. It is never nil, and must not be changed. Its epoch grows when the channels or
 // the roles differ from before; names and positions may change without.
 func (a *Access) Visible(u discord.UserID) *tidings.VisibleSet {
-	p := a.person(u)
-	if s := p.set.Load(); s != nil && s.want == p.want.Load() {
-		return &s.VisibleSet
+	for {
+		p := a.person(u)
+		if s := p.set.Load(); s != nil && s.want == p.want.Load() {
+			return &s.VisibleSet
+		}
+		s := a.renew(u, p)
+		// A person who was dropped meanwhile may have been made anew already, and asked for under a lower epoch than this.
+		if a.holds(u, p) {
+			return &s.VisibleSet
+		}
 	}
+}
+
+func (a *Access) renew(u discord.UserID, p *person) *visibleSet {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// Read before the guilds are: what is installed in between asks for another round.
 	want := p.want.Load()
 	old := p.set.Load()
 	if old != nil && old.want == want {
-		return &old.VisibleSet
+		return old
 	}
 	s := a.workOut(u, old)
 	s.want = want
 	p.set.Store(s)
-	return &s.VisibleSet
+	return s
+}
+
+func (a *Access) holds(u discord.UserID, p *person) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.people[u] == p
 }
 
 func (a *Access) person(u discord.UserID) *person {
