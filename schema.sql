@@ -71,11 +71,13 @@ CREATE TABLE IF NOT EXISTS members (
 );
 CREATE INDEX IF NOT EXISTS members_user ON members (user_id);
 
+-- Of private threads only, and of all their members: who signs in later would not be told of again.
 CREATE TABLE IF NOT EXISTS thread_members (
 	thread_id bigint NOT NULL,
 	user_id   bigint NOT NULL,
 	PRIMARY KEY (thread_id, user_id)
 );
+CREATE INDEX IF NOT EXISTS thread_members_user ON thread_members (user_id);
 
 -- Messages ------------------------------------------------------------------------------------------------------------
 
@@ -121,6 +123,7 @@ CREATE TABLE IF NOT EXISTS reactions (
 	message_id bigint NOT NULL,
 	emoji      text   NOT NULL,                        -- "name:id" of a custom one, the character otherwise
 	user_id    bigint NOT NULL,
+	present    boolean NOT NULL DEFAULT true,          -- false: the last word was that it was taken back
 	PRIMARY KEY (channel_id, message_id, emoji, user_id)
 );
 
@@ -134,6 +137,7 @@ CREATE TABLE IF NOT EXISTS poll_votes (
 	message_id bigint NOT NULL,
 	answer     int    NOT NULL,
 	user_id    bigint NOT NULL,
+	present    boolean NOT NULL DEFAULT true,
 	PRIMARY KEY (channel_id, message_id, answer, user_id)
 );
 
