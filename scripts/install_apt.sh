@@ -23,7 +23,7 @@ fi
 conf=/etc/postgresql-common/createcluster.conf
 for package in "$@"; do
 	if [ "$package" = postgresql ] && [ ! -e $conf ]; then
-		undo="$undo if [ -e $conf.dpkg-dist ]; then mv -f $conf.dpkg-dist $conf; elif [ -e $conf.dpkg-new ]; then :; fi;"
+		undo="$undo if [ -e $conf.ucf-dist ]; then mv -f $conf.ucf-dist $conf; fi;"
 		mkdir -p /etc/postgresql-common
 		echo "create_main_cluster = false" >$conf
 	fi
@@ -41,6 +41,8 @@ if ! { apt-get -qq $options update && apt-get -qq -y --no-install-recommends $op
 	exit 1
 fi
 
-if [ $redis_was = no ] && command -v systemctl >/dev/null 2>&1; then
-	systemctl disable --quiet redis-server.service >/dev/null 2>&1 || true
+if [ $redis_was = no ] && command -v redis-server >/dev/null 2>&1; then
+	for disable in "systemctl disable redis-server.service" "deb-systemd-helper disable redis-server.service" "update-rc.d redis-server disable"; do
+		$disable >/dev/null 2>&1 || true
+	done
 fi
