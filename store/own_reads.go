@@ -26,7 +26,7 @@ type ownMessage struct {
 }
 
 // readBy notes that the author of a new message has read the channel up to it. Deleting the message later takes nothing back.
-func (b *batch) readBy(row *messageRow, c *channelRow) {
+func (b *batch) readBy(row *heldMessage, c *channelRow) {
 	k := ownKey{row.Author, row.Channel}
 	if o := b.own[k]; row.ID > o.id {
 		b.own[k] = ownMessage{row.ID, c}
@@ -41,19 +41,20 @@ WHERE id = ANY($1::bigint[])
 ORDER BY id
 FOR UPDATE`
 
-// A person without a baseline in the guild is not enrolled there yet; their history will begin after this message. A
-// manual mark that is newer than the floors stands.
+// The effective position is withVisible's. A person without a baseline in the guild is not enrolled there yet; their history
+// will begin after this message.
 const ownPositions = `
 SELECT v.user_id, v.channel_id, v.message_id
 FROM (VALUES %s) v(user_id, channel_id, guild_id, message_id)
 JOIN baselines b ON b.user_id = v.user_id AND b.guild_id = v.guild_id
-LEFT JOIN read_positions r ON r.user_id = v.user_id AND r.channel_id = v.channel_id
+LEFT JOIN read_positions p ON p.user_id = v.user_id AND p.channel_id = v.channel_id
 LEFT JOIN read_floors fa ON fa.user_id = v.user_id AND fa.scope_id = 0
 LEFT JOIN read_floors fg ON fg.user_id = v.user_id AND fg.scope_id = v.guild_id
-WHERE NOT (COALESCE(r.manual, false) AND r.rev > GREATEST(COALESCE(fa.rev, 0), COALESCE(fg.rev, 0)))
-  AND v.message_id > GREATEST(
-	COALESCE(CASE WHEN NOT r.manual THEN r.read_id END, b.baseline_id),
-	b.baseline_id, COALESCE(fa.floor_id, 0), COALESCE(fg.floor_id, 0))
+WHERE v.message_id > CASE
+	WHEN p.rev >= GREATEST(fa.rev, fg.rev, 0) THEN p.read_id
+	ELSE GREATEST(COALESCE(p.read_id, b.baseline_id), fa.floor_id, fg.floor_id)
+  END
+  AND NOT COALESCE(p.manual AND p.rev >= GREATEST(fa.rev, fg.rev, 0), false)
 ORDER BY v.user_id, v.channel_id`
 
 var ownPositionsTypes = []string{"bigint", "bigint", "bigint", "bigint"}
