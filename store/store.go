@@ -146,3 +146,11 @@ func unavailable(err error) error {
 	}
 	return fmt.Errorf("%w: %w", tidings.ErrUnavailable, err)
 }
+
+// Ping asks Postgres whether it answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.db.PingContext(ctx); err != nil {
+		return unavailable(fmt.Errorf("ask the database: %w", err))
+	}
+	return nil
+}
