@@ -20,7 +20,7 @@ build: ## build ./tidings
 
 test: ## install what the tests need, check the code, run all tests
 	@./scripts/install.sh test
-	@./scripts/check.sh
+	@./scripts/check.sh --offline-ok
 	@go test -race -timeout 20m -p 2 ./...
 
 lint: ## gofmt, go vet, staticcheck
