@@ -27,7 +27,7 @@ type ownMessage struct {
 }
 
 // readBy notes that the author of a new message has read the channel up to it. Deleting the message later takes nothing back.
-func (b *batch) readBy(row *messageRow, c *channelRow) {
+func (b *batch) readBy(row *heldMessage, c *channelRow) {
 	k := ownKey{row.Author, row.Channel}
 	if o := b.own[k]; row.ID > o.id {
 		b.own[k] = ownMessage{row.ID, c}
