@@ -10,7 +10,7 @@ import (
 	"tidings"
 )
 
-// feedNumbers reads the whole feed in pages of limit and returns the numbers of its messages, as hour(0, n) made them.
+// feedNumbers reads the whole feed in pages of limit and returns the numbers of its messages, as at(0, n) made them.
 func (w *world) feedNumbers(q FeedQuery, limit int) []int {
 	w.t.Helper()
 	q.Limit = limit
@@ -24,7 +24,7 @@ func (w *world) feedNumbers(q FeedQuery, limit int) []int {
 			w.t.Fatalf("Feed(%+v) gave %d messages", q, len(p.Messages))
 		}
 		for _, m := range p.Messages {
-			numbers = append(numbers, int(m.ID-hour(0, 0)))
+			numbers = append(numbers, int(m.ID-at(0, 0)))
 		}
 		if p.Next == "" {
 			return numbers
@@ -38,21 +38,21 @@ func (w *world) feedNumbers(q FeedQuery, limit int) []int {
 func TestFeedMergesChannelsNewestFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.user(carol)
-	w.post(general, alice, nobody, hour(0, 1), hour(0, 4))
-	w.post(random, alice, users(me), hour(0, 2), hour(0, 5))
-	w.post(news, alice, everyone, hour(0, 3))
-	w.post(general, me, users(me), hour(0, 6))
-	w.post(general, carol, roles(modsA), hour(0, 7))
-	w.post(general, alice, nobody, hour(0, 8))
-	w.post(general, alice, tidings.Mentions{Users: []discord.UserID{me}, Everyone: true}, hour(0, 9))
-	w.post(thread, alice, roles(modsB), hour(0, 10))
-	w.erase(general, hour(0, 8))
+	w.user(bob)
+	w.post(general, alice, nobody, at(0, 1), at(0, 4))
+	w.post(random, alice, users(me), at(0, 2), at(0, 5))
+	w.post(news, alice, everyone, at(0, 3))
+	w.post(general, me, users(me), at(0, 6))
+	w.post(general, bob, roles(modsA), at(0, 7))
+	w.post(general, alice, nobody, at(0, 8))
+	w.post(general, alice, tidings.Mentions{Users: []discord.UserID{me}, Everyone: true}, at(0, 9))
+	w.post(thread, alice, roles(modsB), at(0, 10))
+	w.erase(general, at(0, 8))
 	// The same id in two channels must neither be lost nor come twice at the border of two pages.
-	w.post(random, alice, nobody, hour(0, 9))
-	w.exec(`INSERT INTO ignored_authors VALUES ($1, $2)`, int64(me), int64(carol))
-	w.mustRead(read(random, hour(0, 2)))
-	w.mustRead(read(general, hour(0, 1)))
+	w.post(random, alice, nobody, at(0, 9))
+	w.exec(`INSERT INTO ignored_authors VALUES ($1, $2)`, int64(me), int64(bob))
+	w.mustRead(read(random, at(0, 2)))
+	w.mustRead(read(general, at(0, 1)))
 
 	for _, tt := range []struct {
 		name  string
@@ -67,9 +67,9 @@ func TestFeedMergesChannelsNewestFirst(t *testing.T) {
 		{"all of a channel", FeedQuery{Filter: FeedAll, Guild: guildA, Channel: random}, []int{9, 5, 2}},
 		{"mentions of a channel", FeedQuery{Filter: FeedMentions, Channel: random}, []int{5, 2}},
 		{"all of an author", FeedQuery{Filter: FeedAll, Author: me}, []int{6}},
-		{"all of an ignored author", FeedQuery{Filter: FeedAll, Author: carol}, []int{7}},
-		{"mentions of an ignored author", FeedQuery{Filter: FeedMentions, Author: carol}, []int{7}},
-		{"unread of an ignored author", FeedQuery{Filter: FeedUnread, Author: carol}, []int{}},
+		{"all of an ignored author", FeedQuery{Filter: FeedAll, Author: bob}, []int{7}},
+		{"mentions of an ignored author", FeedQuery{Filter: FeedMentions, Author: bob}, []int{7}},
+		{"unread of an ignored author", FeedQuery{Filter: FeedUnread, Author: bob}, []int{}},
 		{"unread of an author", FeedQuery{Filter: FeedUnread, Author: alice}, []int{10, 9, 9, 5, 4, 3}},
 	} {
 		for _, limit := range []int{1, 2, 3, 100} {

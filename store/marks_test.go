@@ -57,39 +57,39 @@ func (w *world) wantUnread(when string, want map[discord.ChannelID]int) {
 // threeEach posts messages 1 to 3 to general, 4 to 6 to random and 7 to 9 to news.
 func threeEach(t testing.TB) *world {
 	w := newWorld(t)
-	w.post(general, alice, users(me), hour(0, 1), hour(0, 2), hour(0, 3))
-	w.post(random, alice, nobody, hour(0, 4), hour(0, 5), hour(0, 6))
-	w.post(news, alice, nobody, hour(0, 7), hour(0, 8), hour(0, 9))
+	w.post(general, alice, users(me), at(0, 1), at(0, 2), at(0, 3))
+	w.post(random, alice, nobody, at(0, 4), at(0, 5), at(0, 6))
+	w.post(news, alice, nobody, at(0, 7), at(0, 8), at(0, 9))
 	return w
 }
 
 func TestMarksAnswerWhatTheyChanged(t *testing.T) {
 	t.Parallel()
 	w := threeEach(t)
-	r := w.mustRead(read(general, hour(0, 2)))
-	want := tidings.ReadChannel{ID: general, Version: 3, ReadID: hour(0, 2), Unread: 1, Mentions: 1, FirstUnread: hour(0, 3), LastID: hour(0, 3)}
+	r := w.mustRead(read(general, at(0, 2)))
+	want := tidings.ReadChannel{ID: general, Version: 3, ReadID: at(0, 2), Unread: 1, Mentions: 1, FirstUnread: at(0, 3), LastID: at(0, 3)}
 	if r.User != me || r.Rev != 1 || len(r.Channels) != 1 || r.Channels[0] != want {
 		t.Errorf("MarkRead() = %+v, want rev 1 and %+v", r, want)
 	}
-	if again := w.mustRead(read(general, hour(0, 2))); again.Rev != 1 || len(again.Channels) != 0 {
+	if again := w.mustRead(read(general, at(0, 2))); again.Rev != 1 || len(again.Channels) != 0 {
 		t.Errorf("the same mark again = %+v, want rev 1 and no channel", again)
 	}
-	if back := w.mustRead(read(general, hour(0, 1))); back.Rev != 1 || len(back.Channels) != 0 {
+	if back := w.mustRead(read(general, at(0, 1))); back.Rev != 1 || len(back.Channels) != 0 {
 		t.Errorf("a mark further back = %+v, want rev 1 and no channel", back)
 	}
-	r = w.mustUnread(general, hour(0, 1))
-	if r.Rev != 2 || len(r.Channels) != 1 || r.Channels[0].Unread != 3 || r.Channels[0].ReadID != hour(0, 1)-1 {
+	r = w.mustUnread(general, at(0, 1))
+	if r.Rev != 2 || len(r.Channels) != 1 || r.Channels[0].Unread != 3 || r.Channels[0].ReadID != at(0, 1)-1 {
 		t.Errorf("MarkUnread() = %+v, want rev 2 and all three unread", r)
 	}
-	if again := w.mustUnread(general, hour(0, 1)); again.Rev != 2 || len(again.Channels) != 0 {
+	if again := w.mustUnread(general, at(0, 1)); again.Rev != 2 || len(again.Channels) != 0 {
 		t.Errorf("the same mark again = %+v, want rev 2 and no channel", again)
 	}
-	r = w.mustRead(tidings.MarkRead{Guild: guildA, UpTo: hour(0, 6)})
+	r = w.mustRead(tidings.MarkRead{Guild: guildA, UpTo: at(0, 6)})
 	if r.Rev != 3 || len(r.Channels) != 3 {
 		t.Errorf("MarkRead(guild) = %+v, want rev 3 and the guild's three channels", r)
 	}
 	for _, c := range r.Channels {
-		if c.Unread != 0 || c.ReadID != hour(0, 6) {
+		if c.Unread != 0 || c.ReadID != at(0, 6) {
 			t.Errorf("after the guild's mark: %+v", c)
 		}
 	}
@@ -103,7 +103,7 @@ func TestMarksAnswerWhatTheyChanged(t *testing.T) {
 func TestMarkAllReadIsOneRow(t *testing.T) {
 	t.Parallel()
 	w := threeEach(t)
-	w.mustRead(tidings.MarkRead{All: true, UpTo: hour(0, 9)})
+	w.mustRead(tidings.MarkRead{All: true, UpTo: at(0, 9)})
 	w.wantUnread("all read", map[discord.ChannelID]int{general: 0, random: 0, news: 0})
 	var positions, floors int
 	w.db.Get(&positions, `SELECT count(*) FROM read_positions`)
@@ -116,23 +116,23 @@ func TestMarkAllReadIsOneRow(t *testing.T) {
 func TestUpToIsNeverBeyondWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	w := threeEach(t)
-	far := hour(1000, 0)
-	if r := w.mustRead(read(general, far)); r.Channels[0].ReadID != hour(0, 3) {
-		t.Errorf("a channel was read up to %d, want %d", r.Channels[0].ReadID, hour(0, 3))
+	far := at(1000, 0)
+	if r := w.mustRead(read(general, far)); r.Channels[0].ReadID != at(0, 3) {
+		t.Errorf("a channel was read up to %d, want %d", r.Channels[0].ReadID, at(0, 3))
 	}
 	w.mustRead(tidings.MarkRead{Guild: guildA, UpTo: far})
-	if got := w.state(me, random).ReadID; got != hour(0, 6) {
-		t.Errorf("a guild was read up to %d, want %d", got, hour(0, 6))
+	if got := w.state(me, random).ReadID; got != at(0, 6) {
+		t.Errorf("a guild was read up to %d, want %d", got, at(0, 6))
 	}
 	w.mustRead(tidings.MarkRead{All: true, UpTo: far})
-	if got := w.state(me, random).ReadID; got != hour(0, 9) {
-		t.Errorf("everything was read up to %d, want %d", got, hour(0, 9))
+	if got := w.state(me, random).ReadID; got != at(0, 9) {
+		t.Errorf("everything was read up to %d, want %d", got, at(0, 9))
 	}
 	w.mustUnread(general, far)
-	w.post(general, alice, nobody, hour(0, 20))
+	w.post(general, alice, nobody, at(0, 20))
 	w.wantUnread("a message after a mark from the far future", map[discord.ChannelID]int{general: 1})
-	w.erase(general, hour(0, 20))
-	if r := w.mustRead(read(general, far)); len(r.Channels) != 1 || r.Channels[0].ReadID != hour(0, 20) {
+	w.erase(general, at(0, 20))
+	if r := w.mustRead(read(general, far)); len(r.Channels) != 1 || r.Channels[0].ReadID != at(0, 20) {
 		t.Errorf("a deleted newest message is not read up to: %+v", r)
 	}
 }
@@ -159,13 +159,13 @@ func TestMarksThatCannotBeMet(t *testing.T) {
 			t.Errorf("%s: MarkRead() = %v, want %v", tt.name, err, tt.want)
 		}
 	}
-	if _, err := w.MarkUnread(t.Context(), s, news, hour(0, 7)); !errors.Is(err, tidings.ErrNotFound) {
+	if _, err := w.MarkUnread(t.Context(), s, news, at(0, 7)); !errors.Is(err, tidings.ErrNotFound) {
 		t.Errorf("MarkUnread(out of sight) = %v, want ErrNotFound", err)
 	}
 	if _, err := w.MarkUnread(t.Context(), s, general, 0); !errors.Is(err, tidings.ErrInvalid) {
 		t.Errorf("MarkUnread(0) = %v, want ErrInvalid", err)
 	}
-	if _, err := w.MarkRead(t.Context(), set(carol), read(general, 1)); !errors.Is(err, tidings.ErrNotFound) {
+	if _, err := w.MarkRead(t.Context(), set(bob), read(general, 1)); !errors.Is(err, tidings.ErrNotFound) {
 		t.Errorf("a mark of somebody unknown = %v, want ErrNotFound", err)
 	}
 	if _, err := w.Undo(t.Context(), s, 77); !errors.Is(err, tidings.ErrNotFound) {
@@ -176,17 +176,17 @@ func TestMarksThatCannotBeMet(t *testing.T) {
 func TestFloorsSpareWhatWasMarkedUnreadLater(t *testing.T) {
 	t.Parallel()
 	w := threeEach(t)
-	w.mustRead(tidings.MarkRead{All: true, UpTo: hour(0, 9)})
-	w.mustUnread(general, hour(0, 2))
+	w.mustRead(tidings.MarkRead{All: true, UpTo: at(0, 9)})
+	w.mustUnread(general, at(0, 2))
 	w.wantUnread("marked unread after all was read", map[discord.ChannelID]int{general: 2, random: 0})
-	w.mustRead(read(general, hour(0, 2)))
+	w.mustRead(read(general, at(0, 2)))
 	w.wantUnread("read a little further, below the old floor", map[discord.ChannelID]int{general: 1})
-	w.mustUnread(random, hour(0, 4))
-	w.mustRead(tidings.MarkRead{Guild: guildA, UpTo: hour(0, 4)})
+	w.mustUnread(random, at(0, 4))
+	w.mustRead(tidings.MarkRead{Guild: guildA, UpTo: at(0, 4)})
 	w.wantUnread("a guild's mark below the floor of everything", map[discord.ChannelID]int{general: 0, random: 2})
-	w.mustRead(tidings.MarkRead{All: true, UpTo: hour(0, 5)})
+	w.mustRead(tidings.MarkRead{All: true, UpTo: at(0, 5)})
 	w.wantUnread("a lower mark of everything", map[discord.ChannelID]int{general: 0, random: 1})
-	w.mustRead(tidings.MarkRead{All: true, UpTo: hour(0, 9)})
+	w.mustRead(tidings.MarkRead{All: true, UpTo: at(0, 9)})
 	w.wantUnread("the same floor once more", map[discord.ChannelID]int{general: 0, random: 0, news: 0})
 }
 
@@ -194,13 +194,13 @@ func TestFloorsSpareWhatWasMarkedUnreadLater(t *testing.T) {
 func TestDelayedAutomaticReadLosesToMarkUnread(t *testing.T) {
 	t.Parallel()
 	for name, automatic := range map[string]tidings.MarkRead{
-		"channel": read(general, hour(0, 3)), "guild": {Guild: guildA, UpTo: hour(0, 6)}, "all": {All: true, UpTo: hour(0, 9)},
+		"channel": read(general, at(0, 3)), "guild": {Guild: guildA, UpTo: at(0, 6)}, "all": {All: true, UpTo: at(0, 9)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := threeEach(t)
-			automatic.Rev = w.mustRead(read(general, hour(0, 1))).Rev
-			unread := w.mustUnread(general, hour(0, 1))
+			automatic.Rev = w.mustRead(read(general, at(0, 1))).Rev
+			unread := w.mustUnread(general, at(0, 1))
 			w.mustRead(automatic)
 			w.wantUnread("after the delayed read", map[discord.ChannelID]int{general: 3})
 			if name != "channel" {
@@ -224,22 +224,22 @@ func TestDelayedAutomaticReadLosesToMarkUnread(t *testing.T) {
 func TestDelayedAutomaticReadLosesToUndo(t *testing.T) {
 	t.Parallel()
 	w := threeEach(t)
-	rev := w.mustRead(read(general, hour(0, 3))).Rev
+	rev := w.mustRead(read(general, at(0, 3))).Rev
 	w.mustUndo(rev)
-	late := read(general, hour(0, 3))
+	late := read(general, at(0, 3))
 	late.Rev = rev
 	w.mustRead(late)
 	w.wantUnread("after the delayed read", map[discord.ChannelID]int{general: 3})
-	w.mustRead(read(general, hour(0, 3)))
+	w.mustRead(read(general, at(0, 3)))
 	w.wantUnread("by hand", map[discord.ChannelID]int{general: 0})
 }
 
 func TestUndoPutsBackWhatWas(t *testing.T) {
 	t.Parallel()
 	w := threeEach(t)
-	w.mustRead(read(general, hour(0, 1)))
-	w.mustUnread(random, hour(0, 6))
-	rev := w.mustRead(tidings.MarkRead{All: true, UpTo: hour(0, 9)}).Rev
+	w.mustRead(read(general, at(0, 1)))
+	w.mustUnread(random, at(0, 6))
+	rev := w.mustRead(tidings.MarkRead{All: true, UpTo: at(0, 9)}).Rev
 	r := w.mustUndo(rev)
 	if r.Rev != rev+1 || len(r.Channels) != 4 {
 		t.Errorf("Undo() = %+v, want rev %d and all four channels", r, rev+1)
@@ -261,8 +261,8 @@ func TestUndoPutsBackWhatWas(t *testing.T) {
 func TestUndoDoesNotTouchWhatALaterMarkChanged(t *testing.T) {
 	t.Parallel()
 	w := threeEach(t)
-	first := w.mustRead(read(general, hour(0, 1))).Rev
-	w.mustRead(read(general, hour(0, 3)))
+	first := w.mustRead(read(general, at(0, 1))).Rev
+	w.mustRead(read(general, at(0, 3)))
 	if _, err := w.Undo(t.Context(), set(me), first); !errors.Is(err, tidings.ErrConflict) {
 		t.Errorf("Undo() = %v, want ErrConflict", err)
 	}
@@ -278,7 +278,7 @@ func TestMarksOfOnePersonAtOnceAllCount(t *testing.T) {
 	const n = 40
 	var ids []discord.MessageID
 	for i := range n {
-		ids = append(ids, hour(0, i+1))
+		ids = append(ids, at(0, i+1))
 	}
 	w.post(general, alice, nobody, ids...)
 	var mu sync.Mutex
@@ -425,11 +425,11 @@ func TestMarksAgreeWithAModelOfSingleChannels(t *testing.T) {
 	var ids []discord.MessageID
 	for i := range 24 {
 		c := all[i%4]
-		id := hour(float64(i*3-40), i)
+		id := at(float64(i*3-40), i)
 		w.post(c, alice, nobody, id)
 		messages[c], ids = append(messages[c], id), append(ids, id)
 	}
-	ids = append(ids, hour(5000, 0), 1)
+	ids = append(ids, at(5000, 0), 1)
 	person := discord.UserID(50000)
 	rapid.Check(t, func(rt *rapid.T) {
 		person++

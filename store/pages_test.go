@@ -16,7 +16,7 @@ import (
 	"tidings/embedded/testdb"
 )
 
-// page reads a page and returns the numbers of its messages, as hour(0, n) made them.
+// page reads a page and returns the numbers of its messages, as at(0, n) made them.
 func (w *world) page(q PageQuery) (Page, []int) {
 	w.t.Helper()
 	p, err := w.Messages(w.t.Context(), q)
@@ -25,7 +25,7 @@ func (w *world) page(q PageQuery) (Page, []int) {
 	}
 	numbers := []int{}
 	for _, m := range p.Messages {
-		numbers = append(numbers, int(m.ID-hour(0, 0)))
+		numbers = append(numbers, int(m.ID-at(0, 0)))
 	}
 	return p, numbers
 }
@@ -34,10 +34,10 @@ func TestPagesGoThroughAChannelInBothDirections(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for n := 1; n <= 10; n++ {
-		w.post(general, alice, nobody, hour(0, n))
+		w.post(general, alice, nobody, at(0, n))
 	}
-	w.erase(general, hour(0, 4))
-	w.post(random, alice, nobody, hour(0, 5))
+	w.erase(general, at(0, 4))
+	w.post(random, alice, nobody, at(0, 5))
 	for _, tt := range []struct {
 		name  string
 		query PageQuery
@@ -48,17 +48,17 @@ func TestPagesGoThroughAChannelInBothDirections(t *testing.T) {
 		{"all", PageQuery{Limit: 100}, []int{10, 9, 8, 7, 6, 5, 3, 2, 1}, false},
 		{"exactly all", PageQuery{Limit: 9}, []int{10, 9, 8, 7, 6, 5, 3, 2, 1}, false},
 		{"without a limit", PageQuery{}, []int{10, 9, 8, 7, 6, 5, 3, 2, 1}, false},
-		{"before", PageQuery{Before: hour(0, 6), Limit: 2}, []int{5, 3}, true},
-		{"before, the end", PageQuery{Before: hour(0, 3), Limit: 2}, []int{2, 1}, false},
-		{"before the first", PageQuery{Before: hour(0, 1), Limit: 2}, []int{}, false},
-		{"after", PageQuery{After: hour(0, 3), Limit: 2}, []int{6, 5}, true},
-		{"after, the end", PageQuery{After: hour(0, 8), Limit: 2}, []int{10, 9}, false},
-		{"after the last", PageQuery{After: hour(0, 10), Limit: 2}, []int{}, false},
-		{"around", PageQuery{Around: hour(0, 6), Limit: 4}, []int{8, 7, 6, 5}, true},
-		{"around a deleted one", PageQuery{Around: hour(0, 4), Limit: 4}, []int{6, 5, 3, 2}, true},
-		{"around near the newest", PageQuery{Around: hour(0, 10), Limit: 4}, []int{10, 9, 8, 7}, true},
-		{"around near the oldest", PageQuery{Around: hour(0, 1), Limit: 4}, []int{5, 3, 2, 1}, false},
-		{"around something far newer", PageQuery{Around: hour(50, 0), Limit: 2}, []int{10, 9}, true},
+		{"before", PageQuery{Before: at(0, 6), Limit: 2}, []int{5, 3}, true},
+		{"before, the end", PageQuery{Before: at(0, 3), Limit: 2}, []int{2, 1}, false},
+		{"before the first", PageQuery{Before: at(0, 1), Limit: 2}, []int{}, false},
+		{"after", PageQuery{After: at(0, 3), Limit: 2}, []int{6, 5}, true},
+		{"after, the end", PageQuery{After: at(0, 8), Limit: 2}, []int{10, 9}, false},
+		{"after the last", PageQuery{After: at(0, 10), Limit: 2}, []int{}, false},
+		{"around", PageQuery{Around: at(0, 6), Limit: 4}, []int{8, 7, 6, 5}, true},
+		{"around a deleted one", PageQuery{Around: at(0, 4), Limit: 4}, []int{6, 5, 3, 2}, true},
+		{"around near the newest", PageQuery{Around: at(0, 10), Limit: 4}, []int{10, 9, 8, 7}, true},
+		{"around near the oldest", PageQuery{Around: at(0, 1), Limit: 4}, []int{5, 3, 2, 1}, false},
+		{"around something far newer", PageQuery{Around: at(50, 0), Limit: 2}, []int{10, 9}, true},
 		{"around something far older", PageQuery{Around: 1, Limit: 2}, []int{2, 1}, false},
 	} {
 		tt.query.Channel = general
@@ -95,9 +95,9 @@ func TestPagesThatCannotBeRead(t *testing.T) {
 func TestAPageIsTheSameFromRedisAndFromPostgres(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.post(general, alice, tidings.Mentions{Users: []discord.UserID{me, carol}, Roles: []discord.RoleID{modsA}, Everyone: true}, hour(0, 1))
+	w.post(general, alice, tidings.Mentions{Users: []discord.UserID{me, bob}, Roles: []discord.RoleID{modsA}, Everyone: true}, at(0, 1))
 	w.exec(`UPDATE messages SET type = 19, flags = 4, edited_ms = 77, content = 'ä & <b>', payload = '{"x": "ä & <b>" }'`)
-	w.post(general, alice, nobody, hour(0, 2))
+	w.post(general, alice, nobody, at(0, 2))
 	first, _ := w.page(PageQuery{Channel: general, Limit: 2})
 	// Only Redis still knows the text that is overwritten here, behind the version's back.
 	w.exec(`UPDATE messages SET content = 'not told'`)
@@ -111,9 +111,9 @@ func TestAPageIsTheSameFromRedisAndFromPostgres(t *testing.T) {
 		}
 	}
 	want := tidings.Message{
-		Channel: general, ID: hour(0, 1), Guild: guildA, Author: alice, Type: 19, Flags: 4, Content: "ä & <b>",
+		Channel: general, ID: at(0, 1), Guild: guildA, Author: alice, Type: 19, Flags: 4, Content: "ä & <b>",
 		Payload: []byte(`{"x": "ä & <b>" }`), EditedMS: 77, Countable: true,
-		Mentions: tidings.Mentions{Users: []discord.UserID{me, carol}, Roles: []discord.RoleID{modsA}, Everyone: true},
+		Mentions: tidings.Mentions{Users: []discord.UserID{me, bob}, Roles: []discord.RoleID{modsA}, Everyone: true},
 	}
 	if !sameMessage(first.Messages[1], want) {
 		t.Errorf("Messages() = %+v, want %+v", first.Messages[1], want)
@@ -138,13 +138,13 @@ func TestCacheFilledWithAnOlderVersionNeverShowsTheDeletedMessage(t *testing.T) 
 	t.Parallel()
 	w := newWorld(t)
 	for n := 1; n <= 9; n++ {
-		w.post(general, alice, nobody, hour(0, n))
+		w.post(general, alice, nobody, at(0, n))
 	}
 	old, err := w.readPage(t.Context(), PageQuery{Channel: general, Limit: MaxPage})
 	if err != nil || old.Version != 9 {
 		t.Fatalf("readPage() = version %d, %v", old.Version, err)
 	}
-	version := w.erase(general, hour(0, 9))
+	version := w.erase(general, at(0, 9))
 	deleted := tidings.Result{Deltas: []tidings.Delta{{Channel: general, Version: version, Kind: tidings.DeltaDelete}}}
 
 	t.Run("the delete was told to the cache", func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestCacheFilledWithAnOlderVersionNeverShowsTheDeletedMessage(t *testing.T) 
 		}
 	})
 	t.Run("a delete leaves nothing of the message in Redis", func(t *testing.T) {
-		version := w.erase(general, hour(0, 8))
+		version := w.erase(general, at(0, 8))
 		w.afterCommit(t.Context(), tidings.Result{Deltas: []tidings.Delta{{Channel: general, Version: version, Kind: tidings.DeltaDelete}}})
 		held, err := w.cache.redis.HGetAll(t.Context(), w.cache.key(general)).Result()
 		if err != nil || len(held["page"]) != 0 {
@@ -185,7 +185,7 @@ func TestCacheFilledWithAnOlderVersionNeverShowsTheDeletedMessage(t *testing.T) 
 func TestRecordedDeletesLeaveTheCacheAtOnce(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	record(t, s, created(t, at(1), wire{Content: "one"}), created(t, at(2), wire{Content: "two"}))
+	record(t, s, created(t, nth(1), wire{Content: "one"}), created(t, nth(2), wire{Content: "two"}))
 	read := func() (ids []discord.MessageID) {
 		p, err := s.Messages(t.Context(), PageQuery{Channel: testChannel})
 		if err != nil {
@@ -200,11 +200,11 @@ func TestRecordedDeletesLeaveTheCacheAtOnce(t *testing.T) {
 	if _, ok := s.cache.get(t.Context(), testChannel); !ok {
 		t.Fatal("the page was not cached, so this shows nothing")
 	}
-	record(t, s, removed(at(2)))
+	record(t, s, removed(nth(2)))
 	if p, ok := s.cache.get(t.Context(), testChannel); ok {
 		t.Errorf("the cache still holds version %d", p.Version)
 	}
-	if got := read(); !slices.Equal(got, []discord.MessageID{at(1)}) {
+	if got := read(); !slices.Equal(got, []discord.MessageID{nth(1)}) {
 		t.Errorf("Messages() = %v, want the first message alone", got)
 	}
 }
@@ -259,7 +259,7 @@ func TestEverythingWorksWithoutRedis(t *testing.T) {
 					client.Close()
 				}
 			})
-			record(t, s, created(t, at(1), wire{}), created(t, at(2), wire{}))
+			record(t, s, created(t, nth(1), wire{}), created(t, nth(2), wire{}))
 			// Were each of these to wait for Redis, they would take ten times as long as they may.
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
@@ -268,7 +268,7 @@ func TestEverythingWorksWithoutRedis(t *testing.T) {
 					t.Fatalf("Messages() = %+v, %v", p, err)
 				}
 			}
-			record(t, s, removed(at(2)))
+			record(t, s, removed(nth(2)))
 			if p, err := s.Messages(ctx, PageQuery{Channel: testChannel}); err != nil || len(p.Messages) != 1 {
 				t.Errorf("Messages() after a delete = %+v, %v", p, err)
 			}
@@ -286,7 +286,7 @@ func TestRedisIsAskedAgainWhenItIsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	record(t, s, created(t, at(1), wire{}))
+	record(t, s, created(t, nth(1), wire{}))
 	away.Store(true)
 	s.Messages(t.Context(), PageQuery{Channel: testChannel})
 	away.Store(false)

@@ -20,86 +20,86 @@ func TestUnreadAndMentionsOfOneChannel(t *testing.T) {
 	}{
 		{"nothing was ever written", func(w *world) {}, 0, 0, 0, 0},
 		{"without any baseline all counts", func(w *world) {
-			w.post(general, alice, nobody, hour(0, 1), hour(0, 2))
-		}, 2, 0, hour(0, 1), 0},
+			w.post(general, alice, nobody, at(0, 1), at(0, 2))
+		}, 2, 0, at(0, 1), 0},
 		{"what was there before the baseline does not count", func(w *world) {
-			w.post(general, alice, nobody, hour(0, 1), hour(0, 2), hour(0, 3))
-			w.exec(`INSERT INTO baselines VALUES ($1, $2, $3)`, int64(me), int64(guildA), int64(hour(0, 2)))
-		}, 1, 0, hour(0, 3), hour(0, 2)},
+			w.post(general, alice, nobody, at(0, 1), at(0, 2), at(0, 3))
+			w.exec(`INSERT INTO baselines VALUES ($1, $2, $3)`, int64(me), int64(guildA), int64(at(0, 2)))
+		}, 1, 0, at(0, 3), at(0, 2)},
 		{"a position stands instead of the baseline", func(w *world) {
-			w.post(general, alice, nobody, hour(0, 1), hour(0, 2), hour(0, 3))
-			w.exec(`INSERT INTO baselines VALUES ($1, $2, $3)`, int64(me), int64(guildA), int64(hour(0, 2)))
-			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, true, 1)`, int64(me), int64(general), int64(hour(0, 1)))
-		}, 2, 0, hour(0, 2), hour(0, 1)},
+			w.post(general, alice, nobody, at(0, 1), at(0, 2), at(0, 3))
+			w.exec(`INSERT INTO baselines VALUES ($1, $2, $3)`, int64(me), int64(guildA), int64(at(0, 2)))
+			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, true, 1)`, int64(me), int64(general), int64(at(0, 1)))
+		}, 2, 0, at(0, 2), at(0, 1)},
 		{"the floor of the guild reads", func(w *world) {
-			w.post(general, alice, nobody, hour(0, 1), hour(0, 2))
-			w.exec(`INSERT INTO read_floors VALUES ($1, $2, $3, 1)`, int64(me), int64(guildA), int64(hour(0, 1)))
-		}, 1, 0, hour(0, 2), hour(0, 1)},
+			w.post(general, alice, nobody, at(0, 1), at(0, 2))
+			w.exec(`INSERT INTO read_floors VALUES ($1, $2, $3, 1)`, int64(me), int64(guildA), int64(at(0, 1)))
+		}, 1, 0, at(0, 2), at(0, 1)},
 		{"the floor of another guild does not", func(w *world) {
-			w.post(general, alice, nobody, hour(0, 1), hour(0, 2))
-			w.exec(`INSERT INTO read_floors VALUES ($1, $2, $3, 1)`, int64(me), int64(guildB), int64(hour(0, 1)))
-		}, 2, 0, hour(0, 1), 0},
+			w.post(general, alice, nobody, at(0, 1), at(0, 2))
+			w.exec(`INSERT INTO read_floors VALUES ($1, $2, $3, 1)`, int64(me), int64(guildB), int64(at(0, 1)))
+		}, 2, 0, at(0, 1), 0},
 		{"the greatest of floors and position", func(w *world) {
-			w.post(general, alice, nobody, hour(0, 1), hour(0, 2), hour(0, 3), hour(0, 4))
-			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(hour(0, 1)))
-			w.exec(`INSERT INTO read_floors VALUES ($1, $2, $3, 2), ($1, 0, $4, 3)`, int64(me), int64(guildA), int64(hour(0, 3)), int64(hour(0, 2)))
-		}, 1, 0, hour(0, 4), hour(0, 3)},
+			w.post(general, alice, nobody, at(0, 1), at(0, 2), at(0, 3), at(0, 4))
+			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(at(0, 1)))
+			w.exec(`INSERT INTO read_floors VALUES ($1, $2, $3, 2), ($1, 0, $4, 3)`, int64(me), int64(guildA), int64(at(0, 3)), int64(at(0, 2)))
+		}, 1, 0, at(0, 4), at(0, 3)},
 		{"own messages never count", func(w *world) {
-			w.post(general, me, users(me), hour(0, 1))
-			w.post(general, alice, nobody, hour(0, 2))
-			w.post(general, me, everyone, hour(0, 3))
-		}, 1, 0, hour(0, 2), 0},
+			w.post(general, me, users(me), at(0, 1))
+			w.post(general, alice, nobody, at(0, 2))
+			w.post(general, me, everyone, at(0, 3))
+		}, 1, 0, at(0, 2), 0},
 		{"nor do those of ignored authors, nor their mentions", func(w *world) {
-			w.exec(`INSERT INTO ignored_authors VALUES ($1, $2)`, int64(me), int64(carol))
-			w.post(general, carol, users(me), hour(-60, 1), hour(0, 1), hour(0, 2))
-			w.post(general, alice, nobody, hour(1, 3))
-		}, 1, 0, hour(1, 3), 0},
+			w.exec(`INSERT INTO ignored_authors VALUES ($1, $2)`, int64(me), int64(bob))
+			w.post(general, bob, users(me), at(-60, 1), at(0, 1), at(0, 2))
+			w.post(general, alice, nobody, at(1, 3))
+		}, 1, 0, at(1, 3), 0},
 		{"a deleted message counts no more", func(w *world) {
-			w.post(general, alice, users(me), hour(0, 1), hour(0, 2))
-			w.erase(general, hour(0, 1))
-		}, 1, 1, hour(0, 2), 0},
+			w.post(general, alice, users(me), at(0, 1), at(0, 2))
+			w.erase(general, at(0, 1))
+		}, 1, 1, at(0, 2), 0},
 		{"deleting the message at the position changes nothing", func(w *world) {
-			w.post(general, alice, nobody, hour(0, 1), hour(0, 2), hour(0, 3))
-			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(hour(0, 2)))
-			w.erase(general, hour(0, 2))
-		}, 1, 0, hour(0, 3), hour(0, 2)},
+			w.post(general, alice, nobody, at(0, 1), at(0, 2), at(0, 3))
+			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(at(0, 2)))
+			w.erase(general, at(0, 2))
+		}, 1, 0, at(0, 3), at(0, 2)},
 		{"Discord's own lines do not count", func(w *world) {
-			w.post(general, alice, nobody, hour(0, 1))
+			w.post(general, alice, nobody, at(0, 1))
 			w.exec(`INSERT INTO messages (channel_id, id, author_id, type, content, countable) VALUES ($1, $2, $3, 7, '', false)`,
-				int64(general), int64(hour(0, 2)), int64(alice))
-		}, 1, 0, hour(0, 1), 0},
+				int64(general), int64(at(0, 2)), int64(alice))
+		}, 1, 0, at(0, 1), 0},
 		{"a message that mentions in every way is one mention", func(w *world) {
-			w.post(general, alice, tidings.Mentions{Users: []discord.UserID{me, carol}, Roles: []discord.RoleID{modsA}, Everyone: true}, hour(0, 1))
-			w.post(general, alice, roles(modsA), hour(0, 2))
-			w.post(general, alice, everyone, hour(0, 3))
-		}, 3, 3, hour(0, 1), 0},
+			w.post(general, alice, tidings.Mentions{Users: []discord.UserID{me, bob}, Roles: []discord.RoleID{modsA}, Everyone: true}, at(0, 1))
+			w.post(general, alice, roles(modsA), at(0, 2))
+			w.post(general, alice, everyone, at(0, 3))
+		}, 3, 3, at(0, 1), 0},
 		{"the role of another guild is not the person's here", func(w *world) {
-			w.post(general, alice, roles(modsB), hour(0, 1))
-			w.post(general, alice, users(carol), hour(0, 2))
-		}, 2, 0, hour(0, 1), 0},
+			w.post(general, alice, roles(modsB), at(0, 1))
+			w.post(general, alice, users(bob), at(0, 2))
+		}, 2, 0, at(0, 1), 0},
 		{"mentions up to the position are read", func(w *world) {
-			w.post(general, alice, users(me), hour(0, 1), hour(0, 2), hour(0, 3))
-			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(hour(0, 2)))
-		}, 1, 1, hour(0, 3), hour(0, 2)},
+			w.post(general, alice, users(me), at(0, 1), at(0, 2), at(0, 3))
+			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(at(0, 2)))
+		}, 1, 1, at(0, 3), at(0, 2)},
 		{"a position early in its day, days ago", func(w *world) {
-			w.post(general, alice, nobody, hour(-59, 1), hour(-58, 1), hour(-50, 1), hour(-49, 2), hour(-30, 1), hour(0, 1))
-			w.post(general, me, nobody, hour(-49, 1), hour(0, 2))
-			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(hour(-58, 1)))
-		}, 4, 0, hour(-50, 1), hour(-58, 1)},
+			w.post(general, alice, nobody, at(-59, 1), at(-58, 1), at(-50, 1), at(-49, 2), at(-30, 1), at(0, 1))
+			w.post(general, me, nobody, at(-49, 1), at(0, 2))
+			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(at(-58, 1)))
+		}, 4, 0, at(-50, 1), at(-58, 1)},
 		{"a position late in its day, days ago", func(w *world) {
-			w.post(general, alice, nobody, hour(-59, 1), hour(-50, 1), hour(-39, 1), hour(-38, 1), hour(-30, 1), hour(0, 1))
-			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(hour(-39, 1)))
-		}, 3, 0, hour(-38, 1), hour(-39, 1)},
+			w.post(general, alice, nobody, at(-59, 1), at(-50, 1), at(-39, 1), at(-38, 1), at(-30, 1), at(0, 1))
+			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(at(-39, 1)))
+		}, 3, 0, at(-38, 1), at(-39, 1)},
 		{"a position at the last id of a day", func(w *world) {
-			end := tidings.DayEnd(tidings.Day(hour(0, 0)))
+			end := tidings.DayEnd(tidings.Day(at(0, 0)))
 			w.post(general, alice, nobody, end-2, end-1, end, end+1)
 			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(end-1))
-		}, 2, 0, tidings.DayEnd(tidings.Day(hour(0, 0))), tidings.DayEnd(tidings.Day(hour(0, 0))) - 1},
+		}, 2, 0, tidings.DayEnd(tidings.Day(at(0, 0))), tidings.DayEnd(tidings.Day(at(0, 0))) - 1},
 		{"a position at the first id of a day", func(w *world) {
-			start := tidings.DayEnd(tidings.Day(hour(0, 0)))
+			start := tidings.DayEnd(tidings.Day(at(0, 0)))
 			w.post(general, alice, nobody, start-1, start, start+1, start+2)
 			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(start))
-		}, 2, 0, tidings.DayEnd(tidings.Day(hour(0, 0))) + 1, tidings.DayEnd(tidings.Day(hour(0, 0)))},
+		}, 2, 0, tidings.DayEnd(tidings.Day(at(0, 0))) + 1, tidings.DayEnd(tidings.Day(at(0, 0)))},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -138,10 +138,10 @@ func TestSummaryListsEveryVisibleChannelAndLeavesMutedOnesOutOfTotals(t *testing
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.post(general, alice, users(me), hour(0, 1))
-			w.post(thread, alice, users(me), hour(0, 2), hour(0, 3))
-			w.post(random, alice, users(me), hour(0, 4), hour(0, 5), hour(0, 6))
-			w.post(news, alice, everyone, hour(0, 7))
+			w.post(general, alice, users(me), at(0, 1))
+			w.post(thread, alice, users(me), at(0, 2), at(0, 3))
+			w.post(random, alice, users(me), at(0, 4), at(0, 5), at(0, 6))
+			w.post(news, alice, everyone, at(0, 7))
 			w.exec(`INSERT INTO mutes VALUES ($1, $2, $3)`, int64(me), tt.mute, tt.until)
 			u, err := w.Summary(t.Context(), set(me))
 			if err != nil {
@@ -176,15 +176,15 @@ func TestSummaryListsEveryVisibleChannelAndLeavesMutedOnesOutOfTotals(t *testing
 func TestSummaryTellsVersionsHeadsAndSinceWhenAChannelIsComplete(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.post(general, alice, nobody, hour(0, 1), hour(0, 2), hour(1, 1))
-	w.post(random, alice, nobody, hour(0, 3), hour(5, 1))
-	w.exec(`INSERT INTO coverage VALUES ($1, $2, $3), ($4, $2, $3)`, int64(general), int64(hour(0, 0)), int64(hour(2, 0)), int64(random))
+	w.post(general, alice, nobody, at(0, 1), at(0, 2), at(1, 1))
+	w.post(random, alice, nobody, at(0, 3), at(5, 1))
+	w.exec(`INSERT INTO coverage VALUES ($1, $2, $3), ($4, $2, $3)`, int64(general), int64(at(0, 0)), int64(at(2, 0)), int64(random))
 	u, err := w.Summary(t.Context(), set(me))
 	if err != nil {
 		t.Fatal(err)
 	}
 	g, r := u.Guilds[0].Channels[0], u.Guilds[0].Channels[2]
-	if g.Version != 3 || g.LastID != hour(1, 1) || g.FirstUnread != hour(0, 1) {
+	if g.Version != 3 || g.LastID != at(1, 1) || g.FirstUnread != at(0, 1) {
 		t.Errorf("general = %+v", g)
 	}
 	if g.CompleteSince == nil || !g.CompleteSince.Equal(noon) {
@@ -198,8 +198,8 @@ func TestSummaryTellsVersionsHeadsAndSinceWhenAChannelIsComplete(t *testing.T) {
 func TestCountsAnswersOnlyForVisibleChannels(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.post(general, alice, nobody, hour(0, 1))
-	w.post(news, alice, nobody, hour(0, 2))
+	w.post(general, alice, nobody, at(0, 1))
+	w.post(news, alice, nobody, at(0, 2))
 	s := set(me)
 	s.Guilds = s.Guilds[:1]
 	got, err := w.Counts(t.Context(), s, []discord.ChannelID{news, general, general, 5})
@@ -213,17 +213,17 @@ func TestRandomHistoriesCountAsTheirMessagesSay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := rand.New(rand.NewPCG(1, 2))
-	people := []discord.UserID{me, alice, carol}
+	people := []discord.UserID{me, alice, bob}
 	channels := []discord.ChannelID{general, random, thread, news}
 	for _, p := range people {
 		w.user(p)
 	}
-	w.exec(`INSERT INTO ignored_authors VALUES ($1, $2), ($3, $2), ($3, $4)`, int64(me), int64(carol), int64(alice), int64(me))
+	w.exec(`INSERT INTO ignored_authors VALUES ($1, $2), ($3, $2), ($3, $4)`, int64(me), int64(bob), int64(alice), int64(me))
 	var ids []discord.MessageID
 	var where []discord.ChannelID
 	seen := map[discord.MessageID]bool{}
 	for range 400 {
-		id := hour(r.Float64()*120-60, r.IntN(3))
+		id := at(r.Float64()*120-60, r.IntN(3))
 		if seen[id] {
 			continue
 		}

@@ -15,7 +15,7 @@ import (
 const (
 	me      discord.UserID    = 7001
 	alice   discord.UserID    = 7002
-	carol   discord.UserID    = 7003
+	bob     discord.UserID    = 7003
 	guildA  discord.GuildID   = 100
 	guildB  discord.GuildID   = 200
 	modsA   discord.RoleID    = 101
@@ -29,8 +29,8 @@ const (
 // noon is the middle of a day long after Discord's epoch.
 var noon = time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 
-// hour is the nth id made at an hour after noon.
-func hour(hours float64, n int) discord.MessageID {
+// at is the nth id made at an hour after noon.
+func at(hours float64, n int) discord.MessageID {
 	return tidings.FirstID(noon.Add(time.Duration(hours*float64(time.Hour)))) + discord.MessageID(n)
 }
 
