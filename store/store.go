@@ -12,6 +12,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -33,9 +34,11 @@ import (
 // Options is what [Open] needs.
 type Options struct {
 	DatabaseURL string
-	Redis       redis.UniversalClient // nil: nothing is cached
-	Prefix      string                // of every key in Redis
-	Log         *slog.Logger
+	// DirectURL leads to the same database past a pooler, for LISTEN. "" means DatabaseURL.
+	DirectURL string
+	Redis     redis.UniversalClient // nil: nothing is cached
+	Prefix    string                // of every key in Redis
+	Log       *slog.Logger
 }
 
 // Store is safe for concurrent use.
@@ -43,6 +46,7 @@ type Store struct {
 	db     *sqlx.DB
 	redis  redis.UniversalClient
 	prefix string
+	direct string // for LISTEN
 	log    *slog.Logger
 }
 
@@ -65,7 +69,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	s := &Store{db: db, redis: o.Redis, prefix: o.Prefix, log: o.Log}
+	s := &Store{db: db, redis: o.Redis, prefix: o.Prefix, direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
