@@ -122,7 +122,7 @@ func (c *cache) get(ctx context.Context, channel discord.ChannelID) (Page, bool)
 	}
 	p := Page{Version: version, More: stored.More, Messages: make([]tidings.Message, len(stored.Messages))}
 	for i, m := range stored.Messages {
-		row := messageRow{
+		row := storedMessage{
 			Guild: m.Guild, Channel: int64(channel), ID: m.ID, Author: m.Author, Type: m.Type, Flags: int64(m.Flags),
 			Content: m.Content, Payload: m.Payload, EditedMS: m.EditedMS, Countable: m.Countable,
 			Users: m.Users, Roles: m.Roles, Everyone: m.Everyone,
@@ -139,7 +139,7 @@ func (c *cache) put(ctx context.Context, channel discord.ChannelID, p Page) {
 		stored.Messages[i] = cachedMessage{
 			Guild: int64(m.Guild), ID: int64(m.ID), Author: int64(m.Author), Type: m.Type, Flags: m.Flags,
 			Content: m.Content, Payload: m.Payload, EditedMS: m.EditedMS, Countable: m.Countable,
-			Users: array(m.Mentions.Users), Roles: array(m.Mentions.Roles), Everyone: m.Mentions.Everyone,
+			Users: ids(m.Mentions.Users), Roles: ids(m.Mentions.Roles), Everyone: m.Mentions.Everyone,
 		}
 	}
 	text, err := json.Marshal(stored)

@@ -135,10 +135,10 @@ func (s *Store) feed(ctx context.Context, set *tidings.VisibleSet, q FeedQuery) 
 		return FeedPage{}, err
 	}
 	guilds, roles := rolesOf(set)
-	var rows []messageRow
+	var rows []storedMessage
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
 		rows = nil
-		return tx.SelectContext(ctx, &rows, query, int64(set.User), array(channels), guilds, roles,
+		return tx.SelectContext(ctx, &rows, query, int64(set.User), ids(channels), guilds, roles,
 			from.message, from.channel, int64(q.Author), q.Limit+1)
 	})
 	if err != nil {
@@ -158,7 +158,7 @@ func (s *Store) feed(ctx context.Context, set *tidings.VisibleSet, q FeedQuery) 
 
 // feedChannels lists the channels that the query is about.
 func feedChannels(set *tidings.VisibleSet, q FeedQuery) ([]discord.ChannelID, error) {
-	var ids []discord.ChannelID
+	var list []discord.ChannelID
 	guild := q.Guild == 0
 	for _, g := range set.Guilds {
 		if q.Guild != 0 && g.Guild.ID != q.Guild {
@@ -167,17 +167,17 @@ func feedChannels(set *tidings.VisibleSet, q FeedQuery) ([]discord.ChannelID, er
 		guild = true
 		for _, c := range g.Channels {
 			if q.Channel == 0 || c.ID == q.Channel {
-				ids = append(ids, c.ID)
+				list = append(list, c.ID)
 			}
 		}
 	}
 	switch {
 	case !guild:
 		return nil, fmt.Errorf("guild %d: %w", q.Guild, tidings.ErrNotFound)
-	case q.Channel != 0 && len(ids) == 0:
+	case q.Channel != 0 && len(list) == 0:
 		return nil, fmt.Errorf("channel %d: %w", q.Channel, tidings.ErrNotFound)
 	}
-	return ids, nil
+	return list, nil
 }
 
 // feedCursor is where a page ended.

@@ -26,7 +26,7 @@ import (
 // Recording locks channels, then users. Marks lock only a user, so the two cannot wait for each other in a circle.
 //
 // A mark-all-read is one row, a floor, and yet does to every visible channel what a mark of that channel would have done. The
-// few channels where that differs are those with a position that is newer than the older floors ([markState.holds]); only
+// few channels where that differs are those with a position that is newer than the older floors (markState.Holds); only
 // those are written beside the floor.
 
 const lockUser = `
@@ -35,11 +35,10 @@ FROM users
 WHERE id = $1
 FOR UPDATE`
 
-// selectStates reads all that decides the effective positions; see withVisible for the rule.
 const selectStates = `
-SELECT c.id, c.guild_id, c.last_seen_id,
+SELECT c.id, c.last_seen_id,` + effectivePosition + ` AS position,
 	p.read_id, coalesce(p.manual, false) AS manual, coalesce(p.rev, 0) AS rev,
-	coalesce(b.baseline_id, 0) AS baseline_id,
+	coalesce(p.rev >= greatest(fa.rev, fg.rev, 0), false) AS holds,
 	coalesce(fa.floor_id, 0) AS all_floor, coalesce(fa.rev, 0) AS all_rev,
 	coalesce(fg.floor_id, 0) AS guild_floor, coalesce(fg.rev, 0) AS guild_rev
 FROM unnest($2::bigint[]) AS v (id)
@@ -52,48 +51,34 @@ LEFT JOIN baselines b ON b.user_id = $1 AND b.guild_id = c.guild_id`
 // markState is one channel as one person's marks have it.
 type markState struct {
 	Channel    int64         `db:"id"`
-	Guild      int64         `db:"guild_id"`
 	LastSeen   int64         `db:"last_seen_id"`
+	Position   int64         `db:"position"` // the effective one
 	Read       sql.NullInt64 `db:"read_id"`
 	Manual     bool          `db:"manual"`
 	Rev        int64         `db:"rev"`
-	Baseline   int64         `db:"baseline_id"`
+	Holds      bool          `db:"holds"` // the channel's own position decides alone
 	AllFloor   int64         `db:"all_floor"`
 	AllRev     int64         `db:"all_rev"`
 	GuildFloor int64         `db:"guild_floor"`
 	GuildRev   int64         `db:"guild_rev"`
 }
 
-// holds reports whether the channel's own position decides alone, because it is as new as the floors.
-func (m markState) holds() bool { return m.Read.Valid && m.Rev >= max(m.AllRev, m.GuildRev) }
-
 // manual reports whether "mark unread from here" stands.
-func (m markState) manual() bool { return m.holds() && m.Manual }
+func (m markState) manual() bool { return m.Holds && m.Manual }
 
 // floor is the greatest floor over the channel.
 func (m markState) floor() int64 { return max(m.AllFloor, m.GuildFloor) }
-
-// position is the effective one.
-func (m markState) position() int64 {
-	switch {
-	case m.holds():
-		return m.Read.Int64
-	case m.Read.Valid:
-		return max(m.Read.Int64, m.floor())
-	}
-	return max(m.Baseline, m.floor())
-}
 
 // acts reports whether m, clamped to upTo, does anything to the channel. By hand it also ends a manual mark, even where it
 // reads nothing more; an automatic one reads on only where the manual mark is not newer than what it was based on.
 func (m markState) acts(by tidings.MarkRead, upTo int64) bool {
 	switch {
 	case by.Rev == 0:
-		return upTo > m.position() || m.manual()
+		return upTo > m.Position || m.manual()
 	case m.manual() && m.Rev > by.Rev:
 		return false
 	}
-	return upTo > m.position()
+	return upTo > m.Position
 }
 
 // row is the channel's row in read_positions, nil for none.
@@ -136,7 +121,6 @@ const (
 	didRead   = "read"
 	didUnread = "unread"
 	didFloor  = "floor"
-	didOwn    = "own"
 	didUndo   = "undo"
 )
 
@@ -149,7 +133,7 @@ const (
 // It returns [tidings.ErrInvalid] unless exactly one scope and an UpTo are given, and [tidings.ErrNotFound] for a scope
 // outside the set and for a person who is not known.
 func (s *Store) MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings.MarkRead) (tidings.ReadResult, error) {
-	scope, ids, err := scopeOf(set, m)
+	scope, list, err := scopeOf(set, m)
 	if err != nil {
 		return tidings.ReadResult{}, fmt.Errorf("mark read: %w", err)
 	}
@@ -157,7 +141,7 @@ func (s *Store) MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings
 	if m.Channel != 0 {
 		what = didRead
 	}
-	r, err := s.mark(ctx, set, ids, what, func(tx *sqlx.Tx, rev int64, states []markState) (changes, error) {
+	r, err := s.mark(ctx, set, list, what, func(tx *sqlx.Tx, rev int64, states []markState) (changes, error) {
 		if m.Rev > 0 {
 			undone, err := undoneSince(ctx, tx, set.User, m.Rev)
 			if err != nil || undone {
@@ -176,7 +160,7 @@ func (s *Store) MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings
 }
 
 // scopeOf returns the key of the mark's floor and the visible channels under it.
-func scopeOf(set *tidings.VisibleSet, m tidings.MarkRead) (scope int64, ids []discord.ChannelID, err error) {
+func scopeOf(set *tidings.VisibleSet, m tidings.MarkRead) (scope int64, list []discord.ChannelID, err error) {
 	n := 0
 	for _, given := range []bool{m.Channel != 0, m.Guild != 0, m.All} {
 		if given {
@@ -198,17 +182,17 @@ func scopeOf(set *tidings.VisibleSet, m tidings.MarkRead) (scope int64, ids []di
 				continue
 			}
 			for _, c := range g.Channels {
-				ids = append(ids, c.ID)
+				list = append(list, c.ID)
 			}
-			return int64(m.Guild), ids, nil
+			return int64(m.Guild), list, nil
 		}
 		return 0, nil, fmt.Errorf("guild %d: %w", m.Guild, tidings.ErrNotFound)
 	}
-	ids = within(set, []discord.ChannelID{m.Channel})
-	if len(ids) == 0 {
+	list = within(set, []discord.ChannelID{m.Channel})
+	if len(list) == 0 {
 		return 0, nil, fmt.Errorf("channel %d: %w", m.Channel, tidings.ErrNotFound)
 	}
-	return 0, ids, nil
+	return 0, list, nil
 }
 
 // readChannel reads one channel; states holds it, or nothing when it was never stored.
@@ -221,7 +205,7 @@ func readChannel(states []markState, m tidings.MarkRead, rev int64) changes {
 	if !st.acts(m, upTo) {
 		return changes{}
 	}
-	after := &markRow{ID: max(upTo, st.position()), Rev: rev}
+	after := &markRow{ID: max(upTo, st.Position), Rev: rev}
 	return changes{Positions: []change{{Key: st.Channel, Before: st.row(), After: after}}}
 }
 
@@ -250,7 +234,7 @@ func readAll(states []markState, scope int64, m tidings.MarkRead, rev int64) cha
 		c.Floors = []change{{Key: scope, Before: old, After: &markRow{ID: upTo, Rev: rev}}}
 	}
 	for _, st := range states {
-		if !st.holds() {
+		if !st.Holds {
 			continue
 		}
 		after := &markRow{ID: max(st.Read.Int64, upTo), Rev: rev}
@@ -275,11 +259,11 @@ func (s *Store) MarkUnread(ctx context.Context, set *tidings.VisibleSet, channel
 	if int64(message) <= 0 {
 		return tidings.ReadResult{}, fmt.Errorf("mark unread: %w message: give the first one that is to be unread", tidings.ErrInvalid)
 	}
-	ids := within(set, []discord.ChannelID{channel})
-	if len(ids) == 0 {
+	list := within(set, []discord.ChannelID{channel})
+	if len(list) == 0 {
 		return tidings.ReadResult{}, fmt.Errorf("mark unread: channel %d: %w", channel, tidings.ErrNotFound)
 	}
-	r, err := s.mark(ctx, set, ids, didUnread, func(_ *sqlx.Tx, rev int64, states []markState) (changes, error) {
+	r, err := s.mark(ctx, set, list, didUnread, func(_ *sqlx.Tx, rev int64, states []markState) (changes, error) {
 		if len(states) == 0 {
 			return changes{}, nil
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // mark runs one mark of the set's person. decide gets the rev that the mark will have and the state of the channels ids.
-func (s *Store) mark(ctx context.Context, set *tidings.VisibleSet, ids []discord.ChannelID, what string,
+func (s *Store) mark(ctx context.Context, set *tidings.VisibleSet, list []discord.ChannelID, what string,
 	decide func(tx *sqlx.Tx, rev int64, states []markState) (changes, error)) (tidings.ReadResult, error) {
 	var r tidings.ReadResult
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
@@ -29,7 +29,7 @@ func (s *Store) mark(ctx context.Context, set *tidings.VisibleSet, ids []discord
 		if err != nil {
 			return err
 		}
-		before, err := statesOf(ctx, tx, set.User, ids)
+		before, err := statesOf(ctx, tx, set.User, list)
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (s *Store) mark(ctx context.Context, set *tidings.VisibleSet, ids []discord
 		if err := saveMark(ctx, tx, set.User, r.Rev, what, c); err != nil {
 			return err
 		}
-		after, err := statesOf(ctx, tx, set.User, ids)
+		after, err := statesOf(ctx, tx, set.User, list)
 		if err != nil {
 			return err
 		}
@@ -55,9 +55,9 @@ func (s *Store) mark(ctx context.Context, set *tidings.VisibleSet, ids []discord
 	return r, nil
 }
 
-func statesOf(ctx context.Context, tx *sqlx.Tx, user discord.UserID, ids []discord.ChannelID) ([]markState, error) {
+func statesOf(ctx context.Context, tx *sqlx.Tx, user discord.UserID, list []discord.ChannelID) ([]markState, error) {
 	var states []markState
-	err := tx.SelectContext(ctx, &states, selectStates, int64(user), array(ids))
+	err := tx.SelectContext(ctx, &states, selectStates, int64(user), ids(list))
 	return states, err
 }
 
@@ -66,15 +66,15 @@ func statesOf(ctx context.Context, tx *sqlx.Tx, user discord.UserID, ids []disco
 func moved(before, after []markState) []discord.ChannelID {
 	was := make(map[int64]int64, len(before))
 	for _, st := range before {
-		was[st.Channel] = st.position()
+		was[st.Channel] = st.Position
 	}
-	var ids []discord.ChannelID
+	var list []discord.ChannelID
 	for _, st := range after {
-		if p, ok := was[st.Channel]; !ok || p != st.position() {
-			ids = append(ids, discord.ChannelID(st.Channel))
+		if p, ok := was[st.Channel]; !ok || p != st.Position {
+			list = append(list, discord.ChannelID(st.Channel))
 		}
 	}
-	return ids
+	return list
 }
 
 const updateRev = `
@@ -112,7 +112,7 @@ WHERE user_id = $1 AND scope_id = ANY ($2::bigint[])`
 func saveMark(ctx context.Context, tx *sqlx.Tx, user discord.UserID, rev int64, what string, c changes) error {
 	put, gone := split(c.Positions)
 	if len(put.keys) > 0 {
-		if _, err := tx.ExecContext(ctx, upsertPositions, int64(user), put.keys, put.ids, put.manual, put.revs); err != nil {
+		if _, err := tx.ExecContext(ctx, upsertPositions, int64(user), put.keys, put.to, put.manual, put.revs); err != nil {
 			return err
 		}
 	}
@@ -123,7 +123,7 @@ func saveMark(ctx context.Context, tx *sqlx.Tx, user discord.UserID, rev int64, 
 	}
 	put, gone = split(c.Floors)
 	if len(put.keys) > 0 {
-		if _, err := tx.ExecContext(ctx, upsertFloors, int64(user), put.keys, put.ids, put.revs); err != nil {
+		if _, err := tx.ExecContext(ctx, upsertFloors, int64(user), put.keys, put.to, put.revs); err != nil {
 			return err
 		}
 	}
@@ -145,8 +145,8 @@ func saveMark(ctx context.Context, tx *sqlx.Tx, user discord.UserID, rev int64, 
 
 // columns are the rows of a multi-row upsert, a slice a column.
 type columns struct {
-	keys, ids, revs pq.Int64Array
-	manual          pq.BoolArray
+	keys, to, revs pq.Int64Array
+	manual         pq.BoolArray
 }
 
 // split separates the rows that are written from the keys of those that go.
@@ -156,7 +156,7 @@ func split(rows []change) (put columns, gone pq.Int64Array) {
 			gone = append(gone, ch.Key)
 			continue
 		}
-		put.keys, put.ids = append(put.keys, ch.Key), append(put.ids, ch.After.ID)
+		put.keys, put.to = append(put.keys, ch.Key), append(put.to, ch.After.ID)
 		put.manual, put.revs = append(put.manual, ch.After.Manual), append(put.revs, ch.After.Rev)
 	}
 	return put, gone

@@ -45,8 +45,8 @@ LEFT JOIN LATERAL (
 	WHERE channel_id = m.channel_id AND message_id = m.id
 ) t ON true`
 
-// messageRow is a stored message.
-type messageRow struct {
+// storedMessage is a stored message.
+type storedMessage struct {
 	Guild     int64         `db:"guild_id"`
 	Channel   int64         `db:"channel_id"`
 	ID        int64         `db:"id"`
@@ -62,7 +62,7 @@ type messageRow struct {
 	Everyone  bool          `db:"everyone"`
 }
 
-func (r messageRow) message() tidings.Message {
+func (r storedMessage) message() tidings.Message {
 	m := tidings.Message{
 		Channel: discord.ChannelID(r.Channel), ID: discord.MessageID(r.ID), Guild: discord.GuildID(r.Guild),
 		Author: discord.UserID(r.Author), Type: r.Type, Flags: uint64(r.Flags), Content: r.Content, Payload: r.Payload,
@@ -168,7 +168,7 @@ func (s *Store) readPage(ctx context.Context, q PageQuery) (Page, error) {
 		olderID, newerID, newer = int64(q.Around), int64(q.Around), q.Limit
 	}
 	var rows []struct {
-		messageRow
+		storedMessage
 		Version int64 `db:"version"`
 	}
 	err := s.db.SelectContext(ctx, &rows, selectPage, int64(q.Channel), olderID, older, newerID, newer)

@@ -50,19 +50,19 @@ func (s *Store) Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings
 // Verify returns what is stated for the visible channels beside a recount of them, of one moment and in one order.
 func (s *Store) Verify(ctx context.Context, set *tidings.VisibleSet) (stated, recounted []tidings.ReadChannel, err error) {
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		ids := set.ChannelIDs()
-		rows, err := count(ctx, tx, set, ids)
+		list := set.ChannelIDs()
+		rows, err := count(ctx, tx, set, list)
 		if err != nil {
 			return err
 		}
 		stated = readChannels(rows)
-		states, err := statesOf(ctx, tx, set.User, ids)
+		states, err := statesOf(ctx, tx, set.User, list)
 		if err != nil {
 			return err
 		}
 		channels, positions := make(pq.Int64Array, len(states)), make(pq.Int64Array, len(states))
 		for i, st := range states {
-			channels[i], positions[i] = st.Channel, st.position()
+			channels[i], positions[i] = st.Channel, st.Position
 		}
 		guilds, roles := rolesOf(set)
 		rows = nil

@@ -14,18 +14,23 @@ import (
 	"tidings"
 )
 
-// withVisible begins a statement: $1 is the person, $2 the channels. Its row "visible" has each channel's effective
-// position, read_id:
+// effectivePosition is how far the person has read a channel, from rows of theirs: p of read_positions, fa and fg the floors of
+// everything and of the guild, b of baselines, each of which may be missing.
 //
 //   - A position that is at least as new as the floors over its channel holds by itself. Whoever writes one has compared
 //     it with the floors (see marks.go), so it is below them only after "mark unread from here".
 //   - Otherwise it is the greatest of the position, or without one the baseline, and the floors.
 //   - Without any of them, not even a baseline, it is 0: enrolment has not happened yet, and what is not known to be read
 //     counts as unread rather than being read silently.
-//
-// day is the UTC day of read_id, [day_start, day_end) are the ids in it.
-//
-// "hidden" holds the authors whose messages are never unread: the person's own and those they ignore.
+const effectivePosition = `
+		CASE
+			WHEN p.rev >= greatest(fa.rev, fg.rev, 0) THEN p.read_id
+			ELSE greatest(coalesce(p.read_id, b.baseline_id), fa.floor_id, fg.floor_id, 0)
+		END`
+
+// withVisible begins a statement: $1 is the person, $2 the channels. "visible" has each channel with the effective position,
+// read_id. day is the UTC day of it, [day_start, day_end) are the ids in that day. "hidden" holds the authors whose messages
+// are never unread: the person's own and those they ignore.
 const withVisible = `
 WITH visible AS MATERIALIZED (
 	SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, e.read_id,
@@ -37,12 +42,11 @@ WITH visible AS MATERIALIZED (
 	LEFT JOIN read_floors fg ON fg.user_id = $1 AND fg.scope_id = c.guild_id
 	LEFT JOIN baselines b ON b.user_id = $1 AND b.guild_id = c.guild_id
 	CROSS JOIN LATERAL (
-		SELECT CASE
-			WHEN p.rev >= greatest(fa.rev, fg.rev, 0) THEN p.read_id
-			ELSE greatest(coalesce(p.read_id, b.baseline_id), fa.floor_id, fg.floor_id, 0)
-		END AS read_id
+		SELECT` + effectivePosition + ` AS read_id
 	) e
-	CROSS JOIN LATERAL (SELECT (e.read_id >> 22) / 86400000 AS day) d
+	CROSS JOIN LATERAL (
+		SELECT (e.read_id >> 22) / 86400000 AS day
+	) d
 ), hidden AS MATERIALIZED (
 	SELECT $1 || coalesce(array_agg(author_id), '{}') AS authors
 	FROM ignored_authors
@@ -61,9 +65,6 @@ const withTargets = `, target AS (
 )`
 
 // withMentions adds "mentioned": each message above the read position that means the person, once however often it does.
-//
-// It reads all mentions of each target, whatever the channel, rather than each channel's: that is one stretch of the index
-// per target instead of a probe for each pair.
 const withMentions = withTargets + `, mentioned AS (
 	SELECT v.id AS channel_id, t.message_id
 	FROM target x
@@ -71,15 +72,24 @@ const withMentions = withTargets + `, mentioned AS (
 	JOIN visible v ON v.id = t.channel_id AND v.guild_id = coalesce(x.guild_id, v.guild_id)
 	WHERE t.message_id > (SELECT min(read_id) FROM visible WHERE last_live_id > read_id)
 	AND t.message_id > v.read_id
-	AND t.author_id <> ALL ((SELECT authors FROM hidden)::bigint[])
-	GROUP BY v.id, t.message_id
-)`
+	AND t.author_id <> ALL ((SELECT authors FROM hidden)::bigint[])`
 
-// countChannels counts exactly, above any number, without reading all that is unread. What is unread above a position is
+// Over many channels, all mentions of a target are read whatever their channel: one stretch of the index for each target. For
+// a few channels, each pair of target and channel is looked up.
+const (
+	countMany = withVisible + withMentions + countUnread
+	countFew  = withVisible + withMentions + `
+	AND t.channel_id = ANY ($2)` + countUnread
+	fewChannels = 8
+)
+
+// countUnread counts exactly, above any number, without reading all that is unread. What is unread above a position is
 // the rest of the position's own day and the buckets of the later days, less what hidden authors wrote. The rest of the day
 // comes from whichever side has fewer ids: those above the position ("up", which then also finds the first unread message),
 // or the day's bucket less those up to it. Where the newest message is of the same day, no bucket is needed.
-const countChannels = withVisible + withMentions + `
+const countUnread = `
+	GROUP BY v.id, t.message_id
+)
 SELECT v.id, v.guild_id, v.version, v.read_id, v.last_live_id,
 	CASE
 		WHEN v.last_live_id <= v.read_id THEN 0
@@ -130,7 +140,7 @@ LEFT JOIN (
 	GROUP BY channel_id
 ) n ON n.channel_id = v.id`
 
-// counted is one row of countChannels.
+// counted is one channel, as countMany and countFew give it.
 type counted struct {
 	ID          discord.ChannelID `db:"id"`
 	Guild       discord.GuildID   `db:"guild_id"`
@@ -149,14 +159,18 @@ func (c counted) read() tidings.ReadChannel {
 	}
 }
 
-// count runs countChannels. Counts, positions and versions are of one snapshot, because it is one statement.
+// count counts the channels. Counts, positions and versions are of one snapshot, because it is one statement.
 func count(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet, channels []discord.ChannelID) ([]counted, error) {
 	if len(channels) == 0 {
 		return nil, nil
 	}
 	guilds, roles := rolesOf(set)
 	var rows []counted
-	err := tx.SelectContext(ctx, &rows, countChannels, int64(set.User), array(channels), guilds, roles)
+	query := countMany
+	if len(channels) <= fewChannels {
+		query = countFew
+	}
+	err := tx.SelectContext(ctx, &rows, query, int64(set.User), ids(channels), guilds, roles)
 	return rows, err
 }
 
@@ -171,22 +185,13 @@ func rolesOf(set *tidings.VisibleSet) (guilds, roles pq.Int64Array) {
 	return guilds, roles
 }
 
-// array gives ids to Postgres as bigint[].
-func array[T ~uint64](ids []T) pq.Int64Array {
-	a := make(pq.Int64Array, len(ids))
-	for i, id := range ids {
-		a[i] = int64(id)
-	}
-	return a
-}
-
 // The planner's cost of counting is high enough for its just-in-time compiler, which takes far longer than the counting.
 const noCompiler = `
 SET LOCAL jit = off`
 
 // snapshot runs fn in one read-only transaction that sees one moment.
 func (s *Store) snapshot(ctx context.Context, fn func(tx *sqlx.Tx) error) error {
-	return s.inTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, func(tx *sqlx.Tx) error {
+	return s.inTx(ctx, snapshot, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, noCompiler); err != nil {
 			return err
 		}
@@ -215,7 +220,7 @@ GROUP BY c.id`
 // Summary counts every channel of the set, all at one moment. A person who has never marked anything, or is not known at
 // all, has rev 0.
 func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
-	ids := set.ChannelIDs()
+	list := set.ChannelIDs()
 	var rev int64
 	var mutes []int64
 	var rows []counted
@@ -232,10 +237,10 @@ func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.
 		if err := tx.SelectContext(ctx, &mutes, selectMutes, int64(set.User)); err != nil {
 			return err
 		}
-		if err := tx.SelectContext(ctx, &complete, selectComplete, array(ids)); err != nil {
+		if err := tx.SelectContext(ctx, &complete, selectComplete, ids(list)); err != nil {
 			return err
 		}
-		rows, err = count(ctx, tx, set, ids)
+		rows, err = count(ctx, tx, set, list)
 		return err
 	})
 	if err != nil {
@@ -301,13 +306,13 @@ func summarizeGuild(g tidings.VisibleGuild, counts map[discord.ChannelID]counted
 
 // Counts counts those of channels that are in the set, all at one moment, in no particular order.
 func (s *Store) Counts(ctx context.Context, set *tidings.VisibleSet, channels []discord.ChannelID) ([]tidings.ReadChannel, error) {
-	ids := within(set, channels)
-	if len(ids) == 0 {
+	visible := within(set, channels)
+	if len(visible) == 0 {
 		return nil, nil
 	}
 	var rows []counted
 	err := s.snapshot(ctx, func(tx *sqlx.Tx) (err error) {
-		rows, err = count(ctx, tx, set, ids)
+		rows, err = count(ctx, tx, set, visible)
 		return err
 	})
 	if err != nil {
@@ -330,15 +335,15 @@ func within(set *tidings.VisibleSet, channels []discord.ChannelID) []discord.Cha
 	for _, id := range channels {
 		want[id] = true
 	}
-	var ids []discord.ChannelID
+	var list []discord.ChannelID
 	for _, g := range set.Guilds {
 		for _, c := range g.Channels {
 			if want[c.ID] {
-				ids = append(ids, c.ID)
+				list = append(list, c.ID)
 			}
 		}
 	}
-	return ids
+	return list
 }
 
 const selectVersions = `
@@ -352,7 +357,7 @@ func (s *Store) Versions(ctx context.Context, channels []discord.ChannelID) (map
 		ID      discord.ChannelID `db:"id"`
 		Version int64             `db:"version"`
 	}
-	if err := s.db.SelectContext(ctx, &rows, selectVersions, array(channels)); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, selectVersions, ids(channels)); err != nil {
 		return nil, fmt.Errorf("read channel versions: %w", err)
 	}
 	versions := make(map[discord.ChannelID]int64, len(rows))
