@@ -75,7 +75,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.cache = newCache(o.Redis, o.Prefix, s.log)
 	if err := migrate(ctx, db); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, fmt.Errorf("open the database: %w", unavailable(err))
 	}
 	return s, nil
 }
