@@ -222,7 +222,8 @@ CREATE TABLE IF NOT EXISTS gaps (
 	reason     text        NOT NULL,
 	opened_at  timestamptz NOT NULL DEFAULT now(),
 	healed_at  timestamptz,
-	recovered  int         NOT NULL DEFAULT 0
+	recovered  int         NOT NULL DEFAULT 0,
+	healed_to  bigint      NOT NULL DEFAULT 0          -- how far reading it has got, 0 for not at all
 );
 CREATE INDEX IF NOT EXISTS gaps_open ON gaps (channel_id) WHERE healed_at IS NULL;
 
@@ -261,16 +262,24 @@ CREATE TABLE IF NOT EXISTS jobs (
 	attempt      int         NOT NULL DEFAULT 0,
 	max_attempts int         NOT NULL DEFAULT 8,
 	run_at       timestamptz NOT NULL DEFAULT now(),
+	turn         timestamptz NOT NULL DEFAULT now(),   -- run_at, five minutes earlier for each priority: the earliest goes first
+	again        boolean     NOT NULL DEFAULT false,   -- asked for once more while it was running
 	lease_until  timestamptz,
-	worker       text        NOT NULL DEFAULT '',
+	worker       text        NOT NULL DEFAULT '',      -- names the one claim under which it runs
 	last_error   text        NOT NULL DEFAULT '',
 	created_at   timestamptz NOT NULL DEFAULT now(),
 	finished_at  timestamptz
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 80);
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_open ON jobs (kind, key) WHERE state IN ('ready', 'running') AND key <> '';
-CREATE INDEX IF NOT EXISTS jobs_next ON jobs (priority DESC, run_at, id) WHERE state = 'ready';
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_tick ON jobs (kind, key) WHERE key LIKE '@%';  -- one for each tick of the timetable, done or not
+CREATE INDEX IF NOT EXISTS jobs_next ON jobs (kind, turn, id) WHERE state = 'ready';
 CREATE INDEX IF NOT EXISTS jobs_lease ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (finished_at) WHERE state IN ('done', 'dead');
+
+CREATE TABLE IF NOT EXISTS job_pauses (
+	kind text        PRIMARY KEY,
+	at   timestamptz NOT NULL DEFAULT now()
+);
 
 -- People's access to this service -------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -33,16 +34,19 @@ import (
 // Options is what [Open] needs.
 type Options struct {
 	DatabaseURL string
-	Redis       redis.UniversalClient // nil: nothing is cached
-	Prefix      string                // of every key in Redis
-	Log         *slog.Logger
+	// DirectURL leads to the same database past a pooler, for LISTEN. "" means DatabaseURL.
+	DirectURL string
+	Redis     redis.UniversalClient // nil: nothing is cached
+	Prefix    string                // of every key in Redis
+	Log       *slog.Logger
 }
 
 // Store is safe for concurrent use.
 type Store struct {
-	db    *sqlx.DB
-	cache *cache
-	log   *slog.Logger
+	db     *sqlx.DB
+	cache  *cache
+	direct string // for LISTEN
+	log    *slog.Logger
 }
 
 // maxConns bounds the connections of one process: enough for its lanes and its readers, and five processes still fit
@@ -64,14 +68,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	s := &Store{db: db, log: o.Log}
+	s := &Store{db: db, direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.cache = newCache(o.Redis, o.Prefix, s.log)
 	if err := migrate(ctx, db); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, fmt.Errorf("open the database: %w", unavailable(err))
 	}
 	return s, nil
 }
@@ -145,4 +149,12 @@ func unavailable(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", tidings.ErrUnavailable, err)
+}
+
+// Ping asks Postgres whether it answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.db.PingContext(ctx); err != nil {
+		return unavailable(fmt.Errorf("ask the database: %w", err))
+	}
+	return nil
 }
