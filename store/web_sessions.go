@@ -11,7 +11,7 @@ import (
 )
 
 // The methods below make Store a store of alexedwards/scs. The cookie's token is kept as a hash only, so whoever reads the
-// table cannot use what is in it.
+// table cannot use what is in it. [Store.Cleanup] removes the expired ones.
 
 // sessionWait bounds the methods that scs calls without a context.
 const sessionWait = 5 * time.Second
@@ -62,23 +62,6 @@ func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 		return fmt.Errorf("delete session: %w", unavailable(err))
 	}
 	return nil
-}
-
-const purgeSessions = `
-DELETE FROM sessions
-WHERE expires <= now()`
-
-// PurgeSessions removes expired sessions and returns how many there were.
-func (s *Store) PurgeSessions(ctx context.Context) (int64, error) {
-	r, err := s.db.ExecContext(ctx, purgeSessions)
-	if err != nil {
-		return 0, fmt.Errorf("purge sessions: %w", unavailable(err))
-	}
-	n, err := r.RowsAffected()
-	if err != nil {
-		return 0, fmt.Errorf("purge sessions: %w", err)
-	}
-	return n, nil
 }
 
 // Find is [Store.FindCtx] for callers without a context.
