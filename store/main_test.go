@@ -9,7 +9,9 @@ import (
 	"tidings/embedded/testdb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.M{M: m}) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
 
 // open opens a store on an empty schema and a Redis prefix of the test's own.
 func open(t testing.TB) *Store {
