@@ -29,7 +29,9 @@ var rooms = map[string][]string{
 	"tidings/web":             {"tidings", "tidings/store", "tidings/access", "tidings/hub", "tidings/render"},
 	"tidings/embedded":        {},
 	"tidings/embedded/testdb": {"tidings/embedded"},
+	"tidings/hub/client":      {"tidings"},
 	"tidings/sim":             {},
+	"tidings/sim/simtest":     {"tidings/sim"},
 	// cmd sees all.
 	"tidings/cmd/tidings": {
 		"tidings", "tidings/ingest", "tidings/store", "tidings/access", "tidings/hub", "tidings/render", "tidings/bot", "tidings/jobs",
@@ -51,7 +53,7 @@ var kept = []struct {
 	{"github.com/lib/pq", []string{"tidings/store", "tidings/embedded", "tidings/embedded/testdb"}},
 	{"database/sql", []string{"tidings/store", "tidings/embedded", "tidings/embedded/testdb"}},
 	{"github.com/chromedp/chromedp", nil},
-	{"testing", []string{"tidings/embedded/testdb"}},
+	{"testing", []string{"tidings/embedded/testdb", "tidings/sim/simtest"}},
 }
 
 // source is one file as far as the map goes.

@@ -15,7 +15,7 @@ import (
 // locks; apply changes them one event after another, and write stores the outcome, each row once.
 type batch struct {
 	channels map[discord.ChannelID]*channelRow
-	messages map[messageKey]*messageRow
+	messages map[messageKey]*heldMessage
 	keys     []messageKey // of messages, in the order of the events
 	buckets  map[bucketKey]int
 	own      map[ownKey]ownMessage
@@ -47,7 +47,7 @@ type channelRow struct {
 	changed  bool
 }
 
-type messageRow struct {
+type heldMessage struct {
 	tidings.Message
 	source  tidings.Source
 	known   bool // there is a row, or there will be
@@ -68,7 +68,7 @@ type messageRow struct {
 func newBatch(events []tidings.Event) *batch {
 	b := &batch{
 		channels: map[discord.ChannelID]*channelRow{},
-		messages: make(map[messageKey]*messageRow, len(events)),
+		messages: make(map[messageKey]*heldMessage, len(events)),
 		keys:     make([]messageKey, 0, len(events)),
 		buckets:  map[bucketKey]int{},
 		own:      map[ownKey]ownMessage{},
@@ -104,7 +104,7 @@ func (b *batch) concern(ev tidings.Event, id discord.MessageID, whole bool) {
 	k := messageKey{ev.Channel, id}
 	m := b.messages[k]
 	if m == nil {
-		m = &messageRow{Message: tidings.Message{Channel: ev.Channel, ID: id}}
+		m = &heldMessage{Message: tidings.Message{Channel: ev.Channel, ID: id}}
 		b.messages[k] = m
 		b.keys = append(b.keys, k)
 	}
@@ -175,7 +175,7 @@ func (b *batch) see(ev tidings.Event, m tidings.Message, created bool) error {
 }
 
 // insert takes in a message that has no row.
-func (b *batch) insert(ev tidings.Event, row *messageRow, m tidings.Message) {
+func (b *batch) insert(ev tidings.Event, row *heldMessage, m tidings.Message) {
 	c := b.channels[ev.Channel]
 	m.Guild, m.Mentions, m.Content = c.guild, compactMentions(m.Mentions), clean(m.Content)
 	row.Message, row.source = m, ev.Source
@@ -204,7 +204,7 @@ const (
 // weigh orders an object and the stored message by edited_timestamp. Ties go to the gateway, whose order is the order in
 // which things happened; a page may have been fetched before. An older or empty timestamp is what an embed has that
 // Discord resolved later.
-func weigh(row *messageRow, m tidings.Message, source tidings.Source, created bool) trust {
+func weigh(row *heldMessage, m tidings.Message, source tidings.Source, created bool) trust {
 	gateway := source == tidings.SourceGateway
 	switch {
 	case m.EditedMS > row.EditedMS:
@@ -225,7 +225,7 @@ func weigh(row *messageRow, m tidings.Message, source tidings.Source, created bo
 const suppressEmbeds = 1 << 2
 
 // revise takes from an object what is news about the stored message.
-func (b *batch) revise(ev tidings.Event, row *messageRow, m tidings.Message, t trust) error {
+func (b *batch) revise(ev tidings.Event, row *heldMessage, m tidings.Message, t trust) error {
 	if t == trustNothing || (t != trustAll && row.Flags&suppressEmbeds != 0) {
 		return nil
 	}
@@ -266,7 +266,7 @@ func (b *batch) revise(ev tidings.Event, row *messageRow, m tidings.Message, t t
 }
 
 // reread gives the message that a payload says, with what only the row knows.
-func (b *batch) reread(row *messageRow, payload []byte) (tidings.Message, error) {
+func (b *batch) reread(row *heldMessage, payload []byte) (tidings.Message, error) {
 	next, err := tidings.ParseMessage(payload, row.Guild)
 	if err != nil {
 		return tidings.Message{}, err
@@ -279,7 +279,7 @@ func (b *batch) reread(row *messageRow, payload []byte) (tidings.Message, error)
 }
 
 // payload returns what is stored, or the least that a message object has when there is none.
-func (m *messageRow) payload() ([]byte, error) {
+func (m *heldMessage) payload() ([]byte, error) {
 	if len(m.Payload) > 0 {
 		return m.Payload, nil
 	}
@@ -290,7 +290,7 @@ func (m *messageRow) payload() ([]byte, error) {
 }
 
 // become replaces a live row's message and notes an update, unless the two say the same.
-func (b *batch) become(ev tidings.Event, row *messageRow, next tidings.Message, tally bool) {
+func (b *batch) become(ev tidings.Event, row *heldMessage, next tidings.Message, tally bool) {
 	next.Channel, next.ID, next.Guild = row.Channel, row.ID, b.channels[row.Channel].guild
 	next.Content, next.Mentions = clean(next.Content), compactMentions(next.Mentions)
 	var targets tidings.Mentions
@@ -380,7 +380,7 @@ func (b *batch) tellDeleted(ev tidings.Event, gone []tidings.DeletedMessage, n i
 const maxBulk = 100
 
 // count keeps the buckets and the head when a row's message comes (1) or goes (-1).
-func (b *batch) count(row *messageRow, n int) {
+func (b *batch) count(row *heldMessage, n int) {
 	if !row.Countable {
 		return
 	}
@@ -395,7 +395,7 @@ func (b *batch) count(row *messageRow, n int) {
 }
 
 // tell notes a delta; number gives it its version later. A row, where there is one, is told as it stands now.
-func (b *batch) tell(ev tidings.Event, row *messageRow, d tidings.Delta) {
+func (b *batch) tell(ev tidings.Event, row *heldMessage, d tidings.Delta) {
 	c := b.channels[ev.Channel]
 	d.Guild, d.Channel, d.AccessVersion, d.At = c.guild, ev.Channel, c.access, ev.At
 	if row != nil {

@@ -44,8 +44,7 @@ type Options struct {
 // Store is safe for concurrent use.
 type Store struct {
 	db     *sqlx.DB
-	redis  redis.UniversalClient
-	prefix string
+	cache  *cache
 	direct string // for LISTEN
 	log    *slog.Logger
 }
@@ -69,19 +68,23 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	s := &Store{db: db, redis: o.Redis, prefix: o.Prefix, direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log}
+	s := &Store{db: db, direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.cache = newCache(o.Redis, o.Prefix, s.log)
 	if err := migrate(ctx, db); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, fmt.Errorf("open the database: %w", unavailable(err))
 	}
 	return s, nil
 }
 
-// Close closes the connections to Postgres.
-func (s *Store) Close() error { return s.db.Close() }
+// Close closes the connections to Postgres, after the calls to Redis have ended.
+func (s *Store) Close() error {
+	s.cache.close()
+	return s.db.Close()
+}
 
 // maxAttempts bounds how often a transaction is tried again after losing to another one.
 const maxAttempts = 6
@@ -146,4 +149,12 @@ func unavailable(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", tidings.ErrUnavailable, err)
+}
+
+// Ping asks Postgres whether it answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.db.PingContext(ctx); err != nil {
+		return unavailable(fmt.Errorf("ask the database: %w", err))
+	}
+	return nil
 }

@@ -142,7 +142,7 @@ func (b *batch) vote(ev tidings.Event, e tidings.PollVoted) error {
 	return b.tallied(ev, row, payload)
 }
 
-func (b *batch) tallied(ev tidings.Event, row *messageRow, payload []byte) error {
+func (b *batch) tallied(ev tidings.Event, row *heldMessage, payload []byte) error {
 	next, err := b.reread(row, payload)
 	if err != nil {
 		return err
