@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		hang(url)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(testdb.M{M: m})
 }
 
 func hang(url string) {

@@ -2,15 +2,14 @@ package store
 
 import (
 	"log/slog"
-	"os"
 	"testing"
+
+	"go.uber.org/goleak"
 
 	"tidings/embedded/testdb"
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.M{M: m}) }
 
 // open opens a store on an empty schema and a Redis prefix of the test's own.
 func open(t testing.TB) *Store {
