@@ -23,8 +23,9 @@ func Excerpt(m tidings.Message) string {
 	if s := excerptText(m.Content, p); s != "" {
 		return s
 	}
-	for _, s := range p.Snapshots {
-		if t := excerptText(string(s.Message.Content), payload{Mentions: s.Message.Mentions}); t != "" {
+	if len(p.Snapshots) > 0 {
+		s := p.Snapshots[0].Message
+		if t := excerptText(string(s.Content), payload{Mentions: s.Mentions}); t != "" {
 			return "Forwarded: " + t
 		}
 		return "Forwarded message"

@@ -7,6 +7,7 @@
 package render
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -33,9 +34,11 @@ func Message(m tidings.Message) View { return New(Options{}).Message(m) }
 
 // Encode renders a message as the JSON object that the live socket carries.
 func (r *Renderer) Encode(m tidings.Message) ([]byte, error) {
-	b, err := json.Marshal(r.Message(m))
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // it is JSON for a socket, and most of it is HTML
+	if err := e.Encode(r.Message(m)); err != nil {
 		return nil, fmt.Errorf("render message %d: %w", m.ID, err)
 	}
-	return b, nil
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }

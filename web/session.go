@@ -1,0 +1,142 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+)
+
+const (
+	sessionUser  = "user"  // the Discord id in digits
+	sessionLogin = "login" // state, verifier and where to go, while a sign-in is under way
+)
+
+// cookieName has the __Host- prefix over https, which binds the cookie to this host and to https.
+func cookieName(secure bool) string {
+	if secure {
+		return "__Host-tidings"
+	}
+	return "tidings"
+}
+
+func newSessions(store scs.Store, secure bool) *scs.SessionManager {
+	m := scs.New()
+	m.Store = store
+	m.Lifetime = sessionLife
+	m.HashTokenInStore = true
+	m.Cookie.Name = cookieName(secure)
+	m.Cookie.HttpOnly = true
+	m.Cookie.SameSite = http.SameSiteLaxMode
+	m.Cookie.Secure = secure
+	m.Cookie.Path = "/"
+	return m
+}
+
+// who is the person behind a request.
+type who struct {
+	user    discord.UserID
+	session string // a hash that names the session or token without being one
+	scopes  []string
+	cookie  bool
+}
+
+func (w who) may(scope string) bool { return w.cookie || slices.Contains(w.scopes, scope) }
+
+// Scopes of API tokens. A session may do everything.
+const (
+	scopeRead = "read"
+	scopeAck  = "ack"
+)
+
+// identify says who is asking: by the Authorization header where there is one, else by the session cookie. user is 0 when
+// nobody is signed in.
+func (s *Server) identify(r *http.Request) (who, error) {
+	if h := r.Header.Get("Authorization"); h != "" {
+		kind, token, _ := strings.Cut(h, " ")
+		token = strings.TrimSpace(token)
+		if !strings.EqualFold(kind, "Bearer") || token == "" || len(token) > 256 {
+			return who{}, nil
+		}
+		user, scopes, err := s.o.Store.UserByToken(r.Context(), token)
+		if errors.Is(err, tidings.ErrNotFound) || errors.Is(err, tidings.ErrUnauthorized) {
+			return who{}, nil
+		}
+		if err != nil {
+			return who{}, err
+		}
+		return who{user: user, scopes: scopes, session: fingerprint(token)}, nil
+	}
+	c, err := r.Cookie(s.sessions.Cookie.Name)
+	if err != nil || c.Value == "" || len(c.Value) > 256 {
+		return who{}, nil
+	}
+	ctx, err := s.sessions.Load(r.Context(), c.Value)
+	if err != nil {
+		return who{}, err
+	}
+	return s.signedIn(ctx), nil
+}
+
+// signedIn reads the person out of a session that is loaded in ctx.
+func (s *Server) signedIn(ctx context.Context) who {
+	id, err := strconv.ParseUint(s.sessions.GetString(ctx, sessionUser), 10, 64)
+	if err != nil {
+		return who{}
+	}
+	return who{user: discord.UserID(id), session: fingerprint(s.sessions.Token(ctx)), cookie: true}
+}
+
+func fingerprint(token string) string {
+	sum := sha256.Sum256([]byte("live " + token))
+	return hex.EncodeToString(sum[:12])
+}
+
+type whoKey struct{}
+
+// person lets only signed-in people through to a page; others are shown the way in.
+func (s *Server) person(next func(http.ResponseWriter, *http.Request, who)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who, err := s.identify(r)
+		if err != nil {
+			s.pageError(w, r, err)
+			return
+		}
+		if who.user == 0 || !who.may(scopeRead) {
+			s.signInPage(w, r)
+			return
+		}
+		next(w, r, who)
+	}
+}
+
+func (s *Server) live(w http.ResponseWriter, r *http.Request) {
+	p, err := s.identify(r)
+	switch {
+	case err != nil:
+		s.fail(w, r, err)
+	case p.user == 0:
+		s.fail(w, r, notSignedIn())
+	case !p.may(scopeRead):
+		s.fail(w, r, scopeMissing(scopeRead))
+	default:
+		s.o.Live.Serve(w, r, hubWho(p))
+	}
+}
+
+func notSignedIn() error {
+	return problemf(http.StatusUnauthorized, "You are not signed in. Sign in at /login, or send a token as \"Authorization: Bearer TOKEN\".")
+}
+
+func scopeMissing(scope string) error {
+	return problemf(http.StatusForbidden, "The token lacks the scope %q. Make one with: tidings token create --scopes read,ack", scope)
+}
