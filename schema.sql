@@ -71,11 +71,13 @@ CREATE TABLE IF NOT EXISTS members (
 );
 CREATE INDEX IF NOT EXISTS members_user ON members (user_id);
 
+-- Of private threads only, and of all their members: who signs in later would not be told of again.
 CREATE TABLE IF NOT EXISTS thread_members (
 	thread_id bigint NOT NULL,
 	user_id   bigint NOT NULL,
 	PRIMARY KEY (thread_id, user_id)
 );
+CREATE INDEX IF NOT EXISTS thread_members_user ON thread_members (user_id);
 
 -- Messages ------------------------------------------------------------------------------------------------------------
 
@@ -104,8 +106,8 @@ CREATE TABLE IF NOT EXISTS mention_targets (
 	channel_id bigint   NOT NULL,
 	message_id bigint   NOT NULL,
 	author_id  bigint   NOT NULL,
-	PRIMARY KEY (kind, target_id, channel_id, message_id)
-);
+	PRIMARY KEY (kind, target_id, channel_id, message_id) INCLUDE (author_id)  -- mention counts are index-only
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX IF NOT EXISTS mention_targets_message ON mention_targets (channel_id, message_id);
 
 -- Exact counts of live, countable messages by UTC day since 2015-01-01. Rebuildable from messages.
@@ -121,6 +123,7 @@ CREATE TABLE IF NOT EXISTS reactions (
 	message_id bigint NOT NULL,
 	emoji      text   NOT NULL,                        -- "name:id" of a custom one, the character otherwise
 	user_id    bigint NOT NULL,
+	present    boolean NOT NULL DEFAULT true,          -- false: the last word was that it was taken back
 	PRIMARY KEY (channel_id, message_id, emoji, user_id)
 );
 
@@ -134,6 +137,7 @@ CREATE TABLE IF NOT EXISTS poll_votes (
 	message_id bigint NOT NULL,
 	answer     int    NOT NULL,
 	user_id    bigint NOT NULL,
+	present    boolean NOT NULL DEFAULT true,
 	PRIMARY KEY (channel_id, message_id, answer, user_id)
 );
 
@@ -218,7 +222,8 @@ CREATE TABLE IF NOT EXISTS gaps (
 	reason     text        NOT NULL,
 	opened_at  timestamptz NOT NULL DEFAULT now(),
 	healed_at  timestamptz,
-	recovered  int         NOT NULL DEFAULT 0
+	recovered  int         NOT NULL DEFAULT 0,
+	healed_to  bigint      NOT NULL DEFAULT 0          -- how far reading it has got, 0 for not at all
 );
 CREATE INDEX IF NOT EXISTS gaps_open ON gaps (channel_id) WHERE healed_at IS NULL;
 
@@ -257,16 +262,24 @@ CREATE TABLE IF NOT EXISTS jobs (
 	attempt      int         NOT NULL DEFAULT 0,
 	max_attempts int         NOT NULL DEFAULT 8,
 	run_at       timestamptz NOT NULL DEFAULT now(),
+	turn         timestamptz NOT NULL DEFAULT now(),   -- run_at, five minutes earlier for each priority: the earliest goes first
+	again        boolean     NOT NULL DEFAULT false,   -- asked for once more while it was running
 	lease_until  timestamptz,
-	worker       text        NOT NULL DEFAULT '',
+	worker       text        NOT NULL DEFAULT '',      -- names the one claim under which it runs
 	last_error   text        NOT NULL DEFAULT '',
 	created_at   timestamptz NOT NULL DEFAULT now(),
 	finished_at  timestamptz
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 80);
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_open ON jobs (kind, key) WHERE state IN ('ready', 'running') AND key <> '';
-CREATE INDEX IF NOT EXISTS jobs_next ON jobs (priority DESC, run_at, id) WHERE state = 'ready';
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_tick ON jobs (kind, key) WHERE key LIKE '@%';  -- one for each tick of the timetable, done or not
+CREATE INDEX IF NOT EXISTS jobs_next ON jobs (kind, turn, id) WHERE state = 'ready';
 CREATE INDEX IF NOT EXISTS jobs_lease ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (finished_at) WHERE state IN ('done', 'dead');
+
+CREATE TABLE IF NOT EXISTS job_pauses (
+	kind text        PRIMARY KEY,
+	at   timestamptz NOT NULL DEFAULT now()
+);
 
 -- People's access to this service -------------------------------------------------------------------------------------
 

@@ -2,21 +2,24 @@
 // test; it never skips.
 //
 // TEST_DATABASE_URL and TEST_REDIS_URL name servers that run already; without them each test binary starts its own through
-// package embedded.
+// package embedded, once, in a temporary directory. For that every package that uses testdb has
+//
+//	func TestMain(m *testing.M) { testdb.Main(m) }
 package testdb
 
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 	_ "github.com/lib/pq"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // Postgres returns the URL of an empty schema that is dropped when the test ends.
@@ -24,26 +27,11 @@ func Postgres(t testing.TB) string {
 	t.Helper()
 	base := os.Getenv("TEST_DATABASE_URL")
 	if base == "" {
-		t.Fatal("TEST_DATABASE_URL is not set")
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	db, err := sqlx.ConnectContext(ctx, "postgres", base)
-	if err != nil {
-		t.Fatalf("connect to the test Postgres: %v", err)
+		base = servers(t).Postgres
 	}
 	name := "t_" + unique()
-	if _, err := db.ExecContext(ctx, `CREATE SCHEMA `+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if _, err := db.ExecContext(ctx, `DROP SCHEMA `+name+` CASCADE`); err != nil {
-			t.Errorf("drop %s: %v", name, err)
-		}
-		db.Close()
-	})
+	do(t, base, `CREATE SCHEMA `+name)
+	t.Cleanup(func() { do(t, base, `DROP SCHEMA `+name+` CASCADE`) })
 	u, err := url.Parse(base)
 	if err != nil {
 		t.Fatal(err)
@@ -54,18 +42,25 @@ func Postgres(t testing.TB) string {
 	return u.String()
 }
 
+// do runs one statement on a connection of its own, so that none stays open while the test runs.
+func do(t testing.TB, base, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	db, err := sqlx.ConnectContext(ctx, "postgres", base)
+	if err != nil {
+		t.Fatalf("connect to the test Postgres: %v", err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
 // Redis returns a client and a key prefix that no other test uses. Channels of pub/sub must carry the prefix too.
 func Redis(t testing.TB) (redis.UniversalClient, string) {
 	t.Helper()
-	base := os.Getenv("TEST_REDIS_URL")
-	if base == "" {
-		t.Fatal("TEST_REDIS_URL is not set")
-	}
-	opt, err := redis.ParseURL(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := redis.NewClient(opt)
+	c := redis.NewClient(RedisOptions(t))
 	t.Cleanup(func() { c.Close() })
 	if err := c.Ping(context.Background()).Err(); err != nil {
 		t.Fatalf("connect to the test Redis: %v", err)
@@ -73,8 +68,21 @@ func Redis(t testing.TB) (redis.UniversalClient, string) {
 	return c, "t_" + unique() + ":"
 }
 
-func unique() string {
-	b := make([]byte, 8)
-	rand.Read(b)
-	return hex.EncodeToString(b)
+// RedisOptions is for tests that make clients of their own; keys need a prefix as from Redis.
+func RedisOptions(t testing.TB) *redis.Options {
+	t.Helper()
+	base := os.Getenv("TEST_REDIS_URL")
+	if base == "" {
+		return &redis.Options{
+			Network: "unix", Addr: servers(t).Redis, DisableIdentity: true,
+			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		}
+	}
+	o, err := redis.ParseURL(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
+
+func unique() string { return strings.ToLower(rand.Text()[:16]) }

@@ -1,0 +1,37 @@
+# make demo and make test need Go alone: they install the rest (PostgreSQL, Redis, for the tests a C compiler and Chromium).
+
+# A checkout that belongs to another user makes git refuse, and Go's version stamping with it.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: help demo build test lint fmt bench clean
+
+help: ## say what can be made
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: ## install what is missing and run the service beside a simulated Discord
+	@./scripts/install.sh demo
+	@$(MAKE) --no-print-directory build
+	@exec ./tidings demo
+
+build: ## build ./tidings
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o tidings ./cmd/tidings
+
+test: ## install what the tests need, check the code, run all tests
+	@./scripts/install.sh test
+	@./scripts/check.sh --offline-ok
+	@go test -race -timeout 20m -p 2 ./...
+
+lint: ## gofmt, go vet, staticcheck
+	@./scripts/check.sh
+
+fmt: ## format the code
+	@gofmt -w .
+
+bench: ## compare with peers, side by side
+	@if [ ! -d bench ]; then echo "there is no bench folder" >&2; exit 1; fi
+	@cd bench && go run .
+
+clean: ## remove what was built, not the data
+	@rm -f tidings

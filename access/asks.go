@@ -1,0 +1,134 @@
+package access
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+)
+
+// question is a membership that the background has yet to ask about.
+type question struct {
+	guild discord.GuildID
+	user  discord.UserID
+	tries int // failed ones
+	due   time.Time
+	place int
+}
+
+type membership struct {
+	guild discord.GuildID
+	user  discord.UserID
+}
+
+// asks holds the background's questions by when they are due, one for each membership, and the guilds whose members have to be
+// looked for. It is bounded: what does not fit is found again with the next look for unasked members.
+type asks struct {
+	mu     sync.Mutex
+	heap   questions
+	of     map[membership]*question
+	wake   chan struct{}
+	guilds []discord.GuildID
+	found  chan struct{} // tells of guilds
+}
+
+const maxAsks = 100_000
+
+func newAsks() *asks {
+	return &asks{of: map[membership]*question{}, wake: make(chan struct{}, 1), found: make(chan struct{}, 1)}
+}
+
+// put adds a question that is due after a wait. One that is there already keeps the earlier time.
+func (s *asks) put(q question, wait time.Duration) {
+	q.due = time.Now().Add(wait)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := membership{q.guild, q.user}
+	if had := s.of[key]; had != nil {
+		if q.due.Before(had.due) {
+			had.due = q.due
+			heap.Fix(&s.heap, had.place)
+			nudge(s.wake)
+		}
+		return
+	}
+	if len(s.heap) >= maxAsks {
+		return
+	}
+	s.of[key] = &q
+	heap.Push(&s.heap, &q)
+	nudge(s.wake)
+}
+
+// take removes the next question that is due. Without one it says how long to wait, at most a minute.
+func (s *asks) take() (q question, ok bool, wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.heap) == 0 {
+		return question{}, false, time.Minute
+	}
+	if wait := time.Until(s.heap[0].due); wait > 0 {
+		return question{}, false, min(wait, time.Minute)
+	}
+	next := heap.Pop(&s.heap).(*question)
+	delete(s.of, membership{next.guild, next.user})
+	return *next, true, 0
+}
+
+// scan asks for a guild to be searched for members who have not been asked about.
+func (s *asks) scan(g discord.GuildID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.guilds, g) {
+		s.guilds = append(s.guilds, g)
+	}
+	nudge(s.found)
+}
+
+// scans removes and returns the guilds to be searched.
+func (s *asks) scans() []discord.GuildID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	guilds := s.guilds
+	s.guilds = nil
+	return guilds
+}
+
+func nudge(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// backoff is the default wait after a failed try.
+func backoff(try int) time.Duration {
+	d := min(time.Second<<min(try-1, 20), 10*time.Minute)
+	return d/2 + rand.N(d/2+1)
+}
+
+type questions []*question
+
+func (q questions) Len() int           { return len(q) }
+func (q questions) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
+func (q questions) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+func (q *questions) Push(x any) {
+	n := x.(*question)
+	n.place = len(*q)
+	*q = append(*q, n)
+}
+
+func (q *questions) Pop() any {
+	old := *q
+	n := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	return n
+}

@@ -1,0 +1,275 @@
+// Package bot is everything that talks to Discord: the gateway, REST with its rate limits, and the far half of OAuth2.
+// What it learns it hands on as [tidings.Event]; what that means is for others to decide.
+//
+// # The gateway
+//
+// Each shard has one connection at a time, under arikawa's gateway.Gateway, which answers HELLO with IDENTIFY or RESUME.
+// Everything else is decided here: when to connect, whether to resume, when a connection is dead, what is fatal.
+//
+// The reader of a socket only enqueues, because a slow reader stops the heartbeats. Between it and [Sink.Put] stands a
+// bounded buffer of 100,000 events or 256 MiB a shard. When that is full the socket is dropped, what is held is worked
+// off, and the session is resumed from the last sequence that was committed, which [Sessions] holds; Discord replays the
+// rest. So an overflow loses nothing as long as Discord's replay window lasts, which it says is a few minutes. When
+// the window is over a new session starts, [Options.OnReady] says so, and the gap is for the jobs to heal.
+//
+// A reconnect resumes from the committed sequence too. What was received but not committed comes twice, and recording is
+// idempotent.
+package bot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"tidings"
+)
+
+// Version is the product's version as Discord sees it.
+const Version = "1.0"
+
+// UserAgent is what Discord's User-Agent rule asks for; without it Cloudflare blocks.
+// Source: discord.com/developers/docs/reference#user-agent.
+const UserAgent = "DiscordBot (https://github.com/tidings/tidings, " + Version + ")"
+
+// DefaultURL is where Discord is.
+const DefaultURL = "https://discord.com"
+
+// Sink takes events in the order of their sequence. Put may wait; what it returned nil for is recorded or dead-lettered
+// in the end. It is *ingest.Ingest.
+type Sink interface {
+	Put(ctx context.Context, ev tidings.Event) error
+}
+
+// Sessions keeps each shard's session and lease. It is *store.Store.
+type Sessions interface {
+	// LeaseShard returns the stored session, from which the shard resumes; [tidings.ErrLeaseLost] while another owner
+	// holds the shard.
+	LeaseShard(ctx context.Context, shard, shards int, owner string, ttl time.Duration) (tidings.GatewaySession, error)
+	RenewShard(ctx context.Context, g tidings.GatewaySession, ttl time.Duration) error
+	ReleaseShard(ctx context.Context, g tidings.GatewaySession) error
+	SaveSession(ctx context.Context, g tidings.GatewaySession) error
+}
+
+// DeadLetterer keeps what could not be understood, whole, and opens a gap around it. It is *store.Store: whatever fills
+// [Sessions] is asked whether it can do this as well.
+type DeadLetterer interface {
+	DeadLetter(ctx context.Context, ev tidings.Event, cause error) error
+}
+
+// GuildLister names the guilds that are stored and not removed, so that those which the bot has left while nobody was
+// connected are noticed. It is *store.Store: whatever fills [Sessions] is asked whether it can do this as well.
+type GuildLister interface {
+	GuildIDs(ctx context.Context) ([]discord.GuildID, error)
+}
+
+// Ready says that a shard has a session.
+type Ready struct {
+	Shard, Shards int
+	Session       string
+	// Resumed is false for a new session: what happened between the last event of the old one and At was not told.
+	Resumed bool
+	// Guilds are those of the shard; only for a new session.
+	Guilds []discord.GuildID
+	At     time.Time
+}
+
+// Options says what a [Bot] needs. Only Token is needed for REST; Sink and Sessions are needed for Run.
+type Options struct {
+	Token    string // with or without "Bot "
+	URL      string // "" is Discord
+	Sink     Sink
+	Sessions Sessions
+	HTTP     *http.Client // nil: one with sane timeouts
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer // nil: none
+	Owner    string                // names this process in leases; "" makes one up
+	Shards   int                   // 0: as many as Discord recommends
+	Limiter  Limiter               // nil: one of this process
+	// OnReady is called in the order of events: after everything of the session before and before anything of this
+	// one. It must not wait for long.
+	OnReady func(context.Context, Ready)
+}
+
+// Bot is one bot's connection to Discord. New starts nothing.
+type Bot struct {
+	token    string
+	sink     Sink
+	sessions Sessions
+	dead     DeadLetterer // nil when Sessions cannot
+	guilds   GuildLister  // nil when Sessions cannot
+	http     *http.Client
+	log      *slog.Logger
+	owner    string
+	count    int // of shards; 0 asks Discord
+	onReady  func(context.Context, Ready)
+	rest     *REST
+	metrics  *metrics
+	pace     pace
+	gate     *gate
+	strange  *once // kinds of events that were complained about
+
+	mu     sync.Mutex
+	shards []*shard
+}
+
+// pace holds the gateway's waits. They are fields so that tests need not wait as long.
+type pace struct {
+	leaseTTL   time.Duration // of a shard's lease; renewed three times within it
+	ready      time.Duration // from dialling to READY or RESUMED
+	backoffMin time.Duration
+	backoffMax time.Duration
+	steady     time.Duration // a session that lasted this long ends a series of failures
+	pauseMin   time.Duration // after op 9; Discord asks for a random one to five seconds
+	pauseMax   time.Duration
+	hole       time.Duration // how long a missing sequence may still come late
+	holeEvery  time.Duration // how often a hole may cost a reconnect
+	drain      time.Duration // how long an ordinary reconnect waits for the buffer
+	identify   time.Duration // between two IDENTIFY of one key: Discord's five seconds and some for the clocks
+	queue      int
+	queueBytes int
+}
+
+var discordPace = pace{
+	leaseTTL: 30 * time.Second, ready: 60 * time.Second, backoffMin: time.Second, backoffMax: time.Minute,
+	steady: 30 * time.Second, pauseMin: time.Second, pauseMax: 5 * time.Second, hole: 2 * time.Second,
+	holeEvery: 30 * time.Second, drain: 5 * time.Second, identify: 5500 * time.Millisecond,
+	queue: maxQueued, queueBytes: maxQueuedBytes,
+}
+
+// New prepares a bot. It starts nothing and asks Discord nothing.
+func New(o Options) (*Bot, error) {
+	token := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(o.Token), "Bot "))
+	if token == "" {
+		return nil, fmt.Errorf("%w bot token: empty", tidings.ErrInvalid)
+	}
+	base, err := baseURL(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Owner == "" {
+		host, _ := os.Hostname()
+		o.Owner = fmt.Sprintf("%s/%d/%d", host, os.Getpid(), time.Now().UnixNano())
+	}
+	b := &Bot{
+		token: token, sink: o.Sink, sessions: o.Sessions, http: plainClient(o.HTTP), log: o.Log, owner: o.Owner, count: o.Shards,
+		onReady: o.OnReady, pace: discordPace, strange: newOnce(),
+	}
+	b.dead, _ = o.Sessions.(DeadLetterer)
+	b.guilds, _ = o.Sessions.(GuildLister)
+	if b.metrics, err = newMetrics(o.Metrics, b.Status); err != nil {
+		return nil, fmt.Errorf("register the bot's metrics: %w", err)
+	}
+	b.rest = newREST(token, base, b.http, o.Limiter, b.dead, b.metrics, o.Log)
+	return b, nil
+}
+
+// REST returns the client of Discord's REST API. It works whether the bot runs or not.
+func (b *Bot) REST() *REST { return b.rest }
+
+// Run keeps every shard connected until ctx ends. An error that is [tidings.ErrUnauthorized] says that Discord refuses the
+// token; any other says what the operator must change. Neither gets better by trying again.
+func (b *Bot) Run(ctx context.Context) error {
+	if b.sink == nil || b.sessions == nil {
+		return errors.New("run the gateway: no sink or no sessions")
+	}
+	b.gate = newGate(b.pace.identify, b.rest.GatewayInfo, b.log)
+	info, err := b.discover(ctx)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	n := b.count
+	if n <= 0 {
+		n = max(info.Shards, 1)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	b.mu.Lock()
+	b.shards = nil
+	for i := range n {
+		b.shards = append(b.shards, newShard(b, i, n))
+	}
+	shards := b.shards
+	b.mu.Unlock()
+	b.log.Info("connecting to the gateway", "shards", n, "session_starts_left", info.Remaining)
+	for _, s := range shards {
+		g.Go(func() error { return s.run(ctx) })
+	}
+	return g.Wait()
+}
+
+// discover asks /gateway/bot until it answers. Only a refused token ends it.
+func (b *Bot) discover(ctx context.Context) (GatewayInfo, error) {
+	for try := 0; ; try++ {
+		info, err := b.gate.current(ctx, true)
+		switch {
+		case err == nil:
+			return info, nil
+		case ctx.Err() != nil:
+			return GatewayInfo{}, nil
+		case errors.Is(err, tidings.ErrUnauthorized):
+			return GatewayInfo{}, fmt.Errorf("connect to the gateway: Discord refuses the bot token; copy a new one from %s: %w", portal, err)
+		}
+		b.log.Warn("Discord does not say where the gateway is; trying again", "err", err)
+		if sleep(ctx, b.pace.backoff(try)) != nil {
+			return GatewayInfo{}, nil
+		}
+	}
+}
+
+// portal is where an operator changes what the bot is and may do.
+const portal = "https://discord.com/developers/applications"
+
+func baseURL(s string) (*url.URL, error) {
+	if s == "" {
+		s = DefaultURL
+	}
+	u, err := url.Parse(strings.TrimRight(s, "/"))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("%w Discord URL %q: it must begin with https:// or http://", tidings.ErrInvalid, s)
+	}
+	return u, nil
+}
+
+// plainClient returns a client that leaves time limits to the requests and follows no redirects: Discord's API has none,
+// and a token must not go elsewhere.
+func plainClient(c *http.Client) *http.Client {
+	out := &http.Client{}
+	if c != nil {
+		*out = *c
+	}
+	out.Timeout = 0
+	out.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return out
+}
+
+// once remembers a bounded number of words.
+type once struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func newOnce() *once { return &once{seen: map[string]bool{}} }
+
+// first reports whether the word is new. When there are too many it says no.
+func (o *once) first(word string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.seen[word] || len(o.seen) >= 256 {
+		return false
+	}
+	o.seen[word] = true
+	return true
+}

@@ -1,0 +1,195 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+)
+
+// deliver hands what the reader has queued to the sink, one after the other, until ctx ends. What is still queued then is
+// not committed and comes again with the next resume.
+func (s *shard) deliver(ctx context.Context) {
+	for {
+		it, err := s.queue.pop(ctx)
+		if err != nil {
+			return
+		}
+		switch it.name {
+		case "READY":
+			s.started(ctx, it)
+		case "RESUMED":
+			s.tell(ctx, Ready{Session: it.session.Session, Resumed: true, At: it.at})
+		default:
+			s.event(ctx, it)
+		}
+		s.set(func(st *ShardStatus) { st.Dispatched++ })
+	}
+}
+
+func (s *shard) tell(ctx context.Context, r Ready) {
+	if s.bot.onReady != nil {
+		r.Shard, r.Shards = s.id, s.n
+		s.bot.onReady(ctx, r)
+	}
+}
+
+// event decodes one dispatch and hands it on.
+func (s *shard) event(ctx context.Context, it queued) {
+	ev, err := decode(it.name, it.raw)
+	if errors.Is(err, errIgnored) {
+		return
+	}
+	if err != nil {
+		s.bot.metrics.unreadable.WithLabelValues(label(it.name)).Inc()
+		s.set(func(st *ShardStatus) { st.Unreadable++ })
+		if s.bot.strange.first(it.name) {
+			s.log.Error("an event could not be understood; more of its kind are only counted", "event", it.name, "seq", it.seq, "err", err)
+		}
+		if !errors.Is(err, errHalf) {
+			s.bury(ctx, it, err)
+			return
+		}
+	}
+	s.stamp(&ev, it)
+	if err := s.put(ctx, ev); err != nil && ctx.Err() == nil {
+		s.log.Error("an event was not taken", "event", it.name, "channel", ev.Channel, "err", err)
+		s.letter(ctx, ev, err)
+	}
+}
+
+func (s *shard) stamp(ev *tidings.Event, it queued) {
+	ev.Source, ev.At = tidings.SourceGateway, it.at
+	ev.Mark = tidings.Mark{Shard: s.id, Session: it.session.Session, Epoch: it.session.Epoch, Seq: it.seq}
+}
+
+func (s *shard) put(ctx context.Context, ev tidings.Event) error {
+	began := time.Now()
+	err := s.bot.sink.Put(ctx, ev)
+	if err == nil {
+		s.bot.metrics.dispatched.Inc()
+		s.bot.metrics.waited.Add(time.Since(began).Seconds())
+	}
+	return err
+}
+
+// bury keeps a message event that could not be decoded.
+func (s *shard) bury(ctx context.Context, it queued, cause error) {
+	ev, ok := salvage(it.name, it.raw)
+	if !ok {
+		return
+	}
+	s.stamp(&ev, it)
+	s.letter(ctx, ev, fmt.Errorf("%s: %w", it.name, cause))
+}
+
+// letter writes a dead letter and does not give up: later events would commit a sequence above one that is kept nowhere.
+func (s *shard) letter(ctx context.Context, ev tidings.Event, cause error) {
+	if s.bot.dead == nil {
+		return
+	}
+	for try := 0; ; try++ {
+		err := s.bot.dead.DeadLetter(ctx, ev, cause)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if try == 0 {
+			s.log.Warn("a dead letter could not be kept; trying again", "channel", ev.Channel, "err", err)
+		}
+		if sleep(ctx, s.bot.pace.backoff(try)) != nil {
+			return
+		}
+	}
+}
+
+// started stores a new session before any of its events are handed on, and reports guilds that the bot is no longer in:
+// no GUILD_DELETE comes for those which it left while nobody was connected.
+func (s *shard) started(ctx context.Context, it queued) {
+	guilds, sure := readyGuilds(it.raw)
+	var gone []discord.GuildID
+	if sure {
+		gone = s.left(ctx, guilds)
+	}
+	session := *it.session
+	if len(gone) > 0 {
+		// Until the guilds below are recorded as gone the new session must not count as begun.
+		session.Seq = it.seq - 1
+	}
+	for try := 0; ; try++ {
+		err := s.bot.sessions.SaveSession(ctx, session)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		if errors.Is(err, tidings.ErrLeaseLost) {
+			s.log.Warn("the new session was not stored: the lease is lost")
+			break
+		}
+		if try == 0 {
+			s.log.Warn("the new session could not be stored; trying again", "err", err)
+		}
+		if sleep(ctx, s.bot.pace.backoff(try)) != nil {
+			return
+		}
+	}
+	s.tell(ctx, Ready{Session: session.Session, Guilds: guilds, At: it.at})
+	for _, g := range gone {
+		s.log.Info("the bot is no longer in a guild", "guild", g)
+		ev := tidings.Event{Guild: g, Body: tidings.GuildGone{}}
+		s.stamp(&ev, it)
+		if err := s.put(ctx, ev); err != nil && ctx.Err() == nil {
+			s.letter(ctx, ev, err)
+		}
+	}
+}
+
+// readyGuilds lists READY's guilds. It is not sure when one of them cannot be read.
+func readyGuilds(raw []byte) (guilds []discord.GuildID, sure bool) {
+	var ready struct {
+		Guilds *[]struct {
+			ID id `json:"id"`
+		} `json:"guilds"`
+	}
+	if err := json.Unmarshal(raw, &ready); err != nil || ready.Guilds == nil {
+		return nil, false
+	}
+	for _, g := range *ready.Guilds {
+		if g.ID == 0 {
+			return nil, false
+		}
+		guilds = append(guilds, discord.GuildID(g.ID))
+	}
+	return guilds, true
+}
+
+// left lists the stored guilds of this shard that are not in a READY. A guild in an outage is in it, as unavailable.
+func (s *shard) left(ctx context.Context, in []discord.GuildID) []discord.GuildID {
+	if s.bot.guilds == nil {
+		return nil
+	}
+	var stored []discord.GuildID
+	for try := 0; ; try++ {
+		var err error
+		if stored, err = s.bot.guilds.GuildIDs(ctx); err == nil {
+			break
+		}
+		if ctx.Err() != nil || sleep(ctx, s.bot.pace.backoff(try)) != nil {
+			return nil
+		}
+	}
+	member := make(map[discord.GuildID]bool, len(in))
+	for _, g := range in {
+		member[g] = true
+	}
+	var gone []discord.GuildID
+	for _, g := range stored {
+		if int(uint64(g)>>22%uint64(s.n)) == s.id && !member[g] {
+			gone = append(gone, g)
+		}
+	}
+	return gone
+}

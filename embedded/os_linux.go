@@ -1,0 +1,64 @@
+package embedded
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// deathSignal makes the kernel send sig to the child when its parent ends in whatever way.
+func deathSignal(a *syscall.SysProcAttr, sig syscall.Signal) { a.Pdeathsig = sig }
+
+// userNamespace shows root's files to the child as those of an ordinary user, who must have a name or initdb refuses.
+func userNamespace() (identity, bool) {
+	for _, name := range []string{"postgres", "daemon", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.Atoi(u.Uid)
+		if err != nil || uid == 0 {
+			continue
+		}
+		return identity{name: "root, seen as " + name + " in a user namespace", namespace: uid}, true
+	}
+	return identity{}, false
+}
+
+func enterNamespace(a *syscall.SysProcAttr, uid int) {
+	ids := []syscall.SysProcIDMap{{ContainerID: uid, HostID: 0, Size: 1}}
+	a.Cloneflags = syscall.CLONE_NEWUSER
+	a.UidMappings, a.GidMappings = ids, ids
+}
+
+// worksIn says whether the living process pid has dir as its working directory, as the servers have.
+func worksIn(pid int, dir string) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil || bytes.Contains(stat, []byte(") Z ")) {
+		return false
+	}
+	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	return err == nil && cwd == dir
+}
+
+// leftBehind lists the processes of a program that work in dir.
+func leftBehind(program, dir string) []int {
+	var pids []int
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, link := range links {
+		exe, err := os.Readlink(link) // of another user's process it cannot be read
+		if err != nil || strings.TrimSuffix(filepath.Base(exe), " (deleted)") != program {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link)))
+		if err == nil && worksIn(pid, dir) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

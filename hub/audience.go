@@ -1,0 +1,91 @@
+package hub
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+)
+
+// audience is one set of channels of one guild. Everybody with the same roles has the same, so it is kept once.
+type audience struct {
+	key      audienceKey
+	channels []discord.ChannelID // sorted
+	refs     int                 // users who have it; guarded by Hub.mu
+}
+
+type audienceKey struct {
+	guild discord.GuildID
+	sum   [16]byte
+}
+
+func (a *audience) has(id discord.ChannelID) bool {
+	_, ok := slices.BinarySearch(a.channels, id)
+	return ok
+}
+
+// audiencesOf makes the audiences of a visible set, not yet interned. Guilds in which nothing is visible have none.
+func audiencesOf(set *tidings.VisibleSet) []*audience {
+	as := make([]*audience, 0, len(set.Guilds))
+	var buf []byte
+	for _, g := range set.Guilds {
+		if len(g.Channels) == 0 {
+			continue
+		}
+		ids := make([]discord.ChannelID, len(g.Channels))
+		for i, c := range g.Channels {
+			ids[i] = c.ID
+		}
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+		buf = buf[:0]
+		for _, id := range ids {
+			buf = binary.BigEndian.AppendUint64(buf, uint64(id))
+		}
+		sum := sha256.Sum256(buf)
+		as = append(as, &audience{key: audienceKey{g.Guild.ID, [16]byte(sum[:16])}, channels: ids})
+	}
+	return as
+}
+
+// intern returns the one audience with this key, and counts its channels as seen when it is new. The caller holds h.mu.
+func (h *Hub) intern(a *audience) *audience {
+	if have := h.audiences[a.key]; have != nil {
+		have.refs++
+		return have
+	}
+	a.refs = 1
+	h.audiences[a.key] = a
+	for _, id := range a.channels {
+		h.track(id, a.key.guild).seen++
+	}
+	return a
+}
+
+// release is the opposite of intern. A channel that nobody sees is no longer tracked. The caller holds h.mu.
+func (h *Hub) release(a *audience) {
+	if a.refs--; a.refs > 0 {
+		return
+	}
+	delete(h.audiences, a.key)
+	for _, id := range a.channels {
+		t := h.tracks[id]
+		if t.seen--; t.seen == 0 {
+			delete(h.tracks, id)
+		}
+	}
+}
+
+// missing lists what is in the sorted list a and not in the sorted list b.
+func missing(a, b []discord.ChannelID) []discord.ChannelID {
+	var out []discord.ChannelID
+	for _, id := range a {
+		if _, ok := slices.BinarySearch(b, id); !ok {
+			out = append(out, id)
+		}
+	}
+	return out
+}

@@ -1,0 +1,287 @@
+package hub
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// redisBus carries envelopes through Redis' publish and subscribe, which keeps nothing: whatever is lost is noticed, by
+// sequence numbers, by subscriptions that are made anew, or by a publisher's own word, and found again by the sweep.
+type redisBus struct {
+	client    redis.UniversalClient
+	names     [busChannels]string
+	publisher uint64
+	receive   func(envelope)
+	lost      func(channel int)
+	log       *slog.Logger
+	metrics   *metrics
+
+	mu      sync.Mutex
+	queue   []outgoing
+	bytes   int
+	seq     [busChannels]uint64
+	unsaid  uint32 // channels on which something was lost that the others must be told of
+	pending chan struct{}
+
+	// heard is the last sequence number of each publisher and channel. Only the subscriber uses it.
+	heard map[uint64]*[busChannels]uint64
+}
+
+type outgoing struct {
+	channel int
+	payload []byte
+}
+
+// Bounds of what waits for Redis.
+const (
+	maxQueue      = 1 << 14
+	maxQueueBytes = 16 << 20
+	maxBatch      = 256
+	maxPublishers = 256
+)
+
+// Pauses of the Redis loops.
+const (
+	silence      = time.Second // without a word from Redis: it is asked for one
+	firstBackoff = 50 * time.Millisecond
+	lastBackoff  = 2 * time.Second
+)
+
+func newRedisBus(c redis.UniversalClient, prefix string, receive func(envelope), lost func(int), log *slog.Logger, m *metrics) *redisBus {
+	b := &redisBus{
+		client: c, receive: receive, lost: lost, log: log, metrics: m, pending: make(chan struct{}, 1),
+		heard: map[uint64]*[busChannels]uint64{},
+	}
+	for i := range b.names {
+		b.names[i] = prefix + "hub:" + strconv.Itoa(i)
+	}
+	var id [8]byte
+	rand.Read(id[:])
+	b.publisher = binary.BigEndian.Uint64(id[:])
+	return b
+}
+
+func (b *redisBus) remote() bool { return true }
+
+// publish queues an envelope. When the queue is full it is lost, and the others are told that something was.
+func (b *redisBus) publish(channel int, e envelope) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.put(channel, e)
+	signal(b.pending)
+}
+
+// put encodes and queues. The caller holds mu.
+func (b *redisBus) put(channel int, e envelope) {
+	b.seq[channel]++
+	e.publisher, e.seq = b.publisher, b.seq[channel]
+	payload := e.encode()
+	if len(b.queue) >= maxQueue || b.bytes+len(payload) > maxQueueBytes || len(payload) > maxEnvelope {
+		b.unsaid |= 1 << channel
+		b.metrics.unpublished.Inc()
+		return
+	}
+	b.queue = append(b.queue, outgoing{channel, payload})
+	b.bytes += len(payload)
+}
+
+// next takes a batch. What must be said to be lost comes first.
+func (b *redisBus) next() []outgoing {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.unsaid != 0 && len(b.queue) <= maxQueue/2 {
+		mask := b.unsaid
+		b.unsaid = 0
+		for i := range busChannels {
+			if mask&(1<<i) != 0 {
+				b.put(i, envelope{kind: kindLost})
+			}
+		}
+	}
+	n := min(len(b.queue), maxBatch)
+	batch := slices.Clone(b.queue[:n])
+	b.queue = slices.Delete(b.queue, 0, n)
+	for _, o := range batch {
+		b.bytes -= len(o.payload)
+	}
+	return batch
+}
+
+func (b *redisBus) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { b.runPublish(ctx) })
+	wg.Go(func() { b.runSubscribe(ctx) })
+	wg.Wait()
+}
+
+func (b *redisBus) runPublish(ctx context.Context) {
+	pause := time.Duration(0)
+	for {
+		batch := b.next()
+		if len(batch) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-b.pending:
+			}
+			continue
+		}
+		err := b.flush(ctx, batch)
+		if err == nil {
+			if pause > 0 {
+				b.log.Info("publishing through Redis works again")
+			}
+			pause = 0
+			continue
+		}
+		b.mu.Lock()
+		for _, o := range batch {
+			b.unsaid |= 1 << o.channel
+		}
+		b.mu.Unlock()
+		b.metrics.unpublished.Add(float64(len(batch)))
+		signal(b.pending) // what is to be said is said as soon as it can be
+		if ctx.Err() != nil {
+			return
+		}
+		if pause == 0 {
+			b.log.Warn("publishing through Redis fails, other processes catch up later", "err", err)
+		}
+		pause = min(max(firstBackoff, 2*pause), lastBackoff)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// flush publishes a batch in one round trip, in order. The end of ctx does not interrupt it.
+func (b *redisBus) flush(ctx context.Context, batch []outgoing) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	pipe := b.client.Pipeline()
+	for _, o := range batch {
+		pipe.Publish(ctx, b.names[o.channel], o.payload)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	b.metrics.published.Add(float64(len(batch)))
+	return nil
+}
+
+func (b *redisBus) runSubscribe(ctx context.Context) {
+	pause := firstBackoff
+	failing := false
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := b.listen(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > 10*time.Second {
+			pause, failing = firstBackoff, false
+		}
+		if !failing {
+			b.log.Warn("listening to Redis ended, it is tried again", "err", err)
+		}
+		failing = true
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastBackoff)
+	}
+}
+
+var errSilent = errors.New("no answer from Redis")
+
+// listen receives until something goes wrong. The connection is not used again then, so that nobody has to know what
+// state it was in.
+func (b *redisBus) listen(ctx context.Context) error {
+	sub := b.client.Subscribe(ctx, b.names[:]...)
+	defer sub.Close()
+	stop := context.AfterFunc(ctx, func() { sub.Close() }) // receiving does not heed ctx
+	defer stop()
+	silences := 0
+	for {
+		msg, err := sub.ReceiveTimeout(ctx, silence)
+		var timeout net.Error
+		switch {
+		case err == nil:
+			silences = 0
+		case errors.As(err, &timeout) && timeout.Timeout():
+			// A connection that died without a word looks like one on which nothing happens.
+			if silences++; silences > 2 {
+				return errSilent
+			}
+			if err := sub.Ping(ctx); err != nil {
+				return fmt.Errorf("ping: %w", err)
+			}
+			continue
+		default:
+			return fmt.Errorf("receive: %w", err)
+		}
+		switch m := msg.(type) {
+		case *redis.Subscription:
+			// What was said before this moment did not come here.
+			if i := slices.Index(b.names[:], m.Channel); i >= 0 {
+				b.lose(i)
+			}
+		case *redis.Message:
+			if i := slices.Index(b.names[:], m.Channel); i >= 0 {
+				b.take(i, []byte(m.Payload))
+			}
+		}
+	}
+}
+
+// take passes on an envelope of another process.
+func (b *redisBus) take(channel int, payload []byte) {
+	e, err := decodeEnvelope(payload)
+	if err != nil {
+		b.log.Warn("an envelope cannot be read", "channel", channel, "err", err)
+		b.lose(channel)
+		return
+	}
+	if e.publisher == b.publisher {
+		return // delivered here already
+	}
+	last := b.heard[e.publisher]
+	if last == nil {
+		if len(b.heard) >= maxPublishers {
+			clear(b.heard) // processes that ended long ago; the living are learnt again with their next word
+		}
+		last = new([busChannels]uint64)
+		b.heard[e.publisher] = last
+	}
+	seen := last[channel]
+	if e.seq <= seen {
+		return // a repeat of the client library's
+	}
+	last[channel] = e.seq
+	if seen != 0 && e.seq != seen+1 || e.kind == kindLost {
+		// What is missing of a Discord channel also shows in its versions, so that newer frames wait for the sweep.
+		b.lose(channel)
+	}
+	b.metrics.received.Inc()
+	b.receive(e)
+}
+
+func (b *redisBus) lose(channel int) {
+	b.metrics.busLosses.Inc()
+	b.lost(channel)
+}

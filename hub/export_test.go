@@ -1,0 +1,28 @@
+package hub
+
+import "time"
+
+// Quicken shortens the hub's durations, so that tests see the effects of time without waiting for it.
+func (h *Hub) Quicken(hold, sweep time.Duration) {
+	h.timing.hold, h.timing.sweep = hold, sweep
+	h.timing.retry = 50 * time.Millisecond
+	h.timing.alive = sweep
+}
+
+// Heartbeat sets the interval of pings.
+func (h *Hub) Heartbeat(d time.Duration) { h.timing.heartbeat = d }
+
+// Bound sets how many bytes may wait for one connection.
+func (h *Hub) Bound(n int) { h.pending = n }
+
+// Left reports what the hub still holds; all of it must be nothing when nobody is connected.
+func (h *Hub) Left() (users, audiences, tracks, crowds int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.shards {
+		done := make(chan int)
+		s.do(func(s *shard) { done <- len(s.crowds) + len(s.index) + len(s.people) })
+		crowds += <-done
+	}
+	return len(h.users), len(h.audiences), len(h.tracks), crowds
+}

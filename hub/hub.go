@@ -1,0 +1,267 @@
+package hub
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"tidings"
+)
+
+// Access says who may read what. It is *access.Access.
+type Access interface {
+	// Visible must be cheap when nothing has changed; it is asked for every connected person in each sweep.
+	Visible(u discord.UserID) *tidings.VisibleSet
+	Reload(ctx context.Context, g discord.GuildID, atLeast int64) error
+	Version(g discord.GuildID) int64
+}
+
+// Store answers what the socket shows. It is *store.Store.
+type Store interface {
+	Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error)
+	Counts(ctx context.Context, set *tidings.VisibleSet, channels []discord.ChannelID) ([]tidings.ReadChannel, error)
+	Versions(ctx context.Context, channels []discord.ChannelID) (map[discord.ChannelID]int64, error)
+	AccessVersions(ctx context.Context) (map[discord.GuildID]int64, error)
+	MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings.MarkRead) (tidings.ReadResult, error)
+}
+
+// Options is what a hub needs.
+type Options struct {
+	Access Access
+	Store  Store
+	// Redis carries changes between processes; nil when there is only one.
+	Redis  redis.UniversalClient
+	Prefix string // of the Redis channels' names
+	// Encode makes the JSON of a message as API and live socket show it.
+	Encode  func(tidings.Message) ([]byte, error)
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil for none
+	// Origins are further origins whose pages may open the socket, as host patterns ("tidings.example", "*.example");
+	// the request's own host always may.
+	Origins []string
+	// Alive reports whether a session still stands. It is asked for each connection about once a minute, and when the bus
+	// has lost something, so that a session that ended elsewhere or expired does not live on here. Nil: never asked.
+	Alive func(ctx context.Context, session string) (bool, error)
+	// MaxConns and MaxConnsPerUser bound the connections of this process; 0 means 50,000 and 32.
+	MaxConns, MaxConnsPerUser int
+}
+
+// timing holds the hub's durations, so that tests can shorten them.
+type timing struct {
+	hold      time.Duration // how long a hole in a channel's versions may last before it becomes a reset
+	sweep     time.Duration // between two sweeps
+	alive     time.Duration // between two checks of a connection's session
+	heartbeat time.Duration // between two pings; a connection that was silent for two and a half is dropped
+	window    time.Duration // least time between two passes of a shard, so that bursts leave in one write
+	farewell  time.Duration // for closing handshakes when the hub goes away
+	retry     time.Duration // longest wait between attempts to reload a guild
+	query     time.Duration // for one question to the store
+	spread    time.Duration // over which clients are asked to come back after the hub went away
+	closing   time.Duration // for the peer's answer to a close frame
+}
+
+var defaultTiming = timing{
+	hold: 200 * time.Millisecond, sweep: 3 * time.Second, alive: time.Minute, heartbeat: 25 * time.Second,
+	window: 5 * time.Millisecond, farewell: 3 * time.Second, retry: 5 * time.Second, query: 10 * time.Second,
+	spread: 5 * time.Second, closing: 5 * time.Second,
+}
+
+// Hub knows who is connected. Make one with [New].
+type Hub struct {
+	access  Access
+	store   Store
+	encode  func(tidings.Message) ([]byte, error)
+	log     *slog.Logger
+	origins []string
+	alive   func(context.Context, string) (bool, error)
+	metrics *metrics
+	bus     bus
+	timing  timing
+	epoch   string // of this hub, in cursors
+	pending int    // bytes that may wait for one connection
+
+	maxConns, maxPerUser int
+
+	shards   []*shard
+	watchers atomic.Int64 // connections that watch messages
+
+	tasks   sync.WaitGroup // goroutines of gates and flushers
+	serving sync.WaitGroup // calls of Serve
+
+	mu        sync.Mutex
+	ctx       context.Context // of Run; nil before
+	stopped   bool            // Run's ctx has ended: no more connections
+	ended     bool            // no more tasks
+	users     map[discord.UserID]*user
+	conns     int
+	audiences map[audienceKey]*audience
+	tracks    map[discord.ChannelID]*track
+	due       []dueTrack // in the order of their deadlines
+	gates     map[discord.GuildID]*gate
+	applied   map[discord.GuildID]int64 // the access version that every connected person's channels are at least of
+	denied    map[discord.GuildID]bool
+	denials   int64 // grows with each change of denied
+	work      []*user
+	lostMask  uint32 // bus channels that have lost something since the last sweep
+
+	janitor   chan struct{}
+	sweepNow  chan struct{}
+	workReady chan struct{}
+	reloads   chan struct{} // a slot per reload under way
+}
+
+// New makes a hub that serves sockets once [Hub.Run] runs.
+func New(o Options) *Hub {
+	h := &Hub{
+		access: o.Access, store: o.Store, encode: o.Encode, log: o.Log, origins: o.Origins, alive: o.Alive,
+		metrics: newMetrics(o.Metrics), timing: defaultTiming, epoch: randomHex(4), pending: maxPending,
+		maxConns: o.MaxConns, maxPerUser: o.MaxConnsPerUser,
+		users: map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{},
+		tracks: map[discord.ChannelID]*track{}, gates: map[discord.GuildID]*gate{},
+		applied: map[discord.GuildID]int64{}, denied: map[discord.GuildID]bool{},
+		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), workReady: make(chan struct{}, 1),
+		reloads: make(chan struct{}, maxReloads),
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.maxConns == 0 {
+		h.maxConns = 50_000
+	}
+	if h.maxPerUser == 0 {
+		h.maxPerUser = 32
+	}
+	for range max(1, runtime.GOMAXPROCS(0)) {
+		h.shards = append(h.shards, newShard(h))
+	}
+	if o.Redis == nil {
+		h.bus = localBus{}
+	} else {
+		h.bus = newRedisBus(o.Redis, o.Prefix, h.receive, h.lost, h.log, h.metrics)
+	}
+	return h
+}
+
+// maxReloads is how many guilds' access may be reloaded at the same time.
+const maxReloads = 4
+
+// Run serves until ctx ends. It then tells every connection to come back a little later, and returns when the last one
+// has gone and all of the hub's goroutines have ended. It can run once.
+func (h *Hub) Run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	h.mu.Lock()
+	if h.ctx != nil {
+		h.mu.Unlock()
+		return errors.New("run hub: it ran before")
+	}
+	h.ctx = inner
+	for id, g := range h.gates {
+		h.startGate(id, g)
+	}
+	h.mu.Unlock()
+
+	var wg sync.WaitGroup
+	stopShards := make(chan struct{})
+	var shards sync.WaitGroup
+	for _, s := range h.shards {
+		shards.Go(func() { s.run(stopShards) })
+	}
+	wg.Go(func() { h.runJanitor(inner) })
+	wg.Go(func() { h.runSweeps(inner) })
+	for range workers {
+		wg.Go(func() { h.runWork(inner) })
+	}
+	wg.Go(func() { h.bus.run(inner) })
+
+	<-ctx.Done()
+	h.goAway()
+	cancel()
+	h.mu.Lock()
+	h.ended = true
+	h.mu.Unlock()
+	wg.Wait()
+	h.tasks.Wait()
+	close(stopShards)
+	shards.Wait()
+	return nil
+}
+
+// goAway closes every connection and waits until their calls of Serve have returned.
+func (h *Hub) goAway() {
+	h.mu.Lock()
+	h.stopped = true
+	for _, c := range h.allConns() {
+		c.shut(statusRestart, retryHint(h.timing.spread))
+	}
+	h.mu.Unlock()
+	gone := make(chan struct{})
+	go func() {
+		h.serving.Wait()
+		close(gone)
+	}()
+	t := time.NewTimer(h.timing.farewell)
+	defer t.Stop()
+	select {
+	case <-gone:
+	case <-t.C:
+		h.mu.Lock()
+		for _, c := range h.allConns() {
+			c.out.Close()
+		}
+		h.mu.Unlock()
+		<-gone
+	}
+}
+
+// allConns lists the connections. The caller holds h.mu.
+func (h *Hub) allConns() []*conn {
+	cs := make([]*conn, 0, h.conns)
+	for _, u := range h.users {
+		cs = append(cs, u.conns...)
+	}
+	return cs
+}
+
+// post gives a delta to every shard. The caller holds h.mu, which makes the order the same in all.
+func (h *Hub) post(d *delta) {
+	for _, s := range h.shards {
+		s.postDelta(d)
+	}
+}
+
+func (h *Hub) shardOf(u discord.UserID) *shard {
+	return h.shards[spread(uint64(u))%uint64(len(h.shards))]
+}
+
+// spread mixes the bits of an id: snowflakes of one process differ in few of them.
+func spread(x uint64) uint64 {
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
+
+func randomHex(bytes int) string {
+	b := make([]byte, bytes)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

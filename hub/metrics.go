@@ -1,0 +1,50 @@
+package hub
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	connections  prometheus.Gauge
+	delivered    prometheus.Counter
+	dropped      *prometheus.CounterVec
+	resets       *prometheus.CounterVec
+	repeats      prometheus.Counter
+	reloadErrors prometheus.Counter
+	published    prometheus.Counter
+	received     prometheus.Counter
+	unpublished  prometheus.Counter
+	busLosses    prometheus.Counter
+	sweep        prometheus.Histogram
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "tidings", Subsystem: "hub", Name: name, Help: help})
+	}
+	m := &metrics{
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "tidings", Subsystem: "hub", Name: "connections", Help: "Live sockets open now.",
+		}),
+		delivered: counter("frames_delivered_total", "Frames handed to live sockets."),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "tidings", Subsystem: "hub", Name: "connections_dropped_total", Help: "Live sockets closed by the hub, by cause.",
+		}, []string{"cause"}),
+		resets: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "tidings", Subsystem: "hub", Name: "resets_total", Help: "Channels for which clients were told to ask, by cause.",
+		}, []string{"cause"}),
+		repeats:      counter("repeats_total", "Frames that had passed already and were not passed again."),
+		reloadErrors: counter("access_reload_errors_total", "Attempts to reload a guild's access that did not work."),
+		published:    counter("bus_published_total", "Envelopes given to Redis."),
+		received:     counter("bus_received_total", "Envelopes of other processes that came through Redis."),
+		unpublished:  counter("bus_unpublished_total", "Envelopes that could not be given to Redis; the others' sweeps find what was in them."),
+		busLosses:    counter("bus_losses_total", "Times that something may have been lost on the way through Redis."),
+		sweep: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "tidings", Subsystem: "hub", Name: "sweep_seconds", Help: "Duration of a sweep.",
+			Buckets: []float64{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10},
+		}),
+	}
+	if r != nil {
+		r.MustRegister(m.connections, m.delivered, m.dropped, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
+			m.unpublished, m.busLosses, m.sweep)
+	}
+	return m
+}

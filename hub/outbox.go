@@ -1,0 +1,242 @@
+package hub
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// maxPending is how many bytes may wait for one connection. A person's snapshot is not counted.
+const maxPending = 256 << 10
+
+// sendBuffer caps the kernel's share, which would grow to 4 MB a connection and show nowhere.
+const sendBuffer = 128 << 10
+
+// flushWait is how long a socket may take no byte before it is given up.
+const flushWait = 10 * time.Second
+
+var errSlow = errors.New("slow consumer")
+
+// outbox is the socket as the websocket library sees it, with the writing side in the hub's hands: prepared frames go
+// straight to the socket, while the library keeps handshake, reading, and the answers to pings and closes. Each of the
+// library's control frames arrives as one Write, because its buffer holds the longest; so mu orders them with ours, and no
+// frame is ever inside another.
+type outbox struct {
+	net.Conn
+	raw   syscall.RawConn // nil when the connection has no file descriptor of its own, as under TLS
+	pre   []byte          // what the HTTP server had read already
+	seen  atomic.Int64    // when the peer was last heard, in Unix nanoseconds
+	tasks *sync.WaitGroup // owns the flusher
+
+	mu       sync.Mutex
+	queue    []chunk // what waits while the socket is full
+	waiting  int     // counted bytes in queue and in the flusher's hand
+	max      int
+	flushing bool // a flusher owns the socket
+	closing  bool // a close frame is written or queued: nothing may follow it
+	closed   bool
+
+	// Arguments and results of attempt, which is made once so that writing allocates nothing.
+	attempt func(fd uintptr) bool
+	tryB    []byte
+	tryN    int
+	tryErr  error
+}
+
+// chunk is one or more whole frames, or the rest of them.
+type chunk struct {
+	b       []byte
+	counted int  // towards the bound
+	begun   bool // the socket has taken a part: the rest must follow, whatever happens
+}
+
+func newOutbox(c net.Conn, pre []byte, bound int, tasks *sync.WaitGroup) *outbox {
+	o := &outbox{Conn: c, pre: pre, max: bound, tasks: tasks}
+	o.seen.Store(time.Now().UnixNano())
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetWriteBuffer(sendBuffer) // only a matter of memory
+	}
+	switch c := c.(type) {
+	case *net.TCPConn:
+		o.raw, _ = c.SyscallConn()
+	case *net.UnixConn:
+		o.raw, _ = c.SyscallConn()
+	}
+	o.attempt = o.writeOnce
+	return o
+}
+
+// send writes whole frames without waiting; what the socket does not take now is queued. It is errSlow when too much waits
+// already. A free send is not counted towards the bound.
+func (o *outbox) send(b []byte, free bool) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.closing {
+		return net.ErrClosed
+	}
+	counted := len(b)
+	if free {
+		counted = 0
+	}
+	if o.flushing && o.waiting+counted > o.max {
+		return errSlow
+	}
+	return o.put(b, counted)
+}
+
+// put writes or queues b. The caller holds mu.
+func (o *outbox) put(b []byte, counted int) error {
+	begun := false
+	if !o.flushing {
+		n, err := o.try(b)
+		if err != nil {
+			return err
+		}
+		if n == len(b) {
+			return nil
+		}
+		b, begun = b[n:], n > 0
+		o.flushing = true
+		o.tasks.Go(o.flush)
+	}
+	o.queue = append(o.queue, chunk{b, counted, begun})
+	o.waiting += counted
+	return nil
+}
+
+// shut sends a close frame as the last thing. What is queued goes first, unless drop is set.
+func (o *outbox) shut(b []byte, drop bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.closing {
+		return
+	}
+	if drop {
+		keep := 0
+		if len(o.queue) > 0 && o.queue[0].begun {
+			keep = 1
+		}
+		for _, c := range o.queue[keep:] {
+			o.waiting -= c.counted
+		}
+		o.queue = o.queue[:keep]
+	}
+	_ = o.put(b, 0) // a broken socket shows itself to the reader
+	o.closing = true
+}
+
+// flush exists only while the socket is full. It writes chunk by chunk until nothing waits.
+func (o *outbox) flush() {
+	for {
+		o.mu.Lock()
+		if len(o.queue) == 0 || o.closed {
+			_ = o.Conn.SetWriteDeadline(time.Time{}) // an old one would fail the next write
+			o.flushing = false
+			o.queue = nil
+			o.waiting = 0
+			o.mu.Unlock()
+			return
+		}
+		next := o.queue[0]
+		o.queue = o.queue[1:]
+		o.mu.Unlock()
+		_ = o.Conn.SetWriteDeadline(time.Now().Add(flushWait))
+		if _, err := o.Conn.Write(next.b); err != nil {
+			o.Close()
+			continue
+		}
+		o.mu.Lock()
+		o.waiting -= next.counted
+		o.mu.Unlock()
+	}
+}
+
+// Write takes a control frame from the websocket library.
+func (o *outbox) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return 0, net.ErrClosed
+	}
+	if o.closing {
+		return len(b), nil // the answer to a close frame that crossed ours
+	}
+	if o.flushing && o.waiting+len(b) > 2*o.max {
+		return 0, errSlow // a peer that pings and never reads
+	}
+	// The library uses its buffer again after this call.
+	if err := o.put(append([]byte(nil), b...), len(b)); err != nil {
+		return 0, err
+	}
+	if len(b) > 0 && b[0]&0xf == 8 {
+		o.closing = true
+	}
+	return len(b), nil
+}
+
+// Read hands the peer's bytes to the websocket library.
+func (o *outbox) Read(b []byte) (int, error) {
+	if len(o.pre) > 0 {
+		n := copy(b, o.pre)
+		o.pre = o.pre[n:]
+		return n, nil
+	}
+	n, err := o.Conn.Read(b)
+	if n > 0 {
+		o.seen.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// Close closes the socket at once.
+func (o *outbox) Close() error {
+	o.mu.Lock()
+	if o.closed {
+		o.mu.Unlock()
+		return nil
+	}
+	o.closed = true
+	o.mu.Unlock()
+	return o.Conn.Close()
+}
+
+// leaving reports whether a close frame is on its way and the socket is still open.
+func (o *outbox) leaving() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.closing && !o.closed
+}
+
+// hijacker gives an outbox and small buffers to websocket.Accept.
+type hijacker struct {
+	http.ResponseWriter
+	bound int
+	tasks *sync.WaitGroup
+	out   *outbox // set by Hijack
+}
+
+// Sizes of the websocket library's buffers. A control frame has at most 127+2 bytes and must fit, so that it is one Write.
+const (
+	readBuffer  = 256
+	writeBuffer = 160
+)
+
+// Hijack implements [http.Hijacker].
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, brw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	var pre []byte
+	if n := brw.Reader.Buffered(); n > 0 {
+		b, _ := brw.Reader.Peek(n)
+		pre = append(pre, b...)
+	}
+	h.out = newOutbox(c, pre, h.bound, h.tasks)
+	return h.out, bufio.NewReadWriter(bufio.NewReaderSize(h.out, readBuffer), bufio.NewWriterSize(h.out, writeBuffer)), nil
+}

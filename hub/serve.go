@@ -1,0 +1,163 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+)
+
+// subprotocol names the protocol of docs/LIVE.md.
+const subprotocol = "tidings.v1"
+
+// Serve makes the request a live socket and serves it until it ends. A zero user is told, by close code 4001, that they are
+// not signed in: a browser's script does not see HTTP's status.
+func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
+	if !speaks(r) {
+		http.Error(w, "the live socket speaks the subprotocol "+subprotocol, http.StatusBadRequest)
+		return
+	}
+	h.mu.Lock()
+	if h.stopped {
+		h.mu.Unlock()
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "going away", http.StatusServiceUnavailable)
+		return
+	}
+	h.serving.Add(1)
+	h.mu.Unlock()
+	defer h.serving.Done()
+
+	hj := &hijacker{ResponseWriter: w, bound: h.pending, tasks: &h.tasks}
+	ws, err := websocket.Accept(hj, r, &websocket.AcceptOptions{
+		Subprotocols: []string{subprotocol}, OriginPatterns: h.origins,
+	})
+	if err != nil {
+		h.log.Debug("live socket refused", "err", err)
+		return // Accept has answered
+	}
+	ws.SetReadLimit(maxFrame)
+	c := &conn{hub: h, who: who, id: randomHex(8), key: keyOf(who.Session), ws: ws, out: hj.out}
+	defer ws.CloseNow()
+	if who.User == 0 {
+		c.shut(statusSignedOut, "not signed in")
+		c.drain()
+		return
+	}
+	switch err := h.register(c); {
+	case errors.Is(err, errTooMany):
+		h.metrics.dropped.WithLabelValues("too many").Inc()
+		c.shut(statusTooMany, "too many connections")
+		c.drain()
+		return
+	case err != nil:
+		c.shut(statusRestart, retryHint(h.timing.spread))
+		c.drain()
+		return
+	}
+	defer h.unregister(c)
+	if err := h.attach(context.WithoutCancel(r.Context()), c); err != nil {
+		h.log.Warn("live socket cannot be given its snapshot", "user", who.User, "err", err)
+		c.shut(statusRestart, retryHint(h.timing.spread))
+		c.drain()
+		return
+	}
+	c.read()
+}
+
+// speaks reports whether the client asks for our subprotocol, or for none.
+func speaks(r *http.Request) bool {
+	asked := r.Header.Values("Sec-WebSocket-Protocol")
+	if len(asked) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(strings.Join(asked, ","), ","), func(p string) bool {
+		return strings.EqualFold(strings.TrimSpace(p), subprotocol)
+	})
+}
+
+// Limits of what a client may send.
+const (
+	maxFrame       = 64 << 10 // bytes of a websocket message, for long lists of channels
+	maxShortFrame  = 4 << 10  // bytes of a frame without such a list
+	maxListed      = 2000     // channels in one frame
+	maxWatched     = 5000     // channels watched by a connection
+	framesASecond  = 20
+	framesAtOnce   = 60
+	channelsPerOne = 100 // so many listed channels weigh as much as a frame
+)
+
+// read takes the client's frames until the socket ends.
+func (c *conn) read() {
+	// Whoever sends faster is read more slowly: nothing is lost, and the rest waits at the client.
+	limit := rate.NewLimiter(framesASecond, framesAtOnce)
+	ctx := context.Background()
+	slowed := false
+	for {
+		typ, b, err := c.ws.Read(ctx)
+		if err != nil {
+			c.ended(err)
+			return
+		}
+		if typ != websocket.MessageText {
+			c.shut(statusProtocol, "frames are text")
+			c.drain()
+			return
+		}
+		for line := range strings.SplitSeq(string(b), "\n") {
+			if strings.TrimSpace(line) == "" {
+				continue
+			}
+			weight, err := c.act(ctx, line)
+			if err != nil {
+				c.shut(statusProtocol, err.Error())
+				c.drain()
+				return
+			}
+			wait := limit.ReserveN(time.Now(), min(weight, framesAtOnce)).Delay()
+			if wait == 0 {
+				slowed = false
+				continue
+			}
+			if !slowed {
+				slowed = true
+				c.tell(errorFrame("rate", "too many frames: they are read more slowly now"))
+			}
+			time.Sleep(min(wait, time.Second))
+		}
+	}
+}
+
+// drain reads until the peer has answered the close frame, or the deadline that came with it.
+func (c *conn) drain() {
+	for {
+		if _, _, err := c.ws.Read(context.Background()); err != nil {
+			c.ended(err)
+			return
+		}
+	}
+}
+
+// ended takes leave of a peer whose frames can no longer be read. What it still sends is read and thrown away for a
+// while: closing a socket with unread bytes would reset it, and the close frame with the reason could be lost.
+func (c *conn) ended(err error) {
+	if websocket.CloseStatus(err) >= 0 || !c.out.leaving() {
+		return
+	}
+	_ = c.out.Conn.SetReadDeadline(time.Now().Add(c.hub.timing.closing))
+	_, _ = io.CopyN(io.Discard, c.out, maxDiscarded)
+}
+
+// maxDiscarded is how many bytes are read from a peer after its connection was closed.
+const maxDiscarded = 1 << 20
+
+// tell sends a frame from outside the loop.
+func (c *conn) tell(f *frame) {
+	c.shard.do(func(*shard) { c.add(f) })
+}

@@ -1,0 +1,311 @@
+package hub
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+)
+
+// maxInbox is how many deltas may wait for a shard's loop. Past it a channel's deltas become one reset.
+const maxInbox = 1 << 14
+
+// shard owns a part of the people and everything of their connections that changes while they live. One goroutine does
+// their whole fan-out, so that order needs no lock, and what came in during a pass leaves in one write per connection.
+type shard struct {
+	hub  *Hub
+	kick chan struct{}
+
+	mu     sync.Mutex
+	inbox  []item
+	spare  []item
+	deltas int // in inbox
+	lost   map[discord.ChannelID]*delta
+
+	// Below is the loop's alone.
+	people  map[discord.UserID]*person
+	crowds  map[*audience]*crowd
+	index   map[discord.ChannelID][]*crowd
+	touched []*conn
+	joined  map[uint64]join
+	seed    maphash.Seed
+}
+
+// item is one thing for the loop: a delta, or something to do.
+type item struct {
+	delta *delta
+	do    func(s *shard)
+}
+
+// delta is a change of one channel on its way to sockets.
+type delta struct {
+	guild         discord.GuildID
+	channel       discord.ChannelID
+	version       int64
+	accessVersion int64
+	frame         *frame
+	message       *frame // for those who watch the channel; nil for none
+}
+
+// person is one user's connections in a shard.
+type person struct {
+	id     discord.UserID
+	conns  []*conn
+	crowds map[discord.GuildID]*crowd
+}
+
+// crowd is everybody in a shard who may read exactly the same channels of a guild.
+type crowd struct {
+	aud    *audience
+	people []*person
+}
+
+// join is several frames made into one write, shared by all connections that get the same ones.
+type join struct {
+	frames []*frame
+	bytes  []byte
+}
+
+func newShard(h *Hub) *shard {
+	return &shard{
+		hub: h, kick: make(chan struct{}, 1), lost: map[discord.ChannelID]*delta{}, people: map[discord.UserID]*person{},
+		crowds: map[*audience]*crowd{}, index: map[discord.ChannelID][]*crowd{}, joined: map[uint64]join{},
+		seed: maphash.MakeSeed(),
+	}
+}
+
+func (s *shard) postDelta(d *delta) {
+	s.mu.Lock()
+	if _, ok := s.lost[d.channel]; ok || s.deltas >= maxInbox {
+		s.lost[d.channel] = d
+	} else {
+		s.inbox = append(s.inbox, item{delta: d})
+		s.deltas++
+	}
+	s.mu.Unlock()
+	signal(s.kick)
+}
+
+// do runs f in the loop, after everything that was posted before. There are few of these, in proportion to connections
+// and what clients may ask, so they are never dropped.
+func (s *shard) do(f func(s *shard)) {
+	s.mu.Lock()
+	s.inbox = append(s.inbox, item{do: f})
+	s.mu.Unlock()
+	signal(s.kick)
+}
+
+// run is the loop. It ends when stop is closed, which happens after the last connection has gone.
+func (s *shard) run(stop <-chan struct{}) {
+	tick := time.NewTicker(min(time.Second, s.hub.timing.heartbeat/4))
+	defer tick.Stop()
+	wait := time.NewTimer(0)
+	<-wait.C
+	var last time.Time
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			s.beat(time.Now())
+		case <-s.kick:
+			// After a pause a frame leaves at once; in a burst, passes keep a distance, and each takes what came meanwhile.
+			if d := s.hub.timing.window - time.Since(last); d > 0 {
+				wait.Reset(d)
+				<-wait.C
+			}
+			last = time.Now()
+			s.pass()
+		}
+	}
+}
+
+func (s *shard) pass() {
+	s.mu.Lock()
+	batch := s.inbox
+	s.inbox, s.deltas = s.spare[:0], 0
+	lost := s.lost
+	if len(lost) > 0 {
+		s.lost = map[discord.ChannelID]*delta{}
+	}
+	s.mu.Unlock()
+	for _, it := range batch {
+		if it.delta != nil {
+			s.deliver(it.delta)
+		} else {
+			it.do(s)
+		}
+	}
+	for _, d := range lost {
+		s.hub.metrics.resets.WithLabelValues("overload").Inc()
+		s.deliver(&delta{guild: d.guild, channel: d.channel, version: d.version, frame: resetFrame(d.guild, d.channel, d.version)})
+	}
+	s.flush()
+	clear(batch)
+	s.spare = batch[:0]
+	if cap(batch) > maxInbox {
+		s.spare = nil
+	}
+}
+
+func (s *shard) deliver(d *delta) {
+	for _, cr := range s.index[d.channel] {
+		for _, p := range cr.people {
+			for _, c := range p.conns {
+				c.take(d)
+			}
+		}
+	}
+}
+
+// flush writes what the pass has gathered, once per connection.
+func (s *shard) flush() {
+	for _, c := range s.touched {
+		s.write(c)
+	}
+	clear(s.touched)
+	s.touched = s.touched[:0]
+	clear(s.joined)
+}
+
+func (s *shard) write(c *conn) {
+	switch len(c.pend) {
+	case 0:
+		return
+	case 1:
+		c.send(c.pend[0].b, false)
+	default:
+		c.send(s.join(c.pend), false)
+	}
+	s.hub.metrics.delivered.Add(float64(len(c.pend)))
+	clear(c.pend)
+	c.pend = c.pend[:0]
+	if cap(c.pend) > 64 {
+		c.pend = nil
+	}
+}
+
+// join concatenates frames; connections that get the same frames share the bytes.
+func (s *shard) join(fs []*frame) []byte {
+	var h maphash.Hash
+	h.SetSeed(s.seed)
+	n := 0
+	for _, f := range fs {
+		maphash.WriteComparable(&h, f)
+		n += len(f.b)
+	}
+	sum := h.Sum64()
+	if j, ok := s.joined[sum]; ok && slices.Equal(j.frames, fs) {
+		return j.bytes
+	}
+	b := make([]byte, 0, n)
+	for _, f := range fs {
+		b = append(b, f.b...)
+	}
+	s.joined[sum] = join{frames: slices.Clone(fs), bytes: b}
+	return b
+}
+
+// beat pings, and drops who has not been heard.
+func (s *shard) beat(now time.Time) {
+	silence := s.hub.timing.heartbeat * 5 / 2
+	for _, p := range s.people {
+		for _, c := range p.conns {
+			if now.Sub(time.Unix(0, c.out.seen.Load())) > silence {
+				s.hub.metrics.dropped.WithLabelValues("silent").Inc()
+				c.out.Close()
+				continue
+			}
+			if now.Sub(c.pinged) >= s.hub.timing.heartbeat {
+				c.pinged = now
+				_ = c.out.send(pingFrame.b, true)
+			}
+		}
+	}
+}
+
+// join and leave keep the people; setAudience keeps who is in which crowd. All are run by the loop.
+
+func (s *shard) enter(u discord.UserID, c *conn) {
+	p := s.people[u]
+	if p == nil {
+		p = &person{id: u, crowds: map[discord.GuildID]*crowd{}}
+		s.people[u] = p
+	}
+	p.conns = append(p.conns, c)
+	c.person = p
+	c.pinged = time.Now()
+}
+
+func (s *shard) leave(c *conn) {
+	p := c.person
+	if p == nil {
+		return
+	}
+	p.conns = remove(p.conns, c)
+	c.state = connGone
+	c.setWatching(false)
+	if len(p.conns) > 0 {
+		return
+	}
+	for g := range p.crowds {
+		s.setAudience(p, g, nil)
+	}
+	delete(s.people, p.id)
+}
+
+// setAudience moves a person to another crowd of a guild; nil is none.
+func (s *shard) setAudience(p *person, g discord.GuildID, a *audience) {
+	if cr := p.crowds[g]; cr != nil {
+		delete(p.crowds, g)
+		cr.people = remove(cr.people, p)
+		if len(cr.people) == 0 {
+			delete(s.crowds, cr.aud)
+			for _, id := range cr.aud.channels {
+				if left := remove(s.index[id], cr); len(left) > 0 {
+					s.index[id] = left
+				} else {
+					delete(s.index, id)
+				}
+			}
+		}
+	}
+	if a == nil {
+		return
+	}
+	cr := s.crowds[a]
+	if cr == nil {
+		cr = &crowd{aud: a}
+		s.crowds[a] = cr
+		for _, id := range a.channels {
+			s.index[id] = append(s.index[id], cr)
+		}
+	}
+	cr.people = append(cr.people, p)
+	p.crowds[g] = cr
+}
+
+// sees reports whether a person may read a channel.
+func (p *person) sees(id discord.ChannelID) bool {
+	for _, cr := range p.crowds {
+		if cr.aud.has(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// remove takes one element out of a list whose order does not matter.
+func remove[T comparable](list []T, x T) []T {
+	i := slices.Index(list, x)
+	if i < 0 {
+		return list
+	}
+	last := len(list) - 1
+	list[i] = list[last]
+	var zero T
+	list[last] = zero
+	return list[:last]
+}

@@ -1,0 +1,320 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+)
+
+// Who is the person behind a connection.
+type Who struct {
+	User    discord.UserID
+	Session string // what [Hub.EndSession] names; "" when nothing can end it
+	CanAck  bool   // may mark as read
+}
+
+// user is a connected person. All fields are guarded by Hub.mu.
+type user struct {
+	id        discord.UserID
+	shard     *shard
+	conns     []*conn
+	gone      bool
+	full      *tidings.VisibleSet // what access said last
+	set       *tidings.VisibleSet // the same without hidden guilds: what the sockets show
+	denials   int64               // Hub.denials when set was made
+	audiences map[discord.GuildID]*audience
+
+	rev     int64  // of the newest mark that the sockets were told
+	told    uint64 // counts told marks, so that counts read before one are not shown after it
+	wants   map[discord.ChannelID][]*conn
+	catchUp bool // marks may have been missed
+	missed  bool // one certainly was
+	queued  bool // in Hub.work or in a worker's hand
+	failed  int  // attempts in a row
+}
+
+// everyone among the askers of counts stands for all of the person's connections.
+var everyone *conn
+
+// sessionKey names a session on the bus and in memory without keeping what would let anybody in.
+type sessionKey [16]byte
+
+func keyOf(session string) sessionKey {
+	if session == "" {
+		return sessionKey{}
+	}
+	sum := sha256.Sum256([]byte(session))
+	return sessionKey(sum[:16])
+}
+
+var (
+	errTooMany = errors.New("too many connections")
+	errStopped = errors.New("going away")
+)
+
+// register makes a connection known: from here on it buffers what its person may see.
+func (h *Hub) register(c *conn) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
+		return errStopped
+	}
+	u := h.users[c.who.User]
+	if h.conns >= h.maxConns || u != nil && len(u.conns) >= h.maxPerUser {
+		return errTooMany
+	}
+	if u == nil {
+		u = &user{
+			id: c.who.User, shard: h.shardOf(c.who.User), set: &tidings.VisibleSet{User: c.who.User},
+			audiences: map[discord.GuildID]*audience{}, wants: map[discord.ChannelID][]*conn{},
+		}
+		h.users[u.id] = u
+	}
+	u.conns = append(u.conns, c)
+	h.conns++
+	h.metrics.connections.Set(float64(h.conns))
+	c.user, c.shard, c.checked = u, u.shard, time.Now()
+	u.shard.do(func(s *shard) { s.enter(u.id, c) })
+	return nil
+}
+
+// unregister forgets a connection whose socket is closed.
+func (h *Hub) unregister(c *conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	u := c.user
+	u.conns = remove(u.conns, c)
+	h.conns--
+	h.metrics.connections.Set(float64(h.conns))
+	c.shard.do(func(s *shard) { s.leave(c) })
+	if len(u.conns) > 0 {
+		return
+	}
+	u.gone = true
+	delete(h.users, u.id)
+	for _, a := range u.audiences {
+		h.release(a)
+	}
+}
+
+// refresh shows a person what access says now.
+func (h *Hub) refresh(u *user) {
+	set := h.access.Visible(u.id)
+	h.mu.Lock()
+	old := h.stale(u, &set)
+	h.mu.Unlock()
+	if !old {
+		return
+	}
+	as := audiencesOf(set)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if newest := set; h.stale(u, &newest) {
+		if newest != set {
+			as = audiencesOf(newest)
+		}
+		h.show(u, newest, as)
+	}
+}
+
+// stale reports whether a person's sockets show something else than set. A set that is older than the one known is
+// replaced by that. The caller holds h.mu.
+func (h *Hub) stale(u *user, set **tidings.VisibleSet) bool {
+	if u.gone {
+		return false
+	}
+	if u.full != nil && (*set).Epoch < u.full.Epoch {
+		*set = u.full
+	}
+	return u.full == nil || (*set).Epoch > u.full.Epoch || u.denials != h.denials
+}
+
+// show moves a person to the audiences of a set, and tells live sockets what was gained and lost. Nothing that is posted
+// later reaches a lost channel. The caller holds h.mu.
+func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
+	before := u.set
+	u.full, u.denials = full, h.denials
+	u.set = h.without(full)
+	next := map[discord.GuildID]*audience{}
+	for _, a := range as {
+		if !h.denied[a.key.guild] {
+			next[a.key.guild] = h.intern(a)
+		}
+	}
+	moved := map[discord.GuildID]*audience{}
+	var gained, lost []discord.ChannelID
+	for g, a := range next {
+		if a == u.audiences[g] {
+			continue
+		}
+		moved[g] = a
+		var had []discord.ChannelID
+		if old := u.audiences[g]; old != nil {
+			had = old.channels
+		}
+		gained = append(gained, missing(a.channels, had)...)
+		lost = append(lost, missing(had, a.channels)...)
+	}
+	for g, a := range u.audiences {
+		if next[g] == nil {
+			moved[g] = nil
+			lost = append(lost, a.channels...)
+		}
+	}
+	for _, a := range u.audiences {
+		h.release(a) // after the new ones are counted, so that what stays is never forgotten
+	}
+	u.audiences = next
+
+	roles, recount := changedRoles(before, u.set)
+	var f *frame
+	if slices.ContainsFunc(u.conns, func(c *conn) bool { return c.live }) && len(gained)+len(lost)+len(roles) > 0 {
+		f = accessFrame(full.Epoch, gained, lost, roles)
+		for _, id := range append(recount, gained...) {
+			h.want(u, id, everyone)
+		}
+	}
+	if len(moved) == 0 && f == nil {
+		return
+	}
+	u.shard.do(func(s *shard) {
+		p := s.people[u.id]
+		if p == nil {
+			return
+		}
+		for g, a := range moved {
+			s.setAudience(p, g, a)
+		}
+		if f == nil {
+			return
+		}
+		for _, c := range p.conns {
+			c.add(f)
+		}
+	})
+}
+
+// without leaves hidden guilds out of a set. The caller holds h.mu.
+func (h *Hub) without(set *tidings.VisibleSet) *tidings.VisibleSet {
+	if !slices.ContainsFunc(set.Guilds, func(g tidings.VisibleGuild) bool { return h.denied[g.Guild.ID] }) {
+		return set
+	}
+	out := *set
+	out.Guilds = nil
+	for _, g := range set.Guilds {
+		if !h.denied[g.Guild.ID] {
+			out.Guilds = append(out.Guilds, g)
+		}
+	}
+	return &out
+}
+
+// changedRoles lists the guilds in which a person's roles are others than before, and the channels there: what counts as a
+// mention has changed without any version moving.
+func changedRoles(before, after *tidings.VisibleSet) (map[discord.GuildID][]discord.RoleID, []discord.ChannelID) {
+	had := map[discord.GuildID][]discord.RoleID{}
+	for _, g := range before.Guilds {
+		had[g.Guild.ID] = g.Roles
+	}
+	var roles map[discord.GuildID][]discord.RoleID
+	var channels []discord.ChannelID
+	for _, g := range after.Guilds {
+		if old, ok := had[g.Guild.ID]; ok && sameSet(old, g.Roles) {
+			continue
+		}
+		if roles == nil {
+			roles = map[discord.GuildID][]discord.RoleID{}
+		}
+		roles[g.Guild.ID] = g.Roles
+		for _, c := range g.Channels {
+			channels = append(channels, c.ID)
+		}
+	}
+	return roles, channels
+}
+
+func sameSet(a, b []discord.RoleID) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
+
+// maxSnapshots is how often a snapshot is read again because access moved meanwhile.
+const maxSnapshots = 5
+
+// attach gives a registered connection its snapshot. What it buffers since its registration follows as far as it is newer.
+func (h *Hub) attach(ctx context.Context, c *conn) error {
+	u := c.user
+	for range maxSnapshots {
+		h.refresh(u)
+		h.mu.Lock()
+		set := u.set
+		h.mu.Unlock()
+		sum, err := h.summary(ctx, set)
+		if err != nil {
+			return err
+		}
+		f, err := snapshotFrame(sum)
+		if err != nil {
+			return err
+		}
+		if h.begin(c, set, sum, f) {
+			return nil
+		}
+	}
+	return fmt.Errorf("attach user %d: access keeps moving: %w", u.id, tidings.ErrUnavailable)
+}
+
+func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
+	defer cancel()
+	sum, err := h.store.Summary(ctx, set)
+	if err != nil {
+		return nil, fmt.Errorf("summary of user %d: %w", set.User, err)
+	}
+	return sum, nil
+}
+
+// begin hands the snapshot to the shard, unless what the person may see has changed since it was asked for.
+func (h *Hub) begin(c *conn, set *tidings.VisibleSet, sum *tidings.Unread, f *frame) bool {
+	snap := snapshot{
+		hello: helloFrame(c.id, c.who.User, h.timing.heartbeat, h.cursor()), frame: f, rev: sum.Rev,
+		versions: map[discord.ChannelID]int64{}, floors: map[discord.ChannelID]int64{}, ahead: map[discord.ChannelID]*delta{},
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	u := c.user
+	if u.set != set {
+		return false
+	}
+	for _, g := range sum.Guilds {
+		for _, ch := range g.Channels {
+			snap.versions[ch.ID] = ch.Version
+			t := h.tracks[ch.ID]
+			if t == nil {
+				continue
+			}
+			h.learn(ch.ID, t, ch.Version)
+			if t.version < ch.Version {
+				snap.floors[ch.ID] = ch.Version
+			} else if t.version > ch.Version {
+				snap.ahead[ch.ID] = &delta{guild: t.guild, channel: ch.ID, version: t.version}
+			}
+		}
+	}
+	u.rev = max(u.rev, sum.Rev)
+	c.live = true
+	c.shard.do(func(*shard) { c.open(snap) })
+	return true
+}
+
+// cursor is what a client may send to resume. It is opaque; this hub answers every one with a snapshot.
+func (h *Hub) cursor() string { return "1." + h.epoch }

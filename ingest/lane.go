@@ -1,0 +1,185 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"tidings"
+)
+
+// lane is a queue that one worker takes from in batches. It has no bound of its own: Ingest.room bounds all of them.
+type lane struct {
+	mu     sync.Mutex
+	queue  []*item
+	ready  chan struct{} // one token while there may be something
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newLane() *lane {
+	return &lane{ready: make(chan struct{}, 1), closed: make(chan struct{})}
+}
+
+func (l *lane) push(it *item) {
+	l.mu.Lock()
+	l.queue = append(l.queue, it)
+	l.mu.Unlock()
+	l.wake()
+}
+
+func (l *lane) wake() {
+	select {
+	case l.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (l *lane) close() { l.once.Do(func() { close(l.closed) }) }
+
+// take waits for something and returns up to n items; nil when the lane is closed. Whoever comes while a batch is being
+// recorded leaves with the next: batches grow with the load and add no delay without it.
+func (l *lane) take(n int) []*item {
+	for {
+		select {
+		case <-l.closed:
+			return nil
+		case <-l.ready:
+		}
+		l.mu.Lock()
+		n := min(n, len(l.queue))
+		batch := l.queue[:n:n]
+		l.queue = l.queue[n:]
+		left := len(l.queue) > 0
+		l.mu.Unlock()
+		if left {
+			l.wake()
+		}
+		if len(batch) > 0 {
+			return batch
+		}
+	}
+}
+
+func (i *Ingest) runLane(ctx context.Context, l *lane) {
+	for {
+		batch := l.take(i.o.Batch)
+		if batch == nil {
+			return
+		}
+		i.record(ctx, batch)
+	}
+}
+
+// record stores a batch and tells what it changed. A batch that cannot be stored is halved until the event that is to blame
+// stands alone; that one becomes a dead letter and the others go on.
+func (i *Ingest) record(ctx context.Context, batch []*item) {
+	events := make([]tidings.Event, len(batch))
+	for n, it := range batch {
+		events[n] = it.ev
+	}
+	start := time.Now()
+	err := i.persist(ctx, len(batch) == 1, func() error {
+		marks := i.marks.after(events)
+		r, err := i.recorder.Record(ctx, events, marks)
+		if err != nil {
+			return err
+		}
+		i.marks.saved(marks)
+		i.metrics.recorded(events, start)
+		i.teller.Tell(ctx, r)
+		return nil
+	})
+	switch {
+	case err == nil:
+		i.finish(batch)
+	case ctx.Err() != nil:
+		return // not committed: Discord, or the job, will say it again
+	case len(batch) > 1:
+		half := len(batch) / 2
+		i.record(ctx, batch[:half])
+		i.record(ctx, batch[half:])
+	default:
+		i.bury(ctx, batch[0], err)
+	}
+}
+
+func (i *Ingest) runBarriers(ctx context.Context) {
+	for {
+		batch := i.barriers.take(1)
+		if batch == nil {
+			return
+		}
+		it := batch[0]
+		err := i.persist(ctx, true, func() error {
+			marks := i.marks.after([]tidings.Event{it.ev})
+			r, err := i.recorder.RecordBarrier(ctx, it.ev, marks)
+			if err != nil {
+				return err
+			}
+			i.marks.saved(marks)
+			i.teller.Tell(ctx, r)
+			return nil
+		})
+		switch {
+		case err == nil:
+			i.finish(batch)
+		case ctx.Err() == nil:
+			i.bury(ctx, it, err)
+		}
+	}
+}
+
+// bury keeps an event that cannot be recorded as a dead letter, so that it counts as handled without being lost.
+func (i *Ingest) bury(ctx context.Context, it *item, cause error) {
+	i.log.Error("an event cannot be stored and is kept as a dead letter",
+		"guild", it.ev.Guild, "channel", it.ev.Channel, "source", it.ev.Source.String(), "err", cause)
+	i.metrics.dead.Inc()
+	err := i.persist(ctx, false, func() error { return i.recorder.DeadLetter(ctx, it.ev, cause) })
+	if err != nil && ctx.Err() == nil {
+		i.log.Error("a dead letter cannot be kept either; the event is lost until its channel is read again",
+			"guild", it.ev.Guild, "channel", it.ev.Channel, "err", err)
+	}
+	if ctx.Err() == nil {
+		i.finish([]*item{it})
+	}
+}
+
+// persist runs f until it succeeds, ctx ends or trying again cannot help. An absent database is waited for without end: the
+// queues before this one are bounded, and their overflow has its own cure. Other errors are tried again a few times when
+// the event stands alone, for it would be buried next.
+func (i *Ingest) persist(ctx context.Context, alone bool, f func() error) error {
+	away := false
+	for try := 0; ; try++ {
+		err := f()
+		if err == nil {
+			if away {
+				i.log.Info("the database is back; storing goes on")
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !errors.Is(err, tidings.ErrUnavailable) && (!alone || try >= 2) {
+			return err
+		}
+		if !away && errors.Is(err, tidings.ErrUnavailable) {
+			i.log.Warn("the database is away; events wait", "err", err)
+			away = true
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(backoff(try)):
+		}
+	}
+}
+
+// backoff returns 25 to 50 ms at first, doubled with each try, 1 to 2 s at most.
+func backoff(try int) time.Duration {
+	d := min(50*time.Millisecond<<min(try, 10), 2*time.Second)
+	return d/2 + rand.N(d/2)
+}

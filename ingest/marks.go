@@ -1,0 +1,133 @@
+package ingest
+
+import (
+	"sync"
+
+	"tidings"
+)
+
+// stream names one gateway session under one lease.
+type stream struct {
+	shard   int
+	session string
+	epoch   int64
+}
+
+func streamOf(m tidings.Mark) stream { return stream{m.Shard, m.Session, m.Epoch} }
+
+// progress is how far one stream is committed. Lanes commit out of order, so a resume may only start after the last
+// sequence below which nothing is missing.
+type progress struct {
+	waiting []int64 // given, in order; those committed out of order are in done
+	done    map[int64]bool
+	upTo    int64 // every sequence given up to here is committed
+	stored  int64 // the newest that the database knows
+}
+
+// tracker follows all streams. The zero value is ready.
+type tracker struct {
+	mu      sync.Mutex
+	streams map[stream]*progress
+}
+
+func (t *tracker) given(m tidings.Mark) {
+	if m.Session == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.streams == nil {
+		t.streams = map[stream]*progress{}
+	}
+	s := streamOf(m)
+	p := t.streams[s]
+	if p == nil {
+		// A shard has one stream at a time; what an older one still has in its lanes needs no marks any more.
+		for old := range t.streams {
+			if old.shard == s.shard && old.epoch <= s.epoch {
+				delete(t.streams, old)
+			}
+		}
+		p = &progress{done: map[int64]bool{}}
+		t.streams[s] = p
+	}
+	p.waiting = append(p.waiting, m.Seq)
+}
+
+// after returns the marks that hold once the events are committed, beside what is committed already.
+func (t *tracker) after(events []tidings.Event) []tidings.Mark {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var marks []tidings.Mark
+	batch := map[stream]map[int64]bool{}
+	for _, ev := range events {
+		if ev.Mark.Session == "" {
+			continue
+		}
+		s := streamOf(ev.Mark)
+		if batch[s] == nil {
+			batch[s] = map[int64]bool{}
+		}
+		batch[s][ev.Mark.Seq] = true
+	}
+	for s, seqs := range batch {
+		p := t.streams[s]
+		if p == nil {
+			continue
+		}
+		upTo := p.upTo
+		for _, seq := range p.waiting {
+			if !p.done[seq] && !seqs[seq] {
+				break
+			}
+			upTo = max(upTo, seq)
+		}
+		if upTo > p.stored {
+			marks = append(marks, tidings.Mark{Shard: s.shard, Session: s.session, Epoch: s.epoch, Seq: upTo})
+		}
+	}
+	return marks
+}
+
+func (t *tracker) committed(m tidings.Mark) {
+	if m.Session == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.streams[streamOf(m)]
+	if p == nil {
+		return
+	}
+	p.done[m.Seq] = true
+	n := 0
+	for n < len(p.waiting) && p.done[p.waiting[n]] {
+		p.upTo = max(p.upTo, p.waiting[n])
+		delete(p.done, p.waiting[n])
+		n++
+	}
+	p.waiting = p.waiting[n:]
+}
+
+// unsaved returns the marks that the database does not know yet.
+func (t *tracker) unsaved() []tidings.Mark {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var marks []tidings.Mark
+	for s, p := range t.streams {
+		if p.upTo > p.stored {
+			marks = append(marks, tidings.Mark{Shard: s.shard, Session: s.session, Epoch: s.epoch, Seq: p.upTo})
+		}
+	}
+	return marks
+}
+
+func (t *tracker) saved(marks []tidings.Mark) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range marks {
+		if p := t.streams[streamOf(m)]; p != nil && m.Seq > p.stored {
+			p.stored = m.Seq
+		}
+	}
+}

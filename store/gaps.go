@@ -1,0 +1,109 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
+
+	"tidings"
+)
+
+// gap is a range of ids that is not known to be complete.
+type gap struct {
+	channel discord.ChannelID
+	from    discord.MessageID // exclusive
+	to      discord.MessageID // inclusive
+	reason  string
+}
+
+// A gap that lies in one that is open already says nothing new.
+const addGaps = `
+INSERT INTO gaps (channel_id, from_id, to_id, reason)
+SELECT v.channel_id, v.from_id, v.to_id, v.reason
+FROM (VALUES %s) v(channel_id, from_id, to_id, reason)
+WHERE NOT EXISTS (
+	SELECT
+	FROM gaps g
+	WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id <= v.from_id AND g.to_id >= v.to_id)`
+
+var addGapsTypes = []string{"bigint", "bigint", "bigint", "text"}
+
+func openGaps(ctx context.Context, tx *sqlx.Tx, gaps []gap) error {
+	var rows [][]any
+	seen := map[messageKey]bool{}
+	for _, g := range gaps {
+		if k := (messageKey{g.channel, g.to}); !seen[k] {
+			seen[k] = true
+			rows = append(rows, []any{int64(g.channel), int64(g.from), int64(g.to), g.reason})
+		}
+	}
+	return execRows(ctx, tx, addGaps, addGapsTypes, rows)
+}
+
+const addDeadEvent = `
+INSERT INTO dead_events (guild_id, channel_id, kind, raw, cause)
+VALUES ($1, $2, $3, $4, $5)`
+
+// DeadLetter keeps an event that cannot be recorded, whole, and opens a gap around the messages that it names, so that they
+// are fetched again.
+func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) error {
+	kind := strings.TrimPrefix(fmt.Sprintf("%T", ev.Body), "tidings.")
+	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, addDeadEvent, int64(ev.Guild), int64(ev.Channel), kind, rawEvent(ev), clean(fmt.Sprint(cause)))
+		if err != nil {
+			return err
+		}
+		return openGaps(ctx, tx, gapsAround(ev))
+	})
+	if err != nil {
+		return fmt.Errorf("keep a dead %s: %w", kind, err)
+	}
+	return nil
+}
+
+// rawEvent is Discord's object where the event has one, else what this process understood of it.
+func rawEvent(ev tidings.Event) []byte {
+	switch e := ev.Body.(type) {
+	case tidings.MessageCreated:
+		if len(e.Message.Payload) > 0 {
+			return e.Message.Payload
+		}
+	case tidings.MessageUpdated:
+		if len(e.Message.Payload) > 0 {
+			return e.Message.Payload
+		}
+	}
+	raw, err := json.Marshal(ev.Body)
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+func gapsAround(ev tidings.Event) []gap {
+	const reason = "an event could not be stored"
+	var first, last discord.MessageID
+	switch e := ev.Body.(type) {
+	case tidings.MessageCreated:
+		first, last = e.Message.ID, e.Message.ID
+	case tidings.MessageUpdated:
+		first, last = e.Message.ID, e.Message.ID
+	case tidings.MessagesDeleted:
+		if len(e.IDs) > 0 {
+			first, last = slices.Min(e.IDs), slices.Max(e.IDs)
+		}
+	case tidings.ReactionChanged:
+		first, last = e.Message, e.Message
+	case tidings.PollVoted:
+		first, last = e.Message, e.Message
+	}
+	if first == 0 {
+		return nil
+	}
+	return []gap{{ev.Channel, first - 1, last, reason}}
+}

@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
+
+	"tidings"
+)
+
+// snapshot is how everything that is read together is read.
+var snapshot = &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+
+const guildIDs = `
+SELECT id
+FROM guilds
+WHERE removed_at IS NULL
+ORDER BY id`
+
+// GuildIDs lists the guilds that the bot is in.
+func (s *Store) GuildIDs(ctx context.Context) ([]discord.GuildID, error) {
+	var list []discord.GuildID
+	if err := s.db.SelectContext(ctx, &list, guildIDs); err != nil {
+		return nil, fmt.Errorf("list guilds: %w", unavailable(err))
+	}
+	return list, nil
+}
+
+const accessVersions = `
+SELECT id, access_version
+FROM guilds`
+
+// AccessVersions gives every guild's access version. Guilds that the bot was removed from are among them, so that whoever
+// missed the removal sees that something moved; [Store.GuildState] then says that they are gone.
+func (s *Store) AccessVersions(ctx context.Context) (map[discord.GuildID]int64, error) {
+	var rows []struct {
+		ID      discord.GuildID `db:"id"`
+		Version int64           `db:"access_version"`
+	}
+	if err := s.db.SelectContext(ctx, &rows, accessVersions); err != nil {
+		return nil, fmt.Errorf("list access versions: %w", unavailable(err))
+	}
+	versions := make(map[discord.GuildID]int64, len(rows))
+	for _, r := range rows {
+		versions[r.ID] = r.Version
+	}
+	return versions, nil
+}
+
+const stateGuild = `
+SELECT id, name, icon, owner_id, available, access_version
+FROM guilds
+WHERE id = $1 AND removed_at IS NULL`
+
+const stateChannels = `
+SELECT id, guild_id, parent_id, type, name, topic, position, nsfw, archived, overwrites, last_message_id
+FROM channels
+WHERE guild_id = $1 AND NOT deleted
+ORDER BY id`
+
+const stateMembers = `
+SELECT user_id, nick, roles, flags, timeout_until
+FROM members
+WHERE guild_id = $1 AND state = 'in'
+ORDER BY user_id`
+
+const stateThreadMembers = `
+SELECT t.thread_id, t.user_id
+FROM members m
+JOIN thread_members t ON t.user_id = m.user_id
+JOIN channels c ON c.id = t.thread_id AND c.guild_id = m.guild_id AND NOT c.deleted
+WHERE m.guild_id = $1 AND m.state = 'in'
+ORDER BY t.thread_id, t.user_id`
+
+// GuildState reads all that decides who may read what in a guild, as it stood at one moment. The error is
+// [tidings.ErrNotFound] for a guild that the bot is not in.
+func (s *Store) GuildState(ctx context.Context, g discord.GuildID) (*tidings.GuildState, error) {
+	var state *tidings.GuildState
+	err := s.inTx(ctx, snapshot, func(tx *sqlx.Tx) (err error) {
+		state, err = guildState(ctx, tx, g)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read guild %d: %w", g, err)
+	}
+	return state, nil
+}
+
+func guildState(ctx context.Context, tx *sqlx.Tx, g discord.GuildID) (*tidings.GuildState, error) {
+	var row struct {
+		tidings.Guild
+		Version int64 `db:"access_version"`
+	}
+	if err := tx.GetContext(ctx, &row, stateGuild, int64(g)); errors.Is(err, sql.ErrNoRows) {
+		return nil, tidings.ErrNotFound
+	} else if err != nil {
+		return nil, err
+	}
+	state := &tidings.GuildState{Guild: row.Guild, Version: row.Version, ThreadMembers: map[discord.ChannelID][]discord.UserID{}}
+	if err := tx.SelectContext(ctx, &state.Roles, guildRoles+"\nORDER BY id", int64(g)); err != nil {
+		return nil, err
+	}
+	var channels []storedChannel
+	if err := tx.SelectContext(ctx, &channels, stateChannels, int64(g)); err != nil {
+		return nil, err
+	}
+	if err := unpack(channels); err != nil {
+		return nil, err
+	}
+	for _, c := range channels {
+		state.Channels = append(state.Channels, c.Channel)
+	}
+	var members []struct {
+		User discord.UserID `db:"user_id"`
+		memberRow
+	}
+	if err := tx.SelectContext(ctx, &members, stateMembers, int64(g)); err != nil {
+		return nil, err
+	}
+	for _, m := range members {
+		member := tidings.Member{Guild: g, User: m.User, Nick: m.Nick, Flags: uint64(m.Flags), TimeoutUntil: m.Timeout.Time}
+		for _, r := range m.Roles {
+			member.Roles = append(member.Roles, discord.RoleID(r))
+		}
+		state.Members = append(state.Members, member)
+	}
+	var threads []struct {
+		Thread discord.ChannelID `db:"thread_id"`
+		User   discord.UserID    `db:"user_id"`
+	}
+	if err := tx.SelectContext(ctx, &threads, stateThreadMembers, int64(g)); err != nil {
+		return nil, err
+	}
+	for _, t := range threads {
+		state.ThreadMembers[t.Thread] = append(state.ThreadMembers[t.Thread], t.User)
+	}
+	return state, nil
+}

@@ -1,0 +1,32 @@
+package store
+
+import (
+	"log/slog"
+	"os"
+	"testing"
+
+	"tidings/embedded/testdb"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(m.Run())
+}
+
+// open opens a store on an empty schema and a Redis prefix of the test's own.
+func open(t testing.TB) *Store {
+	t.Helper()
+	client, prefix := testdb.Redis(t)
+	s, err := Open(t.Context(), Options{
+		DatabaseURL: testdb.Postgres(t), Redis: client, Prefix: prefix,
+		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		t.Fatalf("Open() = %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	})
+	return s
+}

@@ -1,0 +1,371 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"tidings"
+)
+
+// Record stores events that are no barriers, in their order and in one transaction, and the marks with them. It returns what
+// they changed: recording the same events again changes nothing and returns nothing. Channels that are not known yet get a
+// placeholder that nobody may read. Any number of processes may record the same channels at once.
+//
+// An error that is [tidings.ErrUnavailable] will pass; with any other, one of the events cannot be stored.
+func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidings.Mark) (tidings.Result, error) {
+	if len(events) == 0 {
+		return tidings.Result{}, s.SaveMarks(ctx, marks)
+	}
+	var result tidings.Result
+	record := func(tx *sqlx.Tx) error {
+		b := newBatch(events)
+		if err := b.load(ctx, tx); err != nil {
+			return err
+		}
+		for _, ev := range events {
+			if err := b.apply(ev); err != nil {
+				return err
+			}
+		}
+		if err := b.write(ctx, tx); err != nil {
+			return err
+		}
+		deltas := b.number()
+		if err := b.writeHeads(ctx, tx); err != nil {
+			return err
+		}
+		reads, err := readOwn(ctx, tx, b.own)
+		if err != nil {
+			return err
+		}
+		result = tidings.Result{Deltas: deltas, Reads: reads}
+		return saveMarks(ctx, tx, marks)
+	}
+	err := s.inTx(ctx, nil, record)
+	// What is missing is made outside the transaction: made inside, two of them would wait for each other's new rows.
+	var absent *absentError
+	for range 3 {
+		if !errors.As(err, &absent) {
+			break
+		}
+		if err = s.makeRoom(ctx, absent); err == nil {
+			err = s.inTx(ctx, nil, record)
+		}
+	}
+	if err != nil {
+		return tidings.Result{}, fmt.Errorf("record %d events: %w", len(events), err)
+	}
+	s.afterCommit(context.WithoutCancel(ctx), result)
+	return result, nil
+}
+
+// absentError says that channels of a batch have no row yet.
+type absentError struct {
+	channels map[discord.ChannelID]discord.GuildID
+}
+
+func (e *absentError) Error() string { return fmt.Sprintf("%d channels have no row", len(e.channels)) }
+
+const addPlaceholders = `
+INSERT INTO channels (id, guild_id)
+VALUES %s
+ON CONFLICT (id) DO NOTHING`
+
+// makeRoom adds placeholder rows for channels of which nothing is known yet.
+func (s *Store) makeRoom(ctx context.Context, absent *absentError) error {
+	var rows [][]any
+	for _, id := range slices.Sorted(maps.Keys(absent.channels)) {
+		rows = append(rows, []any{int64(id), int64(absent.channels[id])})
+	}
+	return s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		return execRows(ctx, tx, addPlaceholders, nil, rows)
+	})
+}
+
+// The row locks come first, in the order of ids: whoever else writes these channels waits here, and what is read below is
+// what stands. A single statement that upserts and counts would use a snapshot from before its wait.
+const lockChannels = `
+SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, COALESCE(g.access_version, 0) AS access_version
+FROM channels c
+LEFT JOIN guilds g ON g.id = c.guild_id
+WHERE c.id = ANY($1::bigint[])
+ORDER BY c.id
+FOR UPDATE OF c`
+
+// What came through a webhook (source 1) is read whole, because the gateway's word replaces it.
+const loadMessages = `
+SELECT m.channel_id, m.id, m.author_id, m.type, m.flags, m.edited_ms, m.source, m.deleted, m.countable,
+       v.whole OR m.source = 1 AS whole,
+       CASE WHEN v.whole OR m.source = 1 THEN m.content ELSE '' END AS content,
+       CASE WHEN v.whole OR m.source = 1 THEN m.payload END AS payload
+FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) v(channel_id, id, whole)
+JOIN messages m ON m.channel_id = v.channel_id AND m.id = v.id`
+
+const loadMentions = `
+SELECT t.kind, t.target_id, t.channel_id, t.message_id
+FROM unnest($1::bigint[], $2::bigint[]) v(channel_id, message_id)
+JOIN mention_targets t USING (channel_id, message_id)
+ORDER BY t.kind, t.target_id`
+
+// load locks the batch's channels and reads the rows that its events concern.
+func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
+	if err := b.lock(ctx, tx); err != nil {
+		return err
+	}
+	channels, messages := keyArrays(b.keys)
+	whole := make(pq.BoolArray, len(b.keys))
+	for i, k := range b.keys {
+		whole[i] = b.messages[k].whole
+	}
+	var stored []struct {
+		Channel   discord.ChannelID `db:"channel_id"`
+		ID        discord.MessageID `db:"id"`
+		Author    discord.UserID    `db:"author_id"`
+		Type      int               `db:"type"`
+		Flags     int64             `db:"flags"`
+		EditedMS  int64             `db:"edited_ms"`
+		Source    tidings.Source    `db:"source"`
+		Deleted   bool              `db:"deleted"`
+		Countable bool              `db:"countable"`
+		Whole     bool              `db:"whole"`
+		Content   string            `db:"content"`
+		Payload   []byte            `db:"payload"`
+	}
+	if err := tx.SelectContext(ctx, &stored, loadMessages, channels, messages, whole); err != nil {
+		return err
+	}
+	var live []messageKey
+	for _, r := range stored {
+		k := messageKey{r.Channel, r.ID}
+		m := b.messages[k]
+		m.known, m.deleted, m.source, m.whole = true, r.Deleted, r.Source, r.Whole
+		m.Author, m.Type, m.Flags, m.EditedMS = r.Author, r.Type, uint64(r.Flags), r.EditedMS
+		m.Countable, m.Content, m.Payload = r.Countable, r.Content, r.Payload
+		if r.Whole && !r.Deleted {
+			live = append(live, k)
+		}
+	}
+	if err := b.loadMentions(ctx, tx, live); err != nil {
+		return err
+	}
+	return b.loadTallies(ctx, tx)
+}
+
+func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
+	var rows []struct {
+		ID            discord.ChannelID `db:"id"`
+		Guild         discord.GuildID   `db:"guild_id"`
+		Version       int64             `db:"version"`
+		LastLive      discord.MessageID `db:"last_live_id"`
+		LastSeen      discord.MessageID `db:"last_seen_id"`
+		AccessVersion int64             `db:"access_version"`
+	}
+	if err := tx.SelectContext(ctx, &rows, lockChannels, ids(slices.Collect(maps.Keys(b.channels)))); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		c := b.channels[r.ID]
+		c.known = true
+		c.guild, c.version, c.lastLive, c.lastSeen, c.access = r.Guild, r.Version, r.LastLive, r.LastSeen, r.AccessVersion
+	}
+	absent := absentError{channels: map[discord.ChannelID]discord.GuildID{}}
+	for id, c := range b.channels {
+		if !c.known {
+			absent.channels[id] = c.said
+		}
+	}
+	if len(absent.channels) > 0 {
+		return &absent
+	}
+	return nil
+}
+
+func (b *batch) loadMentions(ctx context.Context, tx *sqlx.Tx, live []messageKey) error {
+	if len(live) == 0 {
+		return nil
+	}
+	channels, messages := keyArrays(live)
+	var rows []struct {
+		Kind    int               `db:"kind"`
+		Target  discord.Snowflake `db:"target_id"`
+		Channel discord.ChannelID `db:"channel_id"`
+		Message discord.MessageID `db:"message_id"`
+	}
+	if err := tx.SelectContext(ctx, &rows, loadMentions, channels, messages); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		m := b.messages[messageKey{r.Channel, r.Message}]
+		switch r.Kind {
+		case mentionUser:
+			m.targets.Users = append(m.targets.Users, discord.UserID(r.Target))
+		case mentionRole:
+			m.targets.Roles = append(m.targets.Roles, discord.RoleID(r.Target))
+		case mentionEveryone:
+			m.targets.Everyone = true
+		}
+	}
+	for _, k := range live {
+		m := b.messages[k]
+		m.Mentions, m.mentioned, m.mentionedBy = m.targets, m.targets, m.Author
+	}
+	return nil
+}
+
+const upsertMessages = `
+INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable)
+VALUES %s
+ON CONFLICT (channel_id, id) DO UPDATE
+SET author_id = excluded.author_id,
+    type = excluded.type,
+    flags = excluded.flags,
+    content = excluded.content,
+    payload = excluded.payload,
+    edited_ms = excluded.edited_ms,
+    source = excluded.source,
+    deleted = excluded.deleted,
+    countable = excluded.countable`
+
+const addToBuckets = `
+INSERT INTO live_buckets (channel_id, day, n)
+VALUES %s
+ON CONFLICT (channel_id, day) DO UPDATE
+SET n = live_buckets.n + excluded.n`
+
+const deleteMentions = `
+DELETE FROM mention_targets t
+USING unnest($1::bigint[], $2::bigint[]) v(channel_id, message_id)
+WHERE t.channel_id = v.channel_id AND t.message_id = v.message_id`
+
+const addMentions = `
+INSERT INTO mention_targets (kind, target_id, channel_id, message_id, author_id)
+VALUES %s
+ON CONFLICT DO NOTHING`
+
+// The kinds of mention_targets.
+const (
+	mentionUser     = 0
+	mentionRole     = 1
+	mentionEveryone = 2
+)
+
+// write stores what apply has found, except the channels' own rows.
+func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
+	var messages, mentions, buckets [][]any
+	var unmentioned []messageKey
+	for _, k := range b.keys {
+		m := b.messages[k]
+		if !m.changed {
+			continue
+		}
+		messages = append(messages, []any{
+			int64(k.channel), int64(k.id), int64(m.Author), m.Type, int64(m.Flags), m.Content, m.Payload,
+			m.EditedMS, int(m.source), m.deleted, m.Countable,
+		})
+		if sameMentions(m.mentioned, m.targets) && (m.targets.None() || m.mentionedBy == m.Author) {
+			continue
+		}
+		if !m.mentioned.None() {
+			unmentioned = append(unmentioned, k)
+		}
+		for _, u := range m.targets.Users {
+			mentions = append(mentions, []any{mentionUser, int64(u), int64(k.channel), int64(k.id), int64(m.Author)})
+		}
+		for _, r := range m.targets.Roles {
+			mentions = append(mentions, []any{mentionRole, int64(r), int64(k.channel), int64(k.id), int64(m.Author)})
+		}
+		if m.targets.Everyone {
+			guild := int64(b.channels[k.channel].guild)
+			mentions = append(mentions, []any{mentionEveryone, guild, int64(k.channel), int64(k.id), int64(m.Author)})
+		}
+	}
+	if err := execRows(ctx, tx, upsertMessages, nil, messages); err != nil {
+		return err
+	}
+	for k, n := range b.buckets {
+		if n != 0 {
+			buckets = append(buckets, []any{int64(k.channel), k.day, n})
+		}
+	}
+	if err := execRows(ctx, tx, addToBuckets, nil, buckets); err != nil {
+		return err
+	}
+	if len(unmentioned) > 0 {
+		channels, messages := keyArrays(unmentioned)
+		if _, err := tx.ExecContext(ctx, deleteMentions, channels, messages); err != nil {
+			return err
+		}
+	}
+	if err := execRows(ctx, tx, addMentions, nil, mentions); err != nil {
+		return err
+	}
+	if err := b.writeTallies(ctx, tx); err != nil {
+		return err
+	}
+	return openGaps(ctx, tx, b.gaps)
+}
+
+const findHeads = `
+SELECT v.id, COALESCE((
+	SELECT m.id
+	FROM messages m
+	WHERE m.channel_id = v.id AND NOT m.deleted AND m.countable
+	ORDER BY m.id DESC
+	LIMIT 1), 0) AS last_live_id
+FROM unnest($1::bigint[]) v(id)`
+
+const moveHeads = `
+UPDATE channels c
+SET guild_id = v.guild_id,
+    version = v.version,
+    last_live_id = v.last_live_id,
+    last_seen_id = v.last_seen_id
+FROM (VALUES %s) v(id, guild_id, version, last_live_id, last_seen_id)
+WHERE c.id = v.id`
+
+var moveHeadsTypes = []string{"bigint", "bigint", "bigint", "bigint", "bigint"}
+
+// writeHeads stores the channels' versions and newest messages. Where the newest live message went, the one before it is
+// looked up among what write has stored.
+func (b *batch) writeHeads(ctx context.Context, tx *sqlx.Tx) error {
+	var headless []discord.ChannelID
+	for id, c := range b.channels {
+		if c.headless {
+			headless = append(headless, id)
+		}
+	}
+	if len(headless) > 0 {
+		var heads []struct {
+			ID       discord.ChannelID `db:"id"`
+			LastLive discord.MessageID `db:"last_live_id"`
+		}
+		if err := tx.SelectContext(ctx, &heads, findHeads, ids(headless)); err != nil {
+			return err
+		}
+		for _, h := range heads {
+			b.channels[h.ID].lastLive = h.LastLive
+		}
+	}
+	var rows [][]any
+	for id, c := range b.channels {
+		if c.changed {
+			rows = append(rows, []any{int64(id), int64(c.guild), c.version, int64(c.lastLive), int64(c.lastSeen)})
+		}
+	}
+	return execRows(ctx, tx, moveHeads, moveHeadsTypes, rows)
+}
+
+func keyArrays(keys []messageKey) (channels, messages pq.Int64Array) {
+	channels, messages = make(pq.Int64Array, len(keys)), make(pq.Int64Array, len(keys))
+	for i, k := range keys {
+		channels[i], messages[i] = int64(k.channel), int64(k.id)
+	}
+	return channels, messages
+}

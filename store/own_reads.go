@@ -1,0 +1,192 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"tidings"
+)
+
+// ownKey is a person who wrote in a channel.
+type ownKey struct {
+	user    discord.UserID
+	channel discord.ChannelID
+}
+
+// ownMessage is the newest message that a batch has brought from them there.
+type ownMessage struct {
+	id      discord.MessageID
+	channel *channelRow
+}
+
+// readBy notes that the author of a new message has read the channel up to it. Deleting the message later takes nothing back.
+func (b *batch) readBy(row *heldMessage, c *channelRow) {
+	k := ownKey{row.Author, row.Channel}
+	if o := b.own[k]; row.ID > o.id {
+		b.own[k] = ownMessage{row.ID, c}
+	}
+}
+
+// The users' locks come after the channels', which are held already, and in the order of ids.
+const lockUsers = `
+SELECT id
+FROM users
+WHERE id = ANY($1::bigint[])
+ORDER BY id
+FOR UPDATE`
+
+// A person without a baseline in the guild is not enrolled there yet; their history will begin after this message. A
+// manual mark that is as new as the floors stands.
+const ownPositions = `
+SELECT v.user_id, v.channel_id, v.guild_id, v.message_id
+FROM (VALUES %s) v(user_id, channel_id, guild_id, message_id)
+JOIN baselines b ON b.user_id = v.user_id AND b.guild_id = v.guild_id
+LEFT JOIN read_positions p ON p.user_id = v.user_id AND p.channel_id = v.channel_id
+LEFT JOIN read_floors fa ON fa.user_id = v.user_id AND fa.scope_id = 0
+LEFT JOIN read_floors fg ON fg.user_id = v.user_id AND fg.scope_id = v.guild_id
+WHERE (p.manual AND p.rev >= greatest(fa.rev, fg.rev, 0)) IS NOT TRUE
+AND v.message_id >` + effectivePosition + `
+ORDER BY v.user_id, v.channel_id`
+
+var ownPositionsTypes = []string{"bigint", "bigint", "bigint", "bigint"}
+
+const bumpRevs = `
+UPDATE users
+SET rev = rev + 1
+WHERE id = ANY($1::bigint[])
+RETURNING id, rev`
+
+const setPositions = `
+INSERT INTO read_positions (user_id, channel_id, read_id, manual, rev)
+VALUES %s
+ON CONFLICT (user_id, channel_id) DO UPDATE
+SET read_id = excluded.read_id,
+    manual = false,
+    rev = excluded.rev`
+
+// readOwn advances the positions of those authors who have signed in, and returns their channels' counts. It writes no
+// read_log: nobody undoes having written, and undoing an older mark sees that the position has a newer rev.
+func readOwn(ctx context.Context, tx *sqlx.Tx, own map[ownKey]ownMessage) ([]tidings.ReadResult, error) {
+	if len(own) == 0 {
+		return nil, nil
+	}
+	authors := make(map[discord.UserID]bool, len(own))
+	for k := range own {
+		authors[k.user] = true
+	}
+	var users []discord.UserID
+	if err := tx.SelectContext(ctx, &users, lockUsers, ids(slices.Collect(maps.Keys(authors)))); err != nil {
+		return nil, err
+	}
+	if len(users) == 0 {
+		return nil, nil
+	}
+	var rows [][]any
+	for k, o := range own {
+		if slices.Contains(users, k.user) {
+			rows = append(rows, []any{int64(k.user), int64(k.channel), int64(o.channel.guild), int64(o.id)})
+		}
+	}
+	var moved []ownPosition
+	for part := range slices.Chunk(rows, rowsPerStatement) {
+		list, args := values(ownPositionsTypes, part)
+		var some []ownPosition
+		if err := tx.SelectContext(ctx, &some, fmt.Sprintf(ownPositions, list), args...); err != nil {
+			return nil, err
+		}
+		moved = append(moved, some...)
+	}
+	if len(moved) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(moved, func(x, y ownPosition) int {
+		return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Channel, y.Channel))
+	})
+	return movePositions(ctx, tx, moved)
+}
+
+type ownPosition struct {
+	User    discord.UserID    `db:"user_id"`
+	Channel discord.ChannelID `db:"channel_id"`
+	Guild   discord.GuildID   `db:"guild_id"`
+	Message discord.MessageID `db:"message_id"`
+}
+
+func movePositions(ctx context.Context, tx *sqlx.Tx, moved []ownPosition) ([]tidings.ReadResult, error) {
+	var users []discord.UserID
+	for _, p := range moved {
+		users = append(users, p.User)
+	}
+	var bumped []struct {
+		ID  discord.UserID `db:"id"`
+		Rev int64          `db:"rev"`
+	}
+	if err := tx.SelectContext(ctx, &bumped, bumpRevs, ids(slices.Compact(users))); err != nil {
+		return nil, err
+	}
+	revs := map[discord.UserID]int64{}
+	for _, u := range bumped {
+		revs[u.ID] = u.Rev
+	}
+	var rows [][]any
+	for _, p := range moved {
+		rows = append(rows, []any{int64(p.User), int64(p.Channel), int64(p.Message), false, revs[p.User]})
+	}
+	if err := execRows(ctx, tx, setPositions, nil, rows); err != nil {
+		return nil, err
+	}
+	var reads []tidings.ReadResult
+	for len(moved) > 0 {
+		n := 1
+		for n < len(moved) && moved[n].User == moved[0].User {
+			n++
+		}
+		user := moved[0].User
+		channels, err := countOwn(ctx, tx, user, moved[:n])
+		if err != nil {
+			return nil, err
+		}
+		reads = append(reads, tidings.ReadResult{User: user, Rev: revs[user], Channels: channels})
+		moved = moved[n:]
+	}
+	return reads, nil
+}
+
+const ownRoles = `
+SELECT guild_id, roles
+FROM members
+WHERE user_id = $1 AND state = 'in' AND guild_id = ANY ($2::bigint[])`
+
+// countOwn counts the channels that one person has read by writing, as [Store.Counts] would. It sees what this transaction
+// has written, the channels' versions too.
+func countOwn(ctx context.Context, tx *sqlx.Tx, user discord.UserID, moved []ownPosition) ([]tidings.ReadChannel, error) {
+	var channels []discord.ChannelID
+	var guilds []discord.GuildID
+	for _, p := range moved {
+		channels, guilds = append(channels, p.Channel), append(guilds, p.Guild)
+	}
+	var members []struct {
+		Guild discord.GuildID `db:"guild_id"`
+		Roles pq.Int64Array   `db:"roles"`
+	}
+	if err := tx.SelectContext(ctx, &members, ownRoles, int64(user), ids(guilds)); err != nil {
+		return nil, err
+	}
+	set := &tidings.VisibleSet{User: user}
+	for _, m := range members {
+		g := tidings.VisibleGuild{Guild: tidings.Guild{ID: m.Guild}}
+		for _, r := range m.Roles {
+			g.Roles = append(g.Roles, discord.RoleID(r))
+		}
+		set.Guilds = append(set.Guilds, g)
+	}
+	rows, err := count(ctx, tx, set, channels)
+	return readChannels(rows), err
+}

@@ -1,0 +1,293 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+)
+
+// object is a JSON object whose values are kept as they came.
+type object map[string]json.RawMessage
+
+func parseObject(payload []byte) (object, error) {
+	o := object{}
+	if len(payload) == 0 {
+		return o, nil
+	}
+	if err := json.Unmarshal(payload, &o); err != nil {
+		return nil, fmt.Errorf("read a payload: %w", err)
+	}
+	if o == nil { // The payload was null.
+		o = object{}
+	}
+	return o, nil
+}
+
+// mergePayload writes the fields that patch names over those of stored.
+func mergePayload(stored, patch []byte) ([]byte, error) {
+	o, err := parseObject(stored)
+	if err != nil {
+		return nil, err
+	}
+	p, err := parseObject(patch)
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range p {
+		o[k] = v
+	}
+	return json.Marshal(o)
+}
+
+// mergeEmbeds takes only the embeds of patch. It reports false when there are none to take, or when stored has its own and
+// keep is set.
+func mergeEmbeds(stored, patch []byte, keep bool) ([]byte, bool, error) {
+	p, err := parseObject(patch)
+	if err != nil || emptyList(p["embeds"]) {
+		return nil, false, err
+	}
+	o, err := parseObject(stored)
+	if err != nil {
+		return nil, false, err
+	}
+	if !emptyList(o["embeds"]) && (keep || sameJSON(o["embeds"], p["embeds"])) {
+		return nil, false, nil
+	}
+	o["embeds"] = p["embeds"]
+	out, err := json.Marshal(o)
+	return out, err == nil, err
+}
+
+// replacePayload returns next, with what Discord leaves out of an edited message although it still stands: its reactions and
+// the votes of its poll.
+func replacePayload(stored, next []byte) ([]byte, error) {
+	o, err := parseObject(stored)
+	if err != nil {
+		return nil, err
+	}
+	n, err := parseObject(next)
+	if err != nil {
+		return nil, err
+	}
+	changed := false
+	if _, named := n["reactions"]; !named && !emptyList(o["reactions"]) {
+		n["reactions"] = o["reactions"]
+		changed = true
+	}
+	if poll := withResults(o["poll"], n["poll"]); poll != nil {
+		n["poll"] = poll
+		changed = true
+	}
+	if !changed {
+		return next, nil
+	}
+	return json.Marshal(n)
+}
+
+// withResults returns the poll next with the results of stored; nil when next has its own, or there is nothing to add.
+func withResults(stored, next json.RawMessage) json.RawMessage {
+	var o, n object
+	if json.Unmarshal(stored, &o) != nil || json.Unmarshal(next, &n) != nil || n == nil {
+		return nil
+	}
+	if present(n["results"]) || !present(o["results"]) {
+		return nil
+	}
+	n["results"] = o["results"]
+	out, err := json.Marshal(n)
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+func present(v json.RawMessage) bool { return len(v) > 0 && string(v) != "null" }
+
+// emptyList reports whether a field is absent, null or [].
+func emptyList(v json.RawMessage) bool {
+	if !present(v) {
+		return true
+	}
+	b := bytes.TrimSpace(v)
+	return len(b) >= 2 && b[0] == '[' && len(bytes.TrimSpace(b[1:len(b)-1])) == 0
+}
+
+// sameJSON reports whether two texts say the same, whatever the order of their keys and their white space.
+func sameJSON(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	x, errX := decodeAny(a)
+	y, errY := decodeAny(b)
+	return errX == nil && errY == nil && reflect.DeepEqual(x, y)
+}
+
+func decodeAny(b []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber() // Ids that are written as numbers must not be rounded.
+	err = d.Decode(&v)
+	return v, err
+}
+
+// countEmoji changes the count of one emoji in the payload's reactions by n; an emoji whose count falls to 0 goes.
+func countEmoji(payload []byte, emoji string, n int) ([]byte, bool, error) {
+	o, err := parseObject(payload)
+	if err != nil {
+		return nil, false, err
+	}
+	var list []object
+	if present(o["reactions"]) {
+		if err := json.Unmarshal(o["reactions"], &list); err != nil {
+			return nil, false, fmt.Errorf("read reactions: %w", err)
+		}
+	}
+	at := -1
+	for i, r := range list {
+		if r != nil && emojiKey(r["emoji"]) == emoji {
+			at = i
+			break
+		}
+	}
+	if at < 0 {
+		if n <= 0 {
+			return nil, false, nil
+		}
+		list = append(list, object{"emoji": emojiJSON(emoji), "count": json.RawMessage("0")})
+		at = len(list) - 1
+	}
+	var count int
+	if present(list[at]["count"]) {
+		if err := json.Unmarshal(list[at]["count"], &count); err != nil {
+			return nil, false, fmt.Errorf("read a reaction's count: %w", err)
+		}
+	}
+	if count += n; count > 0 {
+		list[at]["count"], _ = json.Marshal(count)
+	} else {
+		list = append(list[:at], list[at+1:]...)
+	}
+	return withList(o, "reactions", list)
+}
+
+// dropEmoji removes one emoji from the payload's reactions, or all of them when emoji is "".
+func dropEmoji(payload []byte, emoji string) ([]byte, bool, error) {
+	o, err := parseObject(payload)
+	if err != nil || emptyList(o["reactions"]) {
+		return nil, false, err
+	}
+	var list, kept []object
+	if err := json.Unmarshal(o["reactions"], &list); err != nil {
+		return nil, false, fmt.Errorf("read reactions: %w", err)
+	}
+	if emoji != "" {
+		for _, r := range list {
+			if emojiKey(r["emoji"]) != emoji {
+				kept = append(kept, r)
+			}
+		}
+	}
+	if len(kept) == len(list) {
+		return nil, false, nil
+	}
+	return withList(o, "reactions", kept)
+}
+
+func withList(o object, key string, list []object) ([]byte, bool, error) {
+	if len(list) == 0 {
+		delete(o, key)
+	} else {
+		v, err := json.Marshal(list)
+		if err != nil {
+			return nil, false, err
+		}
+		o[key] = v
+	}
+	out, err := json.Marshal(o)
+	return out, err == nil, err
+}
+
+type wireEmoji struct {
+	ID   *string `json:"id"`
+	Name *string `json:"name"`
+}
+
+// emojiKey is the name under which events speak of an emoji: "name:id" of a custom one, the character itself otherwise.
+func emojiKey(v json.RawMessage) string {
+	var e wireEmoji
+	if json.Unmarshal(v, &e) != nil {
+		return ""
+	}
+	name := ""
+	if e.Name != nil {
+		name = *e.Name
+	}
+	if e.ID == nil || *e.ID == "" {
+		return name
+	}
+	return name + ":" + *e.ID
+}
+
+func emojiJSON(key string) json.RawMessage {
+	e := wireEmoji{Name: &key}
+	for i := len(key) - 1; i >= 0; i-- {
+		if key[i] == ':' && i < len(key)-1 {
+			name, id := key[:i], key[i+1:]
+			e = wireEmoji{ID: &id, Name: &name}
+			break
+		}
+	}
+	out, _ := json.Marshal(e)
+	return out
+}
+
+// countVote changes the count of one answer in the results of the payload's poll by n. A message without a poll has none to change.
+func countVote(payload []byte, answer, n int) ([]byte, bool, error) {
+	o, err := parseObject(payload)
+	if err != nil || !present(o["poll"]) {
+		return nil, false, err
+	}
+	poll, results := object{}, object{}
+	if err := json.Unmarshal(o["poll"], &poll); err != nil {
+		return nil, false, fmt.Errorf("read a poll: %w", err)
+	}
+	if present(poll["results"]) {
+		if err := json.Unmarshal(poll["results"], &results); err != nil {
+			return nil, false, fmt.Errorf("read a poll's results: %w", err)
+		}
+	} else {
+		results["is_finalized"] = json.RawMessage("false")
+	}
+	var counts []map[string]any
+	if present(results["answer_counts"]) {
+		if err := json.Unmarshal(results["answer_counts"], &counts); err != nil {
+			return nil, false, fmt.Errorf("read a poll's counts: %w", err)
+		}
+	}
+	found := false
+	for _, c := range counts {
+		if id, _ := c["id"].(float64); int(id) == answer && c != nil {
+			was, _ := c["count"].(float64)
+			c["count"] = max(int(was)+n, 0)
+			found = true
+			break
+		}
+	}
+	if !found {
+		if n <= 0 {
+			return nil, false, nil
+		}
+		counts = append(counts, map[string]any{"id": answer, "count": n, "me_voted": false})
+	}
+	if results["answer_counts"], err = json.Marshal(counts); err != nil {
+		return nil, false, err
+	}
+	if poll["results"], err = json.Marshal(results); err != nil {
+		return nil, false, err
+	}
+	if o["poll"], err = json.Marshal(poll); err != nil {
+		return nil, false, err
+	}
+	out, err := json.Marshal(o)
+	return out, err == nil, err
+}

@@ -1,0 +1,160 @@
+// Package store holds everything that Tidings keeps: all SQL, and the Redis cache of recent messages. Nobody outside sees
+// a query. Postgres is the truth; Redis may be lost, or missing, at any moment.
+//
+// The write side records events ([Store.Record], [Store.RecordBarrier]) and returns what they changed; the read side
+// counts and lists what a visible set may read. Whoever writes takes locks in one order: a guild, then channels by
+// id, then users by id. Deciding who may read what is package access's, telling people is package hub's.
+//
+// # Parameters
+//
+// Statements run with lib/pq's binary_parameters: one round trip each, and no server-side name that a pooler would lose.
+// A []byte is then sent as binary, which only a bytea column understands: give json and text as strings.
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/redis/go-redis/v9"
+
+	"tidings"
+)
+
+// Options is what [Open] needs.
+type Options struct {
+	DatabaseURL string
+	// DirectURL leads to the same database past a pooler, for LISTEN. "" means DatabaseURL.
+	DirectURL string
+	Redis     redis.UniversalClient // nil: nothing is cached
+	Prefix    string                // of every key in Redis
+	Log       *slog.Logger
+}
+
+// Store is safe for concurrent use.
+type Store struct {
+	db     *sqlx.DB
+	cache  *cache
+	direct string // for LISTEN
+	log    *slog.Logger
+}
+
+// maxConns bounds the connections of one process: enough for its lanes and its readers, and five processes still fit
+// into the 100 that Postgres allows by default.
+const maxConns = 16
+
+// Open connects to Postgres and brings its schema up to date. The caller keeps o.Redis and closes it after the store.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	cfg, err := pq.NewConfig(o.DatabaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("read the database URL: %w", err)
+	}
+	cfg.BinaryParameters = true
+	connector, err := pq.NewConnectorConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("read the database URL: %w", err)
+	}
+	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	db.SetMaxOpenConns(maxConns)
+	db.SetMaxIdleConns(maxConns)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	s := &Store{db: db, direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.cache = newCache(o.Redis, o.Prefix, s.log)
+	if err := migrate(ctx, db); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return s, nil
+}
+
+// Close closes the connections to Postgres, after the calls to Redis have ended.
+func (s *Store) Close() error {
+	s.cache.close()
+	return s.db.Close()
+}
+
+// maxAttempts bounds how often a transaction is tried again after losing to another one.
+const maxAttempts = 6
+
+// inTx runs fn in one transaction, and again from the start when it lost to a concurrent one (serialization failure or
+// deadlock). Its error is [tidings.ErrUnavailable] when trying again later will help. fn must therefore keep nothing from an attempt that failed. A nil opts is a read-write transaction at READ
+// COMMITTED.
+func (s *Store) inTx(ctx context.Context, opts *sql.TxOptions, fn func(tx *sqlx.Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := s.tryTx(ctx, opts, fn)
+		if err == nil || attempt == maxAttempts || !lost(err) {
+			return unavailable(err)
+		}
+		s.log.Debug("transaction lost to another one", "attempt", attempt, "err", err)
+		wait := time.Duration(1<<attempt) * time.Millisecond
+		select {
+		case <-time.After(wait + rand.N(wait)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Store) tryTx(ctx context.Context, opts *sql.TxOptions, fn func(tx *sqlx.Tx) error) error {
+	tx, err := s.db.BeginTxx(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// lost reports whether Postgres ended a transaction because of another one, so that trying again is right.
+func lost(err error) bool {
+	var pe *pq.Error
+	return errors.As(err, &pe) && (pe.Code == "40001" || pe.Code == "40P01")
+}
+
+// unavailable adds [tidings.ErrUnavailable] to an error that says that Postgres, or the way to it, is away for now.
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var pe *pq.Error
+	var ne net.Error
+	switch {
+	case errors.As(err, &pe):
+		switch pe.Code.Class() {
+		case "08", "53", "57", "58": // Connections, resources, an operator, the system below.
+		case "40": // Lost to other transactions again and again.
+		default:
+			if pe.Code != "25006" && pe.Code != "55P03" { // A standby that will be promoted, a lock that was not to be had.
+				return err
+			}
+		}
+	case errors.As(err, &ne), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	default:
+		return err
+	}
+	return fmt.Errorf("%w: %w", tidings.ErrUnavailable, err)
+}
+
+// Ping asks Postgres whether it answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.db.PingContext(ctx); err != nil {
+		return unavailable(fmt.Errorf("ask the database: %w", err))
+	}
+	return nil
+}

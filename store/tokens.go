@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/lib/pq"
+
+	"tidings"
+)
+
+// Scopes of API tokens.
+const (
+	ScopeRead  = "read"  // see messages and counts
+	ScopeAck   = "ack"   // mark them
+	ScopeAdmin = "admin" // operate the service; only for those who are in ADMINS
+)
+
+// tokenPrefix lets people and secret scanners recognise a token. 32 random bytes follow it.
+const tokenPrefix = "tdg_"
+
+var tokenLen = len(tokenPrefix) + base64.RawURLEncoding.EncodedLen(32)
+
+// Token is an API token without its secret.
+type Token struct {
+	ID        int64          `db:"id"`
+	User      discord.UserID `db:"user_id"`
+	Name      string         `db:"name"`
+	Scopes    pq.StringArray `db:"scopes"`
+	CreatedAt time.Time      `db:"created_at"`
+	UsedAt    *time.Time     `db:"used_at"` // nil when never; exact to a minute
+}
+
+const insertToken = `
+INSERT INTO api_tokens (user_id, name, hash, scopes)
+SELECT id, $2, $3, $4
+FROM users
+WHERE id = $1`
+
+// CreateToken makes a bearer token for a known person. The token is returned this once; only its hash is kept.
+func (s *Store) CreateToken(ctx context.Context, user discord.UserID, name string, scopes []string) (string, error) {
+	scopes = slices.Compact(slices.Sorted(slices.Values(scopes)))
+	if len(scopes) == 0 {
+		return "", fmt.Errorf("create token: %w scopes: give at least one", tidings.ErrInvalid)
+	}
+	for _, scope := range scopes {
+		if scope != ScopeRead && scope != ScopeAck && scope != ScopeAdmin {
+			return "", fmt.Errorf("create token: %w scope %q: it is %s, %s or %s", tidings.ErrInvalid, scope, ScopeRead, ScopeAck, ScopeAdmin)
+		}
+	}
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	token := tokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
+	hash := sha256.Sum256([]byte(token))
+	r, err := s.db.ExecContext(ctx, insertToken, int64(user), name, hash[:], pq.StringArray(scopes))
+	if err != nil {
+		return "", fmt.Errorf("create token for user %d: %w", user, err)
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 0 {
+		return "", fmt.Errorf("create token for user %d: %w", user, errors.Join(tidings.ErrNotFound, err))
+	}
+	return token, nil
+}
+
+// A token in steady use writes its row once a minute, not with each request.
+const useToken = `
+WITH used AS (
+	UPDATE api_tokens
+	SET used_at = now()
+	WHERE hash = $1 AND revoked_at IS NULL AND (used_at IS NULL OR used_at < now() - interval '1 minute')
+)
+SELECT user_id, scopes
+FROM api_tokens
+WHERE hash = $1 AND revoked_at IS NULL`
+
+// UserByToken returns whose the token is and what it may do; [tidings.ErrNotFound] for one that is unknown or revoked.
+func (s *Store) UserByToken(ctx context.Context, token string) (discord.UserID, []string, error) {
+	if len(token) != tokenLen || !strings.HasPrefix(token, tokenPrefix) {
+		return 0, nil, fmt.Errorf("token: %w", tidings.ErrNotFound)
+	}
+	hash := sha256.Sum256([]byte(token))
+	var found struct {
+		User   discord.UserID `db:"user_id"`
+		Scopes pq.StringArray `db:"scopes"`
+	}
+	err := s.db.GetContext(ctx, &found, useToken, hash[:])
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tidings.ErrNotFound
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("token: %w", err)
+	}
+	return found.User, found.Scopes, nil
+}
+
+const selectTokens = `
+SELECT id, user_id, name, scopes, created_at, used_at
+FROM api_tokens
+WHERE user_id = $1 AND revoked_at IS NULL
+ORDER BY id`
+
+// Tokens lists the person's tokens that are not revoked, oldest first.
+func (s *Store) Tokens(ctx context.Context, user discord.UserID) ([]Token, error) {
+	var tokens []Token
+	if err := s.db.SelectContext(ctx, &tokens, selectTokens, int64(user)); err != nil {
+		return nil, fmt.Errorf("list tokens of user %d: %w", user, err)
+	}
+	return tokens, nil
+}
+
+const revokeToken = `
+UPDATE api_tokens
+SET revoked_at = now()
+WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL`
+
+// RevokeToken ends one of the person's tokens at once; [tidings.ErrNotFound] when they have no such token.
+func (s *Store) RevokeToken(ctx context.Context, user discord.UserID, id int64) error {
+	r, err := s.db.ExecContext(ctx, revokeToken, id, int64(user))
+	if err != nil {
+		return fmt.Errorf("revoke token %d: %w", id, err)
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 0 {
+		return fmt.Errorf("revoke token %d: %w", id, errors.Join(tidings.ErrNotFound, err))
+	}
+	return nil
+}

@@ -1,0 +1,368 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"tidings"
+)
+
+// effectivePosition is how far the person has read a channel, from rows of theirs: p of read_positions, fa and fg the floors of
+// everything and of the guild, b of baselines, each of which may be missing.
+//
+//   - A position that is at least as new as the floors over its channel holds by itself. Whoever writes one has compared
+//     it with the floors (see marks.go), so it is below them only after "mark unread from here".
+//   - Otherwise it is the greatest of the position, or without one the baseline, and the floors.
+//   - Without any of them, not even a baseline, it is 0: enrolment has not happened yet, and what is not known to be read
+//     counts as unread rather than being read silently.
+const effectivePosition = `
+		CASE
+			WHEN p.rev >= greatest(fa.rev, fg.rev, 0) THEN p.read_id
+			ELSE greatest(coalesce(p.read_id, b.baseline_id), fa.floor_id, fg.floor_id, 0)
+		END`
+
+// withVisible begins a statement: $1 is the person, $2 the channels. "visible" has each channel with the effective position,
+// read_id. day is the UTC day of it, [day_start, day_end) are the ids in that day. "hidden" holds the authors whose messages
+// are never unread: the person's own and those they ignore.
+const withVisible = `
+WITH visible AS MATERIALIZED (
+	SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, e.read_id,
+		d.day, d.day * 86400000 << 22 AS day_start, (d.day + 1) * 86400000 << 22 AS day_end
+	FROM unnest($2::bigint[]) AS v (id)
+	JOIN channels c ON c.id = v.id
+	LEFT JOIN read_positions p ON p.user_id = $1::bigint AND p.channel_id = c.id
+	LEFT JOIN read_floors fa ON fa.user_id = $1 AND fa.scope_id = 0
+	LEFT JOIN read_floors fg ON fg.user_id = $1 AND fg.scope_id = c.guild_id
+	LEFT JOIN baselines b ON b.user_id = $1 AND b.guild_id = c.guild_id
+	CROSS JOIN LATERAL (
+		SELECT` + effectivePosition + ` AS read_id
+	) e
+	CROSS JOIN LATERAL (
+		SELECT (e.read_id >> 22) / 86400000 AS day
+	) d
+), hidden AS MATERIALIZED (
+	SELECT $1 || coalesce(array_agg(author_id), '{}') AS authors
+	FROM ignored_authors
+	WHERE user_id = $1
+)`
+
+// withTargets adds "target": what may be mentioned to mean the person. $3 and $4 are their roles, as guild and role.
+const withTargets = `, target AS (
+	SELECT 0::smallint AS kind, $1 AS id, NULL::bigint AS guild_id
+	UNION ALL
+	SELECT 1::smallint, r.id, r.guild_id
+	FROM unnest($3::bigint[], $4::bigint[]) AS r (guild_id, id)
+	UNION ALL
+	SELECT 2::smallint, g.guild_id, g.guild_id
+	FROM (SELECT DISTINCT guild_id FROM visible) g
+)`
+
+// withMentions adds "mentioned": each message above the read position that means the person, once however often it does.
+const withMentions = withTargets + `, mentioned AS (
+	SELECT v.id AS channel_id, t.message_id
+	FROM target x
+	JOIN mention_targets t ON t.kind = x.kind AND t.target_id = x.id
+	JOIN visible v ON v.id = t.channel_id AND v.guild_id = coalesce(x.guild_id, v.guild_id)
+	WHERE t.message_id > (SELECT min(read_id) FROM visible WHERE last_live_id > read_id)
+	AND t.message_id > v.read_id
+	AND t.author_id <> ALL ((SELECT authors FROM hidden)::bigint[])`
+
+// Over many channels, all mentions of a target are read whatever their channel: one stretch of the index for each target. For
+// a few channels, each pair of target and channel is looked up.
+const (
+	countMany = withVisible + withMentions + countUnread
+	countFew  = withVisible + withMentions + `
+	AND t.channel_id = ANY ($2)` + countUnread
+	fewChannels = 8
+)
+
+// countUnread counts exactly, above any number, without reading all that is unread. What is unread above a position is
+// the rest of the position's own day and the buckets of the later days, less what hidden authors wrote. The rest of the day
+// comes from whichever side has fewer ids: those above the position ("up", which then also finds the first unread message),
+// or the day's bucket less those up to it. Where the newest message is of the same day, no bucket is needed.
+const countUnread = `
+	GROUP BY v.id, t.message_id
+)
+SELECT v.id, v.guild_id, v.version, v.read_id, v.last_live_id,
+	CASE
+		WHEN v.last_live_id <= v.read_id THEN 0
+		WHEN s.up AND v.last_live_id < v.day_end THEN u.shown
+		ELSE coalesce((
+			SELECT sum(l.n)
+			FROM live_buckets l
+			WHERE l.channel_id = v.id AND l.day >= v.day + CASE WHEN s.up THEN 1 ELSE 0 END
+		), 0) + u.n - CASE WHEN s.up THEN 0 ELSE (
+			SELECT count(*)
+			FROM messages m
+			WHERE m.channel_id = v.id AND m.id >= v.day_start AND m.id <= v.read_id AND NOT m.deleted AND m.countable
+		) END - (
+			SELECT count(*)
+			FROM messages m
+			WHERE m.channel_id = v.id AND m.author_id = ANY ((SELECT authors FROM hidden)::bigint[]) AND m.id > v.read_id
+			AND NOT m.deleted AND m.countable
+		)
+	END AS unread,
+	coalesce(n.mentions, 0) AS mentions,
+	coalesce(CASE
+		WHEN v.last_live_id <= v.read_id THEN 0
+		WHEN u.first IS NOT NULL OR s.up AND v.last_live_id < v.day_end THEN u.first
+		ELSE (
+			SELECT m.id
+			FROM messages m
+			WHERE m.channel_id = v.id AND m.id > v.read_id AND NOT m.deleted AND m.countable
+			AND m.author_id <> ALL ((SELECT authors FROM hidden)::bigint[])
+			ORDER BY m.id
+			LIMIT 1
+		)
+	END, 0) AS first_unread
+FROM visible v
+CROSS JOIN LATERAL (
+	SELECT least(v.day_end, v.last_live_id) - v.read_id <= v.read_id - v.day_start AS up
+) s
+CROSS JOIN LATERAL (
+	SELECT count(*) AS n,
+		count(*) FILTER (WHERE m.author_id <> ALL ((SELECT authors FROM hidden)::bigint[])) AS shown,
+		min(m.id) FILTER (WHERE m.author_id <> ALL ((SELECT authors FROM hidden)::bigint[])) AS first
+	FROM messages m
+	WHERE s.up AND v.last_live_id > v.read_id
+	AND m.channel_id = v.id AND m.id > v.read_id AND m.id < v.day_end AND NOT m.deleted AND m.countable
+) u
+LEFT JOIN (
+	SELECT channel_id, count(*) AS mentions
+	FROM mentioned
+	GROUP BY channel_id
+) n ON n.channel_id = v.id`
+
+// counted is one channel, as countMany and countFew give it.
+type counted struct {
+	ID          discord.ChannelID `db:"id"`
+	Guild       discord.GuildID   `db:"guild_id"`
+	Version     int64             `db:"version"`
+	ReadID      discord.MessageID `db:"read_id"`
+	LastID      discord.MessageID `db:"last_live_id"`
+	Unread      int               `db:"unread"`
+	Mentions    int               `db:"mentions"`
+	FirstUnread discord.MessageID `db:"first_unread"`
+}
+
+func (c counted) read() tidings.ReadChannel {
+	return tidings.ReadChannel{
+		ID: c.ID, Version: c.Version, ReadID: c.ReadID, Unread: c.Unread, Mentions: c.Mentions,
+		FirstUnread: c.FirstUnread, LastID: c.LastID,
+	}
+}
+
+// count counts the channels. Counts, positions and versions are of one snapshot, because it is one statement.
+func count(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet, channels []discord.ChannelID) ([]counted, error) {
+	if len(channels) == 0 {
+		return nil, nil
+	}
+	guilds, roles := rolesOf(set)
+	var rows []counted
+	query := countMany
+	if len(channels) <= fewChannels {
+		query = countFew
+	}
+	err := tx.SelectContext(ctx, &rows, query, int64(set.User), ids(channels), guilds, roles)
+	return rows, err
+}
+
+// rolesOf lists the person's roles as pairs of guild and role.
+func rolesOf(set *tidings.VisibleSet) (guilds, roles pq.Int64Array) {
+	guilds, roles = pq.Int64Array{}, pq.Int64Array{}
+	for _, g := range set.Guilds {
+		for _, r := range g.Roles {
+			guilds, roles = append(guilds, int64(g.Guild.ID)), append(roles, int64(r))
+		}
+	}
+	return guilds, roles
+}
+
+// The planner's cost of counting is high enough for its just-in-time compiler, which takes far longer than the counting.
+const noCompiler = `
+SET LOCAL jit = off`
+
+// snapshot runs fn in one read-only transaction that sees one moment.
+func (s *Store) snapshot(ctx context.Context, fn func(tx *sqlx.Tx) error) error {
+	return s.inTx(ctx, snapshot, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, noCompiler); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+const selectRev = `
+SELECT rev
+FROM users
+WHERE id = $1`
+
+const selectMutes = `
+SELECT scope_id
+FROM mutes
+WHERE user_id = $1 AND (until IS NULL OR until > now())`
+
+// A range that reaches up to the newest id known is what "complete since" speaks of; an older one has a gap above it.
+const selectComplete = `
+SELECT c.id, min(greatest(k.from_id, c.id)) AS from_id
+FROM unnest($1::bigint[]) AS v (id)
+JOIN channels c ON c.id = v.id
+JOIN coverage k ON k.channel_id = c.id AND k.from_id <= c.last_seen_id AND k.to_id >= c.last_seen_id
+GROUP BY c.id`
+
+// Summary counts every channel of the set, all at one moment. A person who has never marked anything, or is not known at
+// all, has rev 0.
+func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
+	list := set.ChannelIDs()
+	var rev int64
+	var mutes []int64
+	var rows []counted
+	var complete []struct {
+		ID   discord.ChannelID `db:"id"`
+		From discord.MessageID `db:"from_id"`
+	}
+	err := s.snapshot(ctx, func(tx *sqlx.Tx) error {
+		rev, mutes, complete = 0, nil, nil
+		err := tx.GetContext(ctx, &rev, selectRev, int64(set.User))
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if err := tx.SelectContext(ctx, &mutes, selectMutes, int64(set.User)); err != nil {
+			return err
+		}
+		if err := tx.SelectContext(ctx, &complete, selectComplete, ids(list)); err != nil {
+			return err
+		}
+		rows, err = count(ctx, tx, set, list)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("summarize unread of user %d: %w", set.User, err)
+	}
+	counts := make(map[discord.ChannelID]counted, len(rows))
+	for _, r := range rows {
+		counts[r.ID] = r
+	}
+	since := make(map[discord.ChannelID]time.Time, len(complete))
+	for _, c := range complete {
+		since[c.ID] = c.From.Time().UTC()
+	}
+	muted := make(map[discord.Snowflake]bool, len(mutes))
+	for _, id := range mutes {
+		muted[discord.Snowflake(id)] = true
+	}
+
+	u := &tidings.Unread{Rev: rev, Guilds: make([]tidings.UnreadGuild, 0, len(set.Guilds))}
+	for _, g := range set.Guilds {
+		ug := summarizeGuild(g, counts, since, muted)
+		u.Total += ug.Unread
+		u.Mentions += ug.Mentions
+		u.Guilds = append(u.Guilds, ug)
+	}
+	return u, nil
+}
+
+func summarizeGuild(g tidings.VisibleGuild, counts map[discord.ChannelID]counted, since map[discord.ChannelID]time.Time, muted map[discord.Snowflake]bool) tidings.UnreadGuild {
+	ug := tidings.UnreadGuild{
+		ID: g.Guild.ID, Name: g.Guild.Name, Icon: g.Guild.Icon,
+		Roles: append([]discord.RoleID{}, g.Roles...), Channels: make([]tidings.UnreadChannel, 0, len(g.Channels)),
+	}
+	parents := make(map[discord.ChannelID]discord.ChannelID, len(g.Channels)+len(g.Parents))
+	for _, c := range g.Channels {
+		parents[c.ID] = c.Parent
+	}
+	for _, c := range g.Parents {
+		parents[c.ID] = c.Parent
+	}
+	for _, c := range g.Channels {
+		n := counts[c.ID]
+		uc := tidings.UnreadChannel{
+			ID: c.ID, Name: c.Name, Type: c.Type, Parent: c.Parent,
+			Unread: n.Unread, Mentions: n.Mentions, FirstUnread: n.FirstUnread, ReadID: n.ReadID, LastID: n.LastID,
+			Version: n.Version, Muted: muted[discord.Snowflake(g.Guild.ID)],
+		}
+		// A thread is in a channel, which is in a category: three levels at most, whatever the data say.
+		for id, level := c.ID, 0; id != 0 && level < 3; id, level = parents[id], level+1 {
+			uc.Muted = uc.Muted || muted[discord.Snowflake(id)]
+		}
+		if t, ok := since[c.ID]; ok {
+			uc.CompleteSince = &t
+		}
+		if !uc.Muted {
+			ug.Unread += n.Unread
+		}
+		ug.Mentions += n.Mentions
+		ug.Channels = append(ug.Channels, uc)
+	}
+	return ug
+}
+
+// Counts counts those of channels that are in the set, all at one moment, in no particular order.
+func (s *Store) Counts(ctx context.Context, set *tidings.VisibleSet, channels []discord.ChannelID) ([]tidings.ReadChannel, error) {
+	visible := within(set, channels)
+	if len(visible) == 0 {
+		return nil, nil
+	}
+	var rows []counted
+	err := s.snapshot(ctx, func(tx *sqlx.Tx) (err error) {
+		rows, err = count(ctx, tx, set, visible)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count unread of user %d: %w", set.User, err)
+	}
+	return readChannels(rows), nil
+}
+
+func readChannels(rows []counted) []tidings.ReadChannel {
+	out := make([]tidings.ReadChannel, len(rows))
+	for i, r := range rows {
+		out[i] = r.read()
+	}
+	return out
+}
+
+// within keeps those of channels that the set holds, each once.
+func within(set *tidings.VisibleSet, channels []discord.ChannelID) []discord.ChannelID {
+	want := make(map[discord.ChannelID]bool, len(channels))
+	for _, id := range channels {
+		want[id] = true
+	}
+	var list []discord.ChannelID
+	for _, g := range set.Guilds {
+		for _, c := range g.Channels {
+			if want[c.ID] {
+				list = append(list, c.ID)
+			}
+		}
+	}
+	return list
+}
+
+const selectVersions = `
+SELECT id, version
+FROM channels
+WHERE id = ANY ($1::bigint[])`
+
+// Versions returns the current version of each of channels; those that are not known are left out.
+func (s *Store) Versions(ctx context.Context, channels []discord.ChannelID) (map[discord.ChannelID]int64, error) {
+	var rows []struct {
+		ID      discord.ChannelID `db:"id"`
+		Version int64             `db:"version"`
+	}
+	if err := s.db.SelectContext(ctx, &rows, selectVersions, ids(channels)); err != nil {
+		return nil, fmt.Errorf("read channel versions: %w", err)
+	}
+	versions := make(map[discord.ChannelID]int64, len(rows))
+	for _, r := range rows {
+		versions[r.ID] = r.Version
+	}
+	return versions, nil
+}

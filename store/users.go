@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+)
+
+// Without a name nothing is known but the id, and what is known already stays.
+const saveUser = `
+INSERT INTO users AS u (id, name, avatar)
+VALUES ($1, $2, $3)
+ON CONFLICT (id) DO UPDATE
+SET name = CASE WHEN excluded.name = '' THEN u.name ELSE excluded.name END,
+	avatar = CASE WHEN excluded.name = '' THEN u.avatar ELSE excluded.avatar END,
+	seen_at = now()
+RETURNING id, name, avatar, rev`
+
+// SaveUser makes the person known, or brings their name and avatar up to date; with an empty name only the id is taken. It
+// returns them as they are now. Rev is not written.
+func (s *Store) SaveUser(ctx context.Context, u tidings.User) (tidings.User, error) {
+	var saved tidings.User
+	if int64(u.ID) <= 0 {
+		return saved, fmt.Errorf("save user: %w id", tidings.ErrInvalid)
+	}
+	if err := s.db.GetContext(ctx, &saved, saveUser, int64(u.ID), u.Name, u.Avatar); err != nil {
+		return tidings.User{}, fmt.Errorf("save user %d: %w", u.ID, err)
+	}
+	return saved, nil
+}
+
+const selectUser = `
+SELECT id, name, avatar, rev
+FROM users
+WHERE id = $1`
+
+// User returns a person who has signed in or has a token, otherwise [tidings.ErrNotFound].
+func (s *Store) User(ctx context.Context, id discord.UserID) (tidings.User, error) {
+	var u tidings.User
+	err := s.db.GetContext(ctx, &u, selectUser, int64(id))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tidings.ErrNotFound
+	}
+	if err != nil {
+		return tidings.User{}, fmt.Errorf("user %d: %w", id, err)
+	}
+	return u, nil
+}
+
+const saveOAuthToken = `
+INSERT INTO oauth_tokens (user_id, sealed)
+VALUES ($1, $2)
+ON CONFLICT (user_id) DO UPDATE
+SET sealed = excluded.sealed, updated_at = now()`
+
+const deleteOAuthToken = `
+DELETE FROM oauth_tokens
+WHERE user_id = $1`
+
+// SaveOAuthToken keeps the person's token for Discord, which the caller has encrypted; empty forgets it.
+func (s *Store) SaveOAuthToken(ctx context.Context, user discord.UserID, sealed []byte) error {
+	var err error
+	if len(sealed) == 0 {
+		_, err = s.db.ExecContext(ctx, deleteOAuthToken, int64(user))
+	} else {
+		_, err = s.db.ExecContext(ctx, saveOAuthToken, int64(user), sealed)
+	}
+	if err != nil {
+		return fmt.Errorf("save oauth token of user %d: %w", user, err)
+	}
+	return nil
+}
+
+const selectOAuthToken = `
+SELECT sealed
+FROM oauth_tokens
+WHERE user_id = $1`
+
+// OAuthToken returns what SaveOAuthToken kept, otherwise [tidings.ErrNotFound].
+func (s *Store) OAuthToken(ctx context.Context, user discord.UserID) ([]byte, error) {
+	var sealed []byte
+	err := s.db.GetContext(ctx, &sealed, selectOAuthToken, int64(user))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tidings.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("oauth token of user %d: %w", user, err)
+	}
+	return sealed, nil
+}

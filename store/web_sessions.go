@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The methods below make Store a store of alexedwards/scs. The cookie's token is kept as a hash only, so whoever reads the
+// table cannot use what is in it.
+
+// sessionWait bounds the methods that scs calls without a context.
+const sessionWait = 5 * time.Second
+
+func hashSession(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+const findSession = `
+SELECT data
+FROM sessions
+WHERE token = $1 AND expires > now()`
+
+// FindCtx returns a session's data; found is false when there is none or it has expired.
+func (s *Store) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
+	err = s.db.GetContext(ctx, &data, findSession, hashSession(token))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("find session: %w", err)
+	}
+	return data, true, nil
+}
+
+const commitSession = `
+INSERT INTO sessions (token, data, expires)
+VALUES ($1, $2, $3)
+ON CONFLICT (token) DO UPDATE
+SET data = excluded.data, expires = excluded.expires`
+
+// CommitCtx saves a session until expiry.
+func (s *Store) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
+	if _, err := s.db.ExecContext(ctx, commitSession, hashSession(token), data, expiry); err != nil {
+		return fmt.Errorf("save session: %w", err)
+	}
+	return nil
+}
+
+const deleteSession = `
+DELETE FROM sessions
+WHERE token = $1`
+
+// DeleteCtx ends a session. One that does not exist is no error.
+func (s *Store) DeleteCtx(ctx context.Context, token string) error {
+	if _, err := s.db.ExecContext(ctx, deleteSession, hashSession(token)); err != nil {
+		return fmt.Errorf("delete session: %w", err)
+	}
+	return nil
+}
+
+const purgeSessions = `
+DELETE FROM sessions
+WHERE expires <= now()`
+
+// PurgeSessions removes expired sessions and returns how many there were.
+func (s *Store) PurgeSessions(ctx context.Context) (int64, error) {
+	r, err := s.db.ExecContext(ctx, purgeSessions)
+	if err != nil {
+		return 0, fmt.Errorf("purge sessions: %w", err)
+	}
+	return r.RowsAffected()
+}
+
+// Find is [Store.FindCtx] for callers without a context.
+func (s *Store) Find(token string) ([]byte, bool, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), sessionWait)
+	defer cancel()
+	return s.FindCtx(ctx, token)
+}
+
+// Commit is [Store.CommitCtx] for callers without a context.
+func (s *Store) Commit(token string, data []byte, expiry time.Time) error {
+	ctx, cancel := context.WithTimeout(context.Background(), sessionWait)
+	defer cancel()
+	return s.CommitCtx(ctx, token, data, expiry)
+}
+
+// Delete is [Store.DeleteCtx] for callers without a context.
+func (s *Store) Delete(token string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), sessionWait)
+	defer cancel()
+	return s.DeleteCtx(ctx, token)
+}
