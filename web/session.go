@@ -2,8 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"slices"
@@ -14,6 +12,7 @@ import (
 	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
+	"tidings/hub"
 )
 
 const (
@@ -33,7 +32,6 @@ func newSessions(store scs.Store, secure bool) *scs.SessionManager {
 	m := scs.New()
 	m.Store = store
 	m.Lifetime = sessionLife
-	m.HashTokenInStore = true
 	m.Cookie.Name = cookieName(secure)
 	m.Cookie.HttpOnly = true
 	m.Cookie.SameSite = http.SameSiteLaxMode
@@ -45,7 +43,7 @@ func newSessions(store scs.Store, secure bool) *scs.SessionManager {
 // who is the person behind a request.
 type who struct {
 	user    discord.UserID
-	session string // a hash that names the session or token without being one
+	session string // what came in the cookie or header, with its kind; hub keeps it to itself
 	scopes  []string
 	cookie  bool
 }
@@ -74,7 +72,7 @@ func (s *Server) identify(r *http.Request) (who, error) {
 		if err != nil {
 			return who{}, err
 		}
-		return who{user: user, scopes: scopes, session: fingerprint(token)}, nil
+		return who{user: user, scopes: scopes, session: kindToken + token}, nil
 	}
 	c, err := r.Cookie(s.sessions.Cookie.Name)
 	if err != nil || c.Value == "" || len(c.Value) > 256 {
@@ -93,12 +91,34 @@ func (s *Server) signedIn(ctx context.Context) who {
 	if err != nil {
 		return who{}
 	}
-	return who{user: discord.UserID(id), session: fingerprint(s.sessions.Token(ctx)), cookie: true}
+	return who{user: discord.UserID(id), session: kindCookie + s.sessions.Token(ctx), cookie: true}
 }
 
-func fingerprint(token string) string {
-	sum := sha256.Sum256([]byte("live " + token))
-	return hex.EncodeToString(sum[:12])
+// The kinds of credential that a live socket can hang on.
+const (
+	kindCookie = "cookie "
+	kindToken  = "token "
+)
+
+// Alive reports whether what a live socket was opened with still stands. hub asks it from time to time, so that a session
+// that has ended elsewhere, or a token that was revoked, does not live on in a socket.
+func (s *Server) Alive(ctx context.Context, session string) (bool, error) {
+	if token, ok := strings.CutPrefix(session, kindToken); ok {
+		_, scopes, err := s.o.Store.UserByToken(ctx, token)
+		if errors.Is(err, tidings.ErrNotFound) || errors.Is(err, tidings.ErrUnauthorized) {
+			return false, nil
+		}
+		return slices.Contains(scopes, scopeRead), err
+	}
+	token, ok := strings.CutPrefix(session, kindCookie)
+	if !ok {
+		return false, nil
+	}
+	loaded, err := s.sessions.Load(ctx, token)
+	if err != nil {
+		return false, err
+	}
+	return s.signedIn(loaded).user != 0, nil
 }
 
 type whoKey struct{}
@@ -124,6 +144,9 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil:
 		s.fail(w, r, err)
+	case p.user == 0 && r.Header.Get("Authorization") == "" && strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+		// A page does not see the status of a socket that was refused, but it does see a close code: hub sends 4001.
+		s.o.Live.Serve(w, r, hub.Who{})
 	case p.user == 0:
 		s.fail(w, r, notSignedIn())
 	case !p.may(scopeRead):

@@ -31,7 +31,14 @@ let quiet = localStorage.getItem('quiet') === 'yes';
 let opening = new AbortController();
 
 const live = new Live({ url: location.origin.replace(/^http/, 'ws') + '/api/live' }, {
-  onFrame, onStatus, poll: async () => take(merge(state, await api.unread())),
+  onFrame, onStatus,
+  poll: async () => {
+    try {
+      take(merge(state, await api.unread()));
+    } catch (e) {
+      if (e instanceof Problem && e.status === 401) onStatus('out');
+    }
+  },
 });
 
 // State -----------------------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ function update(node, c, look) {
   if (look.current === c.id) node.setAttribute('aria-current', 'page');
   else node.removeAttribute('aria-current');
   node.querySelector('.badges')?.replaceChildren(
-    ...(c.mentions > 0 ? [el('span', { class: 'badge mention', title: count(c.mentions, 'mention') }, '@' + short(c.mentions))] : []),
+    ...(c.mentions > 0 ? [el('span', { class: 'badge alert', title: count(c.mentions, 'mention') }, '@' + short(c.mentions))] : []),
     ...(c.unread > 0 ? [el('span', { class: 'badge', title: count(c.unread, 'unread message') }, short(c.unread))] : []));
 }
 
