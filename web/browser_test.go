@@ -68,6 +68,18 @@ func TestMain(m *testing.M) {
 // tab opens a tab that is signed in. Whatever the page says on the console, breaches of its policy too, fails the test.
 func tab(t *testing.T, w *world, base string) context.Context {
 	t.Helper()
+	return tabWith(t, base, func() []*http.Cookie {
+		client, _ := signIn(t, w, base, "/")
+		u, err := url.Parse(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client.Jar.Cookies(u)
+	})
+}
+
+func tabWith(t *testing.T, base string, cookies func() []*http.Cookie) context.Context {
+	t.Helper()
 	chromeOnce.Do(startChrome)
 	if chromeErr != nil {
 		t.Fatal(chromeErr)
@@ -90,12 +102,7 @@ func tab(t *testing.T, w *world, base string) context.Context {
 	}()
 	ctx, stop := context.WithTimeout(ctx, 60*time.Second)
 	t.Cleanup(stop)
-	client, _ := signIn(t, w, base, "/")
-	u, err := url.Parse(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range client.Jar.Cookies(u) {
+	for _, c := range cookies() {
 		yes := true
 		if _, err := chromedp.Call(ctx, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: base, HTTPOnly: &yes}); err != nil {
 			t.Fatal(err)

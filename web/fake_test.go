@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/coder/websocket"
 	"github.com/diamondburned/arikawa/v3/discord"
 	"golang.org/x/oauth2"
@@ -457,4 +458,30 @@ func (w *world) serve(change ...func(*Options)) *httptest.Server {
 	ts := httptest.NewServer(s)
 	w.t.Cleanup(ts.Close)
 	return ts
+}
+
+// serveHTTP serves a handler until the test ends, and returns its address.
+func serveHTTP(t testing.TB, h http.Handler) string {
+	ts := httptest.NewServer(h)
+	t.Cleanup(func() {
+		ts.CloseClientConnections()
+		ts.Close()
+	})
+	return ts.URL
+}
+
+// sessionOf makes a session in a store as signing in does, and returns its cookie.
+func sessionOf(t testing.TB, s scs.Store, u discord.UserID) []*http.Cookie {
+	t.Helper()
+	m := newSessions(s, false)
+	ctx, err := m.Load(context.Background(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Put(ctx, sessionUser, u.String())
+	token, _, err := m.Commit(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []*http.Cookie{{Name: m.Cookie.Name, Value: token}}
 }
