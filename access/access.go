@@ -89,6 +89,9 @@ type Access struct {
 
 	epochs epochs
 	asks   *asks
+
+	catching sync.Mutex // held by CatchUp
+	caughtUp time.Time
 }
 
 // New makes an Access that knows nothing yet; Load fills it.

@@ -15,10 +15,11 @@ import (
 	"go.uber.org/goleak"
 
 	"tidings"
+	"tidings/embedded/testdb"
 	"tidings/access"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.M{M: m}) }
 
 const (
 	view    = tidings.PermissionViewChannel

@@ -176,6 +176,21 @@ func (a *Access) sweepEvery(ctx context.Context) {
 	}
 }
 
+// CatchUp reads now what the sweep would read within [Options].Sweep: guilds whose version moved without anybody telling. It
+// is for somebody who was just let in by another process. Calls within a second of each other share one.
+func (a *Access) CatchUp(ctx context.Context) error {
+	a.catching.Lock()
+	defer a.catching.Unlock()
+	if time.Since(a.caughtUp) < time.Second {
+		return nil
+	}
+	if err := a.sweep(ctx); err != nil {
+		return err
+	}
+	a.caughtUp = time.Now()
+	return nil
+}
+
 // sweep reloads guilds whose version has moved in the store, new ones and removed ones, and tells of them.
 func (a *Access) sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)

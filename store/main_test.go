@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(testdb.M{M: m})
 }
 
 // open opens a store on an empty schema and a Redis prefix of the test's own.

@@ -330,6 +330,8 @@ func (w *world) Visible(u discord.UserID) *tidings.VisibleSet {
 	return &tidings.VisibleSet{User: u}
 }
 
+func (w *world) CatchUp(context.Context) error { return nil }
+
 func (w *world) Enroll(_ context.Context, _ discord.UserID, hint []discord.GuildID) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

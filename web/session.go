@@ -59,6 +59,18 @@ const (
 // identify says who is asking: by the Authorization header where there is one, else by the session cookie. user is 0 when
 // nobody is signed in.
 func (s *Server) identify(r *http.Request) (who, error) {
+	w, err := s.credentials(r)
+	if err != nil || w.user == 0 || len(s.o.Access.Visible(w.user).Guilds) > 0 {
+		return w, err
+	}
+	// Perhaps another process has let them in a moment ago.
+	if err := s.o.Access.CatchUp(r.Context()); err != nil {
+		s.log.Warn("what others have changed could not be read; somebody may see their channels late", "user", w.user, "err", err)
+	}
+	return w, nil
+}
+
+func (s *Server) credentials(r *http.Request) (who, error) {
 	if h := r.Header.Get("Authorization"); h != "" {
 		kind, token, _ := strings.Cut(h, " ")
 		token = strings.TrimSpace(token)

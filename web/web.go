@@ -58,6 +58,8 @@ type PeopleStore interface {
 type Access interface {
 	Visible(u discord.UserID) *tidings.VisibleSet
 	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
+	// CatchUp reads what other processes have changed and not told yet, at most once a second.
+	CatchUp(ctx context.Context) error
 }
 
 // Live is the live socket, which also learns of marks made here. It is *hub.Hub.

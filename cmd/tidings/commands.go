@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+	"tidings/access"
+	"tidings/bot"
+	"tidings/store"
+)
+
+// migrateCmd is "tidings migrate".
+type migrateCmd struct{}
+
+func (migrateCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
+	return withStore(ctx, c, log, func(*store.Store) error {
+		fmt.Fprintln(out.Out, "the database has this version's schema")
+		return nil
+	})
+}
+
+// withStore runs f on the database, which it starts and stops where none is given.
+func withStore(ctx context.Context, c *Config, log *slog.Logger, f func(*store.Store) error) error {
+	if faults := c.serverFaults(); len(faults) > 0 {
+		return usageError{faults}
+	}
+	backends, err := openBackends(ctx, c, log.With("part", "embedded"))
+	if err != nil {
+		return err
+	}
+	defer backends.stop()
+	st, err := backends.openStore(ctx, c, log.With("part", "store"))
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return f(st)
+}
+
+// checkCmd is "tidings check".
+type checkCmd struct{}
+
+func (checkCmd) Run(ctx context.Context, c *Config, out *output) error {
+	if c.DiscordToken == "" {
+		return usageError{c.faults()}
+	}
+	failed := 0
+	for _, f := range bot.Check(ctx, bot.CheckOptions{
+		Token: c.DiscordToken, ClientID: c.DiscordClientID, ClientSecret: c.DiscordClientSecret, URL: c.DiscordURL,
+	}) {
+		mark := "ok  "
+		if !f.OK {
+			mark = "FAIL"
+			failed++
+		}
+		fmt.Fprintf(out.Out, "%s  %s\n", mark, f.What)
+		if f.Todo != "" {
+			fmt.Fprintf(out.Out, "      %s\n", strings.ReplaceAll(f.Todo, "\n", "\n      "))
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of the checks failed", failed)
+	}
+	return nil
+}
+
+// tokenCmd is "tidings token".
+type tokenCmd struct {
+	Create tokenCreateCmd `cmd:"" help:"Make a token for a person and print it, once."`
+}
+
+type tokenCreateCmd struct {
+	User   string   `required:"" placeholder:"ID" help:"The person's Discord id."`
+	Scopes []string `default:"read,ack" help:"What it may do: read, ack (mark as read), admin."`
+	Name   string   `default:"command line" help:"What it is for."`
+}
+
+func (t tokenCreateCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
+	var faults []string
+	id, err := discord.ParseSnowflake(t.User)
+	if err != nil || !id.IsValid() {
+		faults = append(faults, fmt.Sprintf("--user %q is not a Discord id: it is a long number; in Discord's settings switch on Developer Mode, then copy it from the person's menu.", t.User))
+	}
+	for _, s := range t.Scopes {
+		if !slices.Contains([]string{"read", "ack", "admin"}, s) {
+			faults = append(faults, fmt.Sprintf("--scopes names %q: there are read, ack and admin.", s))
+		}
+	}
+	if c.DiscordToken == "" {
+		faults = append(faults, "DISCORD_TOKEN is not set: it is needed to ask Discord which servers the person is in.")
+	}
+	if len(faults) > 0 {
+		return usageError{faults}
+	}
+	return withStore(ctx, c, log, func(st *store.Store) error {
+		b, err := bot.New(bot.Options{Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: log.With("part", "bot")})
+		if err != nil {
+			return err
+		}
+		user, err := b.REST().User(ctx, discord.UserID(id))
+		switch {
+		case errors.Is(err, tidings.ErrNotFound):
+			return fmt.Errorf("Discord knows nobody with the id %s", t.User)
+		case err != nil:
+			return err
+		}
+		if user, err = st.SaveUser(ctx, user); err != nil {
+			return err
+		}
+		if err := enroll(ctx, st, b, user.ID, log); err != nil {
+			return err
+		}
+		token, err := st.CreateToken(ctx, user.ID, t.Name, t.Scopes)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out.Out, token)
+		return nil
+	})
+}
+
+// enroll asks in which of the bot's guilds a person is, and keeps it. Guilds that no gateway has told of yet are learnt from
+// Discord first, so that the history of a token made before the first start of the service begins now.
+func enroll(ctx context.Context, st *store.Store, b *bot.Bot, user discord.UserID, log *slog.Logger) error {
+	known, err := st.GuildIDs(ctx)
+	if err != nil {
+		return err
+	}
+	guilds, err := b.REST().Guilds(ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range guilds {
+		if slices.Contains(known, g.ID) {
+			continue
+		}
+		seen, err := b.REST().GuildSeen(ctx, g.ID)
+		if err != nil {
+			return err
+		}
+		if _, err := st.RecordBarrier(ctx, tidings.Event{Source: tidings.SourcePoll, Guild: g.ID, At: time.Now(), Body: seen}, nil); err != nil {
+			return err
+		}
+	}
+	who := access.New(st, b.REST(), access.Options{Log: log.With("part", "access")})
+	if err := who.Load(ctx); err != nil {
+		return err
+	}
+	return who.Enroll(ctx, user, nil)
+}
+
+// healthCmd is "tidings health", for a container's health check, which has no curl.
+type healthCmd struct{}
+
+func (healthCmd) Run(ctx context.Context, c *Config, out *output) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	host, port, err := net.SplitHostPort(c.listen())
+	if err != nil {
+		return usageError{c.serverFaults()}
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	url := "http://" + net.JoinHostPort(host, port) + "/readyz"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s: %s", url, resp.Status, strings.TrimSpace(string(body)))
+	}
+	fmt.Fprintln(out.Out, "ready")
+	return nil
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Config is all there is to set, by flag or environment. Constants that nobody needs to set stay beside their code.
+type Config struct {
+	DiscordToken        string `env:"DISCORD_TOKEN" placeholder:"TOKEN" help:"The bot's token, from the Bot page of discord.com/developers."`
+	DiscordClientID     string `env:"DISCORD_CLIENT_ID" placeholder:"ID" help:"The application's id, for signing in."`
+	DiscordClientSecret string `env:"DISCORD_CLIENT_SECRET" placeholder:"SECRET" help:"The application's OAuth2 secret, for signing in."`
+	DiscordURL          string `env:"DISCORD_URL" default:"https://discord.com" help:"Where Discord is. REST is below it at /api/v10."`
+
+	DatabaseURL       string `env:"DATABASE_URL" placeholder:"URL" help:"A PostgreSQL 14 or newer. Empty: one of our own in DATA_DIR."`
+	DatabaseDirectURL string `env:"DATABASE_DIRECT_URL" placeholder:"URL" help:"The same database past a pooler in transaction mode, for LISTEN. Empty: DATABASE_URL."`
+	RedisURL          string `env:"REDIS_URL" placeholder:"URL" help:"A Redis 6 or newer; several hosts separated by commas are a cluster. Empty: one of our own."`
+	RedisPrefix       string `env:"REDIS_PREFIX" default:"tidings:" help:"What every key and channel in Redis begins with."`
+	DataDir           string `env:"DATA_DIR" default:"./data" type:"path" help:"Where the own PostgreSQL and Redis live, and the key that encrypts tokens."`
+
+	Listen        string     `env:"LISTEN" placeholder:"127.0.0.1:8080" help:"The address to serve on; for sim 127.0.0.1:8090 when empty."`
+	PublicURL     string     `env:"PUBLIC_URL" placeholder:"URL" help:"The address by which browsers reach the service. Empty: http:// and LISTEN."`
+	AdminListen   string     `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address for /metrics and pprof. Empty: neither is served."`
+	Roles         []string   `env:"ROLES" default:"gateway,jobs,web" help:"What this process does: gateway, jobs, web."`
+	Gateway       string     `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway."`
+	RetentionDays int        `env:"RETENTION_DAYS" default:"30" help:"How many days messages are kept."`
+	HistoryDays   int        `env:"HISTORY_DAYS" default:"7" help:"How far back messages are fetched when a channel is first seen."`
+	EncryptionKey string     `env:"ENCRYPTION_KEY" placeholder:"KEY" help:"32 bytes in base64 that encrypt Discord's tokens. Empty: a file in DATA_DIR, made at first start."`
+	AllowCDN      bool       `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`
+	LogFormat     string     `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
+	LogLevel      slog.Level `env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
+}
+
+// listen is the address to serve on.
+func (c *Config) listen() string { return cmp.Or(c.Listen, "127.0.0.1:8080") }
+
+func (c *Config) does(role string) bool { return slices.Contains(c.Roles, role) }
+
+// faults checks what can be checked without asking anybody, and names everything that is wrong at once.
+func (c *Config) faults() []string {
+	var f []string
+	bad := func(format string, a ...any) { f = append(f, fmt.Sprintf(format, a...)) }
+	if c.DiscordToken == "" {
+		bad("DISCORD_TOKEN is not set: make an application at https://discord.com/developers/applications, open its Bot page, and copy the token. To look around without an account, run \"tidings demo\".")
+	} else if strings.HasPrefix(c.DiscordToken, "Bot ") || strings.ContainsAny(c.DiscordToken, " \t\n") {
+		bad("DISCORD_TOKEN holds a space: give the token alone, without \"Bot \" before it.")
+	}
+	if c.does("web") {
+		if c.DiscordClientID == "" {
+			bad("DISCORD_CLIENT_ID is not set: it is the application id on the General Information page of your application.")
+		}
+		if c.DiscordClientSecret == "" {
+			bad("DISCORD_CLIENT_SECRET is not set: make one on the OAuth2 page of your application.")
+		}
+	}
+	if u, err := url.Parse(c.DiscordURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		bad("DISCORD_URL %q is not an http or https address.", c.DiscordURL)
+	}
+	for _, r := range c.Roles {
+		if r != "gateway" && r != "jobs" && r != "web" {
+			bad("ROLES names %q: there are gateway, jobs and web.", r)
+		}
+	}
+	return append(f, c.serverFaults()...)
+}
+
+// serverFaults checks what concerns this machine, not Discord.
+func (c *Config) serverFaults() []string {
+	var f []string
+	bad := func(format string, a ...any) { f = append(f, fmt.Sprintf(format, a...)) }
+	if _, _, err := net.SplitHostPort(c.listen()); err != nil {
+		bad("LISTEN %q is not host:port.", c.Listen)
+	}
+	if c.PublicURL != "" {
+		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" {
+			bad("PUBLIC_URL %q must be like https://tidings.example.org, without a path.", c.PublicURL)
+		}
+	}
+	if c.RedisURL != "" {
+		if _, err := redisOptions(c.RedisURL); err != nil {
+			bad("REDIS_URL cannot be read: %v.", err)
+		}
+	}
+	if c.EncryptionKey != "" {
+		if _, err := parseKey(c.EncryptionKey); err != nil {
+			bad("ENCRYPTION_KEY %v.", err)
+		}
+	}
+	if c.RetentionDays < 1 {
+		bad("RETENTION_DAYS is %d: it must be at least 1.", c.RetentionDays)
+	}
+	if c.HistoryDays < 0 {
+		bad("HISTORY_DAYS is %d: it cannot be negative.", c.HistoryDays)
+	}
+	return f
+}
+
+// publicURL is where browsers reach the service.
+func (c *Config) publicURL(listening net.Addr) string {
+	if c.PublicURL != "" {
+		return strings.TrimSuffix(c.PublicURL, "/")
+	}
+	host, _, _ := net.SplitHostPort(c.listen())
+	_, port, _ := net.SplitHostPort(listening.String()) // LISTEN may have asked for any port
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// redisOptions reads REDIS_URL: one address, or several separated by commas for a cluster.
+func redisOptions(s string) (*redis.UniversalOptions, error) {
+	var all *redis.UniversalOptions
+	for part := range strings.SplitSeq(s, ",") {
+		o, err := redis.ParseURL(strings.TrimSpace(part))
+		if err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = &redis.UniversalOptions{Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig, Dialer: o.Dialer, Protocol: o.Protocol}
+			if o.Network == "unix" { // the universal client's options have no network of their own
+				all.Dialer = func(ctx context.Context, _, addr string) (net.Conn, error) {
+					var d net.Dialer
+					return d.DialContext(ctx, "unix", addr)
+				}
+			}
+		}
+		all.Addrs = append(all.Addrs, o.Addr)
+	}
+	return all, nil
+}
+
+func parseKey(s string) ([]byte, error) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(s))
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("must be 32 bytes in base64; make one with \"openssl rand -base64 32\"")
+	}
+	return key, nil
+}
+
+// encryptionKey returns the key that seals Discord's tokens: the one that is set, or the file's, which is made once.
+func (c *Config) encryptionKey() ([]byte, error) {
+	if c.EncryptionKey != "" {
+		return parseKey(c.EncryptionKey)
+	}
+	path := filepath.Join(c.DataDir, "encryption.key")
+	text, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		if err := makeKey(path); err != nil {
+			return nil, fmt.Errorf("keep the encryption key in DATA_DIR: %w; choose another folder with DATA_DIR=…", err)
+		}
+		text, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the encryption key: %w", err)
+	}
+	key, err := parseKey(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", path, err)
+	}
+	return key, nil
+}
+
+// makeKey writes a new key. A link is made whole or not at all: of two processes that start at once, both read the same key.
+func makeKey(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".key-*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	key := make([]byte, 32)
+	rand.Read(key)
+	_, err = fmt.Fprintln(tmp, base64.StdEncoding.EncodeToString(key))
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Link(tmp.Name(), path); err != nil && !os.IsExist(err) {
+		return err
+	}
+	return nil
+}

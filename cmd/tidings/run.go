@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"tidings"
+	"tidings/access"
+	"tidings/bot"
+	"tidings/hub"
+	"tidings/ingest"
+	"tidings/jobs"
+	"tidings/render"
+	"tidings/store"
+	"tidings/web"
+)
+
+// serveCmd is "tidings serve".
+type serveCmd struct{}
+
+func (serveCmd) Run(ctx context.Context, c *Config, log *slog.Logger) error {
+	if faults := c.faults(); len(faults) > 0 {
+		return usageError{faults}
+	}
+	return serve(ctx, c, log, func(url string) { log.Info("ready", "url", url) })
+}
+
+// shutdownTime is how long requests that are under way may take once the service is asked to stop.
+const shutdownTime = 5 * time.Second
+
+// serve runs the service until ctx ends. It is long and straight on purpose: the rooms in the order in which they are
+// needed, then all of their Runs side by side. ready is called with the public address once requests are answered.
+func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url string)) error {
+	part := func(name string) *slog.Logger { return log.With("part", name) }
+
+	// The address comes first: a port in use should not cost a start of the database.
+	listener, err := net.Listen("tcp", c.listen())
+	if err != nil {
+		return fmt.Errorf("%w; choose another address with LISTEN=…", err)
+	}
+	defer listener.Close()
+	url := c.publicURL(listener.Addr())
+	key, err := c.encryptionKey()
+	if err != nil {
+		return err
+	}
+
+	backends, err := openBackends(ctx, c, part("embedded"))
+	if err != nil {
+		return err
+	}
+	defer backends.stop()
+	st, err := backends.openStore(ctx, c, part("store"))
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	// A message goes from discord through door into the store, and from there to live, which asks who may read it. who asks
+	// Discord for memberships, so the circle is closed late, by functions.
+	var (
+		door *ingest.Ingest
+		live *hub.Hub
+		site *web.Server
+	)
+	discord, err := bot.New(bot.Options{
+		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics,
+		Sink: sinkFunc(func(ctx context.Context, ev tidings.Event) error { return door.Put(ctx, ev) }),
+	})
+	if err != nil {
+		return err
+	}
+	who := access.New(st, discord.REST(), access.Options{
+		Log:  part("access"),
+		Tell: func(ctx context.Context, r tidings.Result) { live.Tell(ctx, r) },
+	})
+	if err := who.Load(ctx); err != nil {
+		return err
+	}
+	renderer := render.New(render.Options{DiscordCDN: c.AllowCDN})
+	live = hub.New(hub.Options{
+		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: func(m tidings.Message) ([]byte, error) { return json.Marshal(renderer.Message(m)) },
+		Alive: func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
+		Log:   part("hub"), Metrics: metrics,
+	})
+	door = ingest.New(st, live, ingest.Options{Log: part("ingest"), Metrics: metrics})
+
+	oauth, err := bot.NewOAuth(bot.OAuthOptions{
+		ClientID: c.DiscordClientID, ClientSecret: c.DiscordClientSecret, URL: c.DiscordURL, Log: part("bot"),
+	})
+	if err != nil {
+		return err
+	}
+	site, err = web.New(web.Options{
+		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: url, EncryptionKey: key, DiscordCDN: c.AllowCDN,
+		Version: version, Log: part("web"), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Ready:  st.Ping,
+		Status: func(context.Context) (web.Status, error) { return gatewayStatus(c, discord), nil },
+	})
+	if err != nil {
+		return err
+	}
+
+	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics})
+	fetch := &jobs.Fetch{History: history{discord.REST()}, Door: door, Gaps: st, Log: part("jobs")}
+	work.Handle(store.FetchMessages, fetch.Handle, 4)
+	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
+	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
+	for kind, spec := range map[string]string{jobs.HealKind: "@every 1m", jobs.CleanupKind: "17 * * * *"} {
+		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
+			return err
+		}
+	}
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return backends.watch(ctx) })
+	g.Go(func() error { return who.Run(ctx) })
+	g.Go(func() error { return live.Run(ctx) })
+	g.Go(func() error { return door.Run(ctx) })
+	if c.does("gateway") && c.Gateway == "on" {
+		g.Go(func() error { return discord.Run(ctx) })
+	}
+	if c.does("jobs") {
+		g.Go(func() error { return work.Run(ctx) })
+	}
+	if c.does("web") {
+		server := &http.Server{
+			Handler: site, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+			ErrorLog: slog.NewLogLogger(part("web").Handler(), slog.LevelDebug),
+		}
+		g.Go(func() error { return serveHTTP(ctx, server, listener) })
+	}
+	ready(url)
+
+	err = g.Wait()
+	log.Info("stopped")
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// sinkFunc makes a function a bot.Sink.
+type sinkFunc func(context.Context, tidings.Event) error
+
+func (f sinkFunc) Put(ctx context.Context, ev tidings.Event) error { return f(ctx, ev) }
+
+// serveHTTP answers requests until ctx ends, then lets those under way finish. Live sockets are hub's to end.
+func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	err := server.Shutdown(grace)
+	if err != nil {
+		server.Close()
+	}
+	<-ended
+	return nil
+}
+
+// gatewayStatus sums the shards up for GET /api/status.
+func gatewayStatus(c *Config, b *bot.Bot) web.Status {
+	s := web.Status{Gateway: "off"}
+	if !c.does("gateway") || c.Gateway != "on" {
+		return s
+	}
+	status := b.Status()
+	s.Gateway = "away"
+	if status.Ready() {
+		s.Gateway = "on"
+	}
+	for _, shard := range status.Shards {
+		if at := shard.LastEvent; !at.IsZero() && (s.LastEvent == nil || at.After(*s.LastEvent)) {
+			s.LastEvent = &at
+		}
+	}
+	return s
+}
