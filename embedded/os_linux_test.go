@@ -67,25 +67,23 @@ func TestEveryWayOfNotBeingRootWorks(t *testing.T) {
 			given := func(string, string, string, ...string) (identity, error) { return a, nil }
 			b := &postgresBackend{as: given, dir: s.dir, cluster: filepath.Join(s.dir, "cluster"), socket: socketDir(s.dir, postgresSocket), search: search(), settings: []string{"fsync=off"}, log: quiet()}
 			s.backend = b
-			for range 2 {
-				in, err := b.launch(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := run(b.url(appName, appName), `SELECT 1`); err != nil {
-					t.Error(err)
-				}
-				if err := in.stop(); err != nil {
-					t.Error(err)
-				}
-				// Whose the data is decides who runs the next one.
-				next, err := ordinaryUser(filepath.Join(installations(t.Context(), search())[0].dir, "postgres"), b.dir, b.cluster)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if (next.cred == nil) != (a.cred == nil) || a.cred != nil && next.cred.Uid != a.cred.Uid {
-					t.Errorf("made as %+v, run next as %+v", a, next)
-				}
+			in, err := b.launch(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := run(b.url(appName, appName), `SELECT 1`); err != nil {
+				t.Error(err)
+			}
+			if err := in.stop(); err != nil {
+				t.Error(err)
+			}
+			// Whose the data is decides who runs the next one.
+			next, err := ordinaryUser(filepath.Join(installations(t.Context(), search())[0].dir, "postgres"), b.dir, b.cluster)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (next.cred == nil) != (a.cred == nil) || a.cred != nil && next.cred.Uid != a.cred.Uid {
+				t.Errorf("made as %+v, run next as %+v", a, next)
 			}
 		})
 	}

@@ -223,8 +223,11 @@ func (s *supervisor) own(ctx context.Context, lock *os.File, ready func()) error
 	if err != nil {
 		return err
 	}
-	if err := lock.Truncate(0); err == nil {
-		lock.WriteAt([]byte(in.describe()+"\n"), 0)
+	// The words are for people and for Kind alone. Over the old ones first, so that a reader never finds none.
+	words := []byte(in.describe() + "\n")
+	_, err = lock.WriteAt(words, 0)
+	if err = errors.Join(err, lock.Truncate(int64(len(words)))); err != nil {
+		s.log.Warn("the lock cannot name the server", "lock", lock.Name(), "err", err)
 	}
 	s.log.Info(s.name+" runs", "dir", s.dir, "server", in.describe(), "took", time.Since(at).Round(time.Millisecond))
 	ready()
