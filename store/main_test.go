@@ -2,14 +2,15 @@ package store
 
 import (
 	"log/slog"
-	"os"
 	"testing"
+
+	"go.uber.org/goleak"
 
 	"tidings/embedded/testdb"
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // open opens a store on an empty schema and a Redis prefix of the test's own.

@@ -173,7 +173,7 @@ func (s *Store) readPage(ctx context.Context, q PageQuery) (Page, error) {
 	}
 	err := s.db.SelectContext(ctx, &rows, selectPage, int64(q.Channel), olderID, older, newerID, newer)
 	if err != nil {
-		return Page{}, err
+		return Page{}, unavailable(err)
 	}
 	if len(rows) == 0 {
 		return Page{}, tidings.ErrNotFound

@@ -63,7 +63,7 @@ func (s *Store) CreateToken(ctx context.Context, user discord.UserID, name strin
 	hash := sha256.Sum256([]byte(token))
 	r, err := s.db.ExecContext(ctx, insertToken, int64(user), name, hash[:], pq.StringArray(scopes))
 	if err != nil {
-		return "", fmt.Errorf("create token for user %d: %w", user, err)
+		return "", fmt.Errorf("create token for user %d: %w", user, unavailable(err))
 	}
 	if n, err := r.RowsAffected(); err != nil || n == 0 {
 		return "", fmt.Errorf("create token for user %d: %w", user, errors.Join(tidings.ErrNotFound, err))
@@ -97,7 +97,7 @@ func (s *Store) UserByToken(ctx context.Context, token string) (discord.UserID, 
 		err = tidings.ErrNotFound
 	}
 	if err != nil {
-		return 0, nil, fmt.Errorf("token: %w", err)
+		return 0, nil, fmt.Errorf("token: %w", unavailable(err))
 	}
 	return found.User, found.Scopes, nil
 }
@@ -112,7 +112,7 @@ ORDER BY id`
 func (s *Store) Tokens(ctx context.Context, user discord.UserID) ([]Token, error) {
 	var tokens []Token
 	if err := s.db.SelectContext(ctx, &tokens, selectTokens, int64(user)); err != nil {
-		return nil, fmt.Errorf("list tokens of user %d: %w", user, err)
+		return nil, fmt.Errorf("list tokens of user %d: %w", user, unavailable(err))
 	}
 	return tokens, nil
 }
@@ -126,7 +126,7 @@ WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL`
 func (s *Store) RevokeToken(ctx context.Context, user discord.UserID, id int64) error {
 	r, err := s.db.ExecContext(ctx, revokeToken, id, int64(user))
 	if err != nil {
-		return fmt.Errorf("revoke token %d: %w", id, err)
+		return fmt.Errorf("revoke token %d: %w", id, unavailable(err))
 	}
 	if n, err := r.RowsAffected(); err != nil || n == 0 {
 		return fmt.Errorf("revoke token %d: %w", id, errors.Join(tidings.ErrNotFound, err))

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -199,15 +197,16 @@ func (s *Store) snapshot(ctx context.Context, fn func(tx *sqlx.Tx) error) error 
 	})
 }
 
-const selectRev = `
-SELECT rev
-FROM users
-WHERE id = $1`
-
-const selectMutes = `
-SELECT scope_id
-FROM mutes
-WHERE user_id = $1 AND (until IS NULL OR until > now())`
+const selectPerson = `
+SELECT coalesce((
+	SELECT rev
+	FROM users
+	WHERE id = $1
+), 0) AS rev, ARRAY (
+	SELECT scope_id
+	FROM mutes
+	WHERE user_id = $1 AND (until IS NULL OR until > now())
+) AS muted`
 
 // A range that reaches up to the newest id known is what "complete since" speaks of; an older one has a gap above it.
 const selectComplete = `
@@ -221,20 +220,19 @@ GROUP BY c.id`
 // all, has rev 0.
 func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
 	list := set.ChannelIDs()
-	var rev int64
-	var mutes []int64
+	var person struct {
+		Rev   int64         `db:"rev"`
+		Muted pq.Int64Array `db:"muted"`
+	}
 	var rows []counted
 	var complete []struct {
 		ID   discord.ChannelID `db:"id"`
 		From discord.MessageID `db:"from_id"`
 	}
 	err := s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		rev, mutes, complete = 0, nil, nil
-		err := tx.GetContext(ctx, &rev, selectRev, int64(set.User))
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		if err := tx.SelectContext(ctx, &mutes, selectMutes, int64(set.User)); err != nil {
+		complete = nil
+		err := tx.GetContext(ctx, &person, selectPerson, int64(set.User))
+		if err != nil {
 			return err
 		}
 		if err := tx.SelectContext(ctx, &complete, selectComplete, ids(list)); err != nil {
@@ -254,12 +252,12 @@ func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.
 	for _, c := range complete {
 		since[c.ID] = c.From.Time().UTC()
 	}
-	muted := make(map[discord.Snowflake]bool, len(mutes))
-	for _, id := range mutes {
+	muted := make(map[discord.Snowflake]bool, len(person.Muted))
+	for _, id := range person.Muted {
 		muted[discord.Snowflake(id)] = true
 	}
 
-	u := &tidings.Unread{Rev: rev, Guilds: make([]tidings.UnreadGuild, 0, len(set.Guilds))}
+	u := &tidings.Unread{Rev: person.Rev, Guilds: make([]tidings.UnreadGuild, 0, len(set.Guilds))}
 	for _, g := range set.Guilds {
 		ug := summarizeGuild(g, counts, since, muted)
 		u.Total += ug.Unread
@@ -358,7 +356,7 @@ func (s *Store) Versions(ctx context.Context, channels []discord.ChannelID) (map
 		Version int64             `db:"version"`
 	}
 	if err := s.db.SelectContext(ctx, &rows, selectVersions, ids(channels)); err != nil {
-		return nil, fmt.Errorf("read channel versions: %w", err)
+		return nil, fmt.Errorf("read channel versions: %w", unavailable(err))
 	}
 	versions := make(map[discord.ChannelID]int64, len(rows))
 	for _, r := range rows {

@@ -29,7 +29,7 @@ func (s *Store) SaveUser(ctx context.Context, u tidings.User) (tidings.User, err
 		return saved, fmt.Errorf("save user: %w id", tidings.ErrInvalid)
 	}
 	if err := s.db.GetContext(ctx, &saved, saveUser, int64(u.ID), u.Name, u.Avatar); err != nil {
-		return tidings.User{}, fmt.Errorf("save user %d: %w", u.ID, err)
+		return tidings.User{}, fmt.Errorf("save user %d: %w", u.ID, unavailable(err))
 	}
 	return saved, nil
 }
@@ -47,7 +47,7 @@ func (s *Store) User(ctx context.Context, id discord.UserID) (tidings.User, erro
 		err = tidings.ErrNotFound
 	}
 	if err != nil {
-		return tidings.User{}, fmt.Errorf("user %d: %w", id, err)
+		return tidings.User{}, fmt.Errorf("user %d: %w", id, unavailable(err))
 	}
 	return u, nil
 }
@@ -71,7 +71,7 @@ func (s *Store) SaveOAuthToken(ctx context.Context, user discord.UserID, sealed 
 		_, err = s.db.ExecContext(ctx, saveOAuthToken, int64(user), sealed)
 	}
 	if err != nil {
-		return fmt.Errorf("save oauth token of user %d: %w", user, err)
+		return fmt.Errorf("save oauth token of user %d: %w", user, unavailable(err))
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (s *Store) OAuthToken(ctx context.Context, user discord.UserID) ([]byte, er
 		err = tidings.ErrNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("oauth token of user %d: %w", user, err)
+		return nil, fmt.Errorf("oauth token of user %d: %w", user, unavailable(err))
 	}
 	return sealed, nil
 }

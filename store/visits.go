@@ -26,7 +26,7 @@ RETURNING (
 func (s *Store) Visit(ctx context.Context, user discord.UserID, scope discord.Snowflake) (time.Time, error) {
 	var last *time.Time
 	if err := s.db.GetContext(ctx, &last, visit, int64(user), int64(scope)); err != nil {
-		return time.Time{}, fmt.Errorf("note visit of user %d: %w", user, err)
+		return time.Time{}, fmt.Errorf("note visit of user %d: %w", user, unavailable(err))
 	}
 	if last == nil {
 		return time.Time{}, nil

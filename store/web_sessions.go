@@ -11,7 +11,7 @@ import (
 )
 
 // The methods below make Store a store of alexedwards/scs. The cookie's token is kept as a hash only, so whoever reads the
-// table cannot use what is in it.
+// table cannot use what is in it. [Store.Cleanup] removes the expired ones.
 
 // sessionWait bounds the methods that scs calls without a context.
 const sessionWait = 5 * time.Second
@@ -33,7 +33,7 @@ func (s *Store) FindCtx(ctx context.Context, token string) (data []byte, found b
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("find session: %w", err)
+		return nil, false, fmt.Errorf("find session: %w", unavailable(err))
 	}
 	return data, true, nil
 }
@@ -47,7 +47,7 @@ SET data = excluded.data, expires = excluded.expires`
 // CommitCtx saves a session until expiry.
 func (s *Store) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
 	if _, err := s.db.ExecContext(ctx, commitSession, hashSession(token), data, expiry); err != nil {
-		return fmt.Errorf("save session: %w", err)
+		return fmt.Errorf("save session: %w", unavailable(err))
 	}
 	return nil
 }
@@ -59,22 +59,9 @@ WHERE token = $1`
 // DeleteCtx ends a session. One that does not exist is no error.
 func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 	if _, err := s.db.ExecContext(ctx, deleteSession, hashSession(token)); err != nil {
-		return fmt.Errorf("delete session: %w", err)
+		return fmt.Errorf("delete session: %w", unavailable(err))
 	}
 	return nil
-}
-
-const purgeSessions = `
-DELETE FROM sessions
-WHERE expires <= now()`
-
-// PurgeSessions removes expired sessions and returns how many there were.
-func (s *Store) PurgeSessions(ctx context.Context) (int64, error) {
-	r, err := s.db.ExecContext(ctx, purgeSessions)
-	if err != nil {
-		return 0, fmt.Errorf("purge sessions: %w", err)
-	}
-	return r.RowsAffected()
 }
 
 // Find is [Store.FindCtx] for callers without a context.
