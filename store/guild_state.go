@@ -32,10 +32,11 @@ func (s *Store) GuildIDs(ctx context.Context) ([]discord.GuildID, error) {
 
 const accessVersions = `
 SELECT id, access_version
-FROM guilds`
+FROM guilds
+WHERE removed_at IS NULL`
 
-// AccessVersions gives every guild's access version. Guilds that the bot was removed from are among them, so that whoever
-// missed the removal sees that something moved; [Store.GuildState] then says that they are gone.
+// AccessVersions gives the access version of each guild that the bot is in. Whoever missed a removal sees it by the guild's
+// absence.
 func (s *Store) AccessVersions(ctx context.Context) (map[discord.GuildID]int64, error) {
 	var rows []struct {
 		ID      discord.GuildID `db:"id"`

@@ -9,7 +9,6 @@ import (
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"tidings"
 )
@@ -109,7 +108,7 @@ func readOwn(ctx context.Context, tx *sqlx.Tx, own map[ownKey]ownMessage) ([]tid
 	slices.SortFunc(moved, func(x, y ownPosition) int {
 		return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Channel, y.Channel))
 	})
-	return movePositions(ctx, tx, moved)
+	return movePositions(ctx, tx, moved, own)
 }
 
 type ownPosition struct {
@@ -119,7 +118,7 @@ type ownPosition struct {
 	Message discord.MessageID `db:"message_id"`
 }
 
-func movePositions(ctx context.Context, tx *sqlx.Tx, moved []ownPosition) ([]tidings.ReadResult, error) {
+func movePositions(ctx context.Context, tx *sqlx.Tx, moved []ownPosition, own map[ownKey]ownMessage) ([]tidings.ReadResult, error) {
 	var users []discord.UserID
 	for _, p := range moved {
 		users = append(users, p.User)
@@ -142,51 +141,78 @@ func movePositions(ctx context.Context, tx *sqlx.Tx, moved []ownPosition) ([]tid
 	if err := execRows(ctx, tx, setPositions, nil, rows); err != nil {
 		return nil, err
 	}
+	counts, err := countAbove(ctx, tx, moved, own)
+	if err != nil {
+		return nil, err
+	}
 	var reads []tidings.ReadResult
-	for len(moved) > 0 {
-		n := 1
-		for n < len(moved) && moved[n].User == moved[0].User {
-			n++
+	for i, p := range moved {
+		if i == 0 || moved[i-1].User != p.User {
+			reads = append(reads, tidings.ReadResult{User: p.User, Rev: revs[p.User]})
 		}
-		user := moved[0].User
-		channels, err := countOwn(ctx, tx, user, moved[:n])
-		if err != nil {
-			return nil, err
-		}
-		reads = append(reads, tidings.ReadResult{User: user, Rev: revs[user], Channels: channels})
-		moved = moved[n:]
+		r := &reads[len(reads)-1]
+		r.Channels = append(r.Channels, counts[i])
 	}
 	return reads, nil
 }
 
-const ownRoles = `
-SELECT guild_id, roles
-FROM members
-WHERE user_id = $1 AND state = 'in' AND guild_id = ANY ($2::bigint[])`
+const countOwn = `
+SELECT v.user_id, v.channel_id, n.unread, n.first_unread, t.mentions
+FROM (VALUES %s) v(user_id, channel_id, guild_id, read_id)
+CROSS JOIN LATERAL (
+	SELECT count(*) AS unread, COALESCE(min(m.id), 0) AS first_unread
+	FROM messages m
+	WHERE m.channel_id = v.channel_id AND m.id > v.read_id AND NOT m.deleted AND m.countable AND m.author_id <> v.user_id
+	  AND NOT EXISTS (SELECT FROM ignored_authors i WHERE i.user_id = v.user_id AND i.author_id = m.author_id)
+) n
+CROSS JOIN LATERAL (
+	SELECT count(DISTINCT t.message_id) AS mentions
+	FROM mention_targets t
+	WHERE t.channel_id = v.channel_id AND t.message_id > v.read_id AND t.author_id <> v.user_id
+	  AND (t.kind = 0 AND t.target_id = v.user_id
+	    OR t.kind = 1 AND t.target_id IN (
+			SELECT unnest(e.roles) FROM members e WHERE e.guild_id = v.guild_id AND e.user_id = v.user_id AND e.state = 'in')
+	    OR t.kind = 2)
+	  AND NOT EXISTS (SELECT FROM ignored_authors i WHERE i.user_id = v.user_id AND i.author_id = t.author_id)
+) t`
 
-// countOwn counts the channels that one person has read by writing, as [Store.Counts] would. It sees what this transaction
-// has written, the channels' versions too.
-func countOwn(ctx context.Context, tx *sqlx.Tx, user discord.UserID, moved []ownPosition) ([]tidings.ReadChannel, error) {
-	var channels []discord.ChannelID
-	var guilds []discord.GuildID
+// countAbove counts what is left above the new positions: little, for they are at the end of their channels. It states what
+// countChannels would, but for all people in one statement; asking that for each of them made a batch with twenty signed-in
+// authors five times as long. The result has the order of moved.
+func countAbove(ctx context.Context, tx *sqlx.Tx, moved []ownPosition, own map[ownKey]ownMessage) ([]tidings.ReadChannel, error) {
+	var rows [][]any
 	for _, p := range moved {
-		channels, guilds = append(channels, p.Channel), append(guilds, p.Guild)
+		rows = append(rows, []any{int64(p.User), int64(p.Channel), int64(p.Guild), int64(p.Message)})
 	}
-	var members []struct {
-		Guild discord.GuildID `db:"guild_id"`
-		Roles pq.Int64Array   `db:"roles"`
+	type counted struct {
+		User        discord.UserID    `db:"user_id"`
+		Channel     discord.ChannelID `db:"channel_id"`
+		Unread      int               `db:"unread"`
+		FirstUnread discord.MessageID `db:"first_unread"`
+		Mentions    int               `db:"mentions"`
 	}
-	if err := tx.SelectContext(ctx, &members, ownRoles, int64(user), ids(guilds)); err != nil {
+	if _, err := tx.ExecContext(ctx, noCompiler); err != nil {
 		return nil, err
 	}
-	set := &tidings.VisibleSet{User: user}
-	for _, m := range members {
-		g := tidings.VisibleGuild{Guild: tidings.Guild{ID: m.Guild}}
-		for _, r := range m.Roles {
-			g.Roles = append(g.Roles, discord.RoleID(r))
+	found := map[ownKey]counted{}
+	for part := range slices.Chunk(rows, rowsPerStatement) {
+		list, args := values(ownPositionsTypes, part)
+		var some []counted
+		if err := tx.SelectContext(ctx, &some, fmt.Sprintf(countOwn, list), args...); err != nil {
+			return nil, err
 		}
-		set.Guilds = append(set.Guilds, g)
+		for _, c := range some {
+			found[ownKey{c.User, c.Channel}] = c
+		}
 	}
-	rows, err := count(ctx, tx, set, channels)
-	return readChannels(rows), err
+	out := make([]tidings.ReadChannel, len(moved))
+	for i, p := range moved {
+		k := ownKey{p.User, p.Channel}
+		c := own[k].channel
+		out[i] = tidings.ReadChannel{
+			ID: p.Channel, Version: c.version, ReadID: p.Message, LastID: c.lastLive,
+			Unread: found[k].Unread, Mentions: found[k].Mentions, FirstUnread: found[k].FirstUnread,
+		}
+	}
+	return out, nil
 }
