@@ -23,7 +23,7 @@ type Delta struct {
 	Kind          DeltaKind
 	ID            discord.MessageID
 	Author        discord.UserID
-	N             int       // the change of the channel's countable messages: 1, 0 or -1
+	N             int       // the change of the channel's countable messages: 1, 0 or -1; with Deleted, for each of them
 	Mentions      Mentions  // after the change; for a delete, those that the message had
 	Before        *Mentions // the targets before, set when an edit changed them
 	Deleted       []DeletedMessage

@@ -18,10 +18,8 @@ import (
 // Limiter decides when a request may go out. There is one for this process; one that processes share can stand in for it.
 type Limiter interface {
 	// Acquire waits until a request of the route may be sent. It fails with a *LimitError when that would take too long.
-	// After nil, Release must follow.
-	Acquire(ctx context.Context, r Route) error
-	// Release takes in what the response said; the zero Answer when there was none.
-	Release(ctx context.Context, r Route, a Answer)
+	// Otherwise release must be called once, with what the response said; the zero Answer when there was none.
+	Acquire(ctx context.Context, r Route) (release func(Answer), err error)
 }
 
 // Route is what Discord limits together as far as a client can tell before it has been answered.
@@ -105,12 +103,13 @@ func NewLimiter() Limiter {
 }
 
 // Acquire implements [Limiter].
-func (l *localLimiter) Acquire(ctx context.Context, r Route) error {
+func (l *localLimiter) Acquire(ctx context.Context, r Route) (func(Answer), error) {
 	waited := time.Duration(0)
+	var b *bucket
 	for {
 		l.mu.Lock()
 		now := l.now()
-		b := l.bucket(r)
+		b = l.bucket(r) // Looked up each time: an answer may have told its name.
 		wait := b.admit(now)
 		if left := l.globalUntil.Sub(now); left > wait {
 			wait = left
@@ -125,7 +124,7 @@ func (l *localLimiter) Acquire(ctx context.Context, r Route) error {
 		changed := b.changed
 		l.mu.Unlock()
 		if wait != untilChanged && waited+wait > maxWait {
-			return &LimitError{After: wait, Why: "Discord's rate limit of " + r.Method + " " + r.Path + " is used up"}
+			return nil, &LimitError{After: wait, Why: "Discord's rate limit of " + r.Method + " " + r.Path + " is used up"}
 		}
 		began := l.now()
 		timer := time.NewTimer(wait)
@@ -134,16 +133,16 @@ func (l *localLimiter) Acquire(ctx context.Context, r Route) error {
 		case <-changed:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 		timer.Stop()
 		waited += l.now().Sub(began)
 	}
 	if err := l.global.Wait(ctx); err != nil {
-		l.Release(ctx, r, Answer{Remaining: -1})
-		return err
+		l.release(b, r, Answer{})
+		return nil, err
 	}
-	return nil
+	return func(a Answer) { l.release(b, r, a) }, nil
 }
 
 // untilChanged stands for waiting until another request of the bucket is answered.
@@ -175,13 +174,12 @@ func (b *bucket) admit(now time.Time) time.Duration {
 	return b.next.Sub(now)
 }
 
-// Release implements [Limiter].
-func (l *localLimiter) Release(_ context.Context, r Route, a Answer) {
+// release takes in an answer. Whoever waits looks again.
+func (l *localLimiter) release(b *bucket, r Route, a Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	b := l.bucket(r)
-	b.inFlight = max(b.inFlight-1, 0)
+	b.inFlight--
 	close(b.changed)
 	b.changed = make(chan struct{})
 	if a.Status == 0 {
@@ -192,12 +190,7 @@ func (l *localLimiter) Release(_ context.Context, r Route, a Answer) {
 			clear(l.hashes)
 		}
 		l.hashes[r.Method+" "+r.Path] = a.Bucket
-		key := l.key(r)
-		if existing := l.buckets[key]; existing != nil {
-			b = existing
-		} else {
-			l.buckets[key] = b
-		}
+		b = l.bucket(r)
 	}
 	foretold := b.known && b.remaining <= 0
 	b.known = true
@@ -231,17 +224,20 @@ func (l *localLimiter) Release(_ context.Context, r Route, a Answer) {
 	}
 }
 
-func (l *localLimiter) key(r Route) string {
-	if hash := l.hashes[r.Method+" "+r.Path]; hash != "" {
-		return r.Method + " " + hash + " " + r.Major
-	}
-	return r.Method + " " + r.Path + " " + r.Major
-}
-
+// bucket finds what a route's requests are counted in: by Discord's name for it once an answer has told that.
 func (l *localLimiter) bucket(r Route) *bucket {
-	key := l.key(r)
-	b := l.buckets[key]
-	if b != nil {
+	unnamed := r.Method + " " + r.Path + " " + r.Major
+	key := unnamed
+	if hash := l.hashes[r.Method+" "+r.Path]; hash != "" {
+		key = r.Method + " " + hash + " " + r.Major
+	}
+	if b := l.buckets[key]; b != nil {
+		return b
+	}
+	if b := l.buckets[unnamed]; b != nil {
+		// What is in flight or waits stays with it.
+		delete(l.buckets, unnamed)
+		l.buckets[key] = b
 		return b
 	}
 	if len(l.buckets) >= maxBuckets {
@@ -252,7 +248,7 @@ func (l *localLimiter) bucket(r Route) *bucket {
 			}
 		}
 	}
-	b = &bucket{changed: make(chan struct{})}
+	b := &bucket{changed: make(chan struct{})}
 	l.buckets[key] = b
 	return b
 }

@@ -19,18 +19,9 @@ func tokenHash(token string) string {
 type perToken struct{ Limiter }
 
 // Acquire implements [Limiter].
-func (l perToken) Acquire(ctx context.Context, r Route) error {
-	return l.Limiter.Acquire(ctx, l.route(ctx, r))
-}
-
-// Release implements [Limiter].
-func (l perToken) Release(ctx context.Context, r Route, a Answer) {
-	l.Limiter.Release(ctx, l.route(ctx, r), a)
-}
-
-func (perToken) route(ctx context.Context, r Route) Route {
+func (l perToken) Acquire(ctx context.Context, r Route) (func(Answer), error) {
 	if who, ok := ctx.Value(bearerKey{}).(string); ok {
 		r.Major += " " + who
 	}
-	return r
+	return l.Limiter.Acquire(ctx, r)
 }

@@ -82,7 +82,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if wait := t.invalid.wait(); wait > 0 {
 			return nil, &LimitError{After: wait, Why: "Discord has refused too many requests"}
 		}
-		if err := t.limiter.Acquire(ctx, route); err != nil {
+		release, err := t.limiter.Acquire(ctx, route)
+		if err != nil {
 			return nil, err
 		}
 		resp, err := t.once(ctx, r, path, body)
@@ -90,7 +91,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err == nil {
 			answer = t.answer(resp)
 		}
-		t.limiter.Release(ctx, route, answer)
+		release(answer)
 		t.metrics.requests.WithLabelValues(method(r.Method), outcome(answer.Status)).Inc()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

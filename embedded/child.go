@@ -53,7 +53,7 @@ func startChild(dir, log string, as identity, death syscall.Signal, steps []stop
 		return nil, err
 	}
 	cmd := exec.Command(bin, args...)
-	cmd.Dir = cwd
+	cmd.Dir = as.cwd(cwd)
 	cmd.Env = childEnv()
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = as.attr()

@@ -22,6 +22,7 @@
 // The servers do not hear Ctrl-C (they have a process group of their own), so that the caller can drain before it calls
 // Stop. When the caller is killed, Linux ends them with it; elsewhere the next start ends them.
 //
-// Postgres refuses to run as root. A caller that is root runs it as the user postgres, else nobody; where neither may enter
-// the directory, as an ordinary user of a user namespace in which root's files are that user's.
+// Postgres refuses to run as root. A caller that is root runs it as the user postgres, else nobody. Where neither may pass
+// through the directories above, as below root's home, it keeps the right to pass, and no other of root's; where root may
+// not give that away, it runs in a user namespace in which root's files are an ordinary user's.
 package embedded

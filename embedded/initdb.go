@@ -55,7 +55,7 @@ func (b *postgresBackend) runInitdb(ctx context.Context, bin, dir, locale string
 		args = append(args, "--no-sync")
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), args...)
-	cmd.Dir = dir
+	cmd.Dir = as.cwd(dir)
 	cmd.Env = childEnv()
 	cmd.SysProcAttr = as.attr()
 	cmd.SysProcAttr.Setpgid = true

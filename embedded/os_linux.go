@@ -14,26 +14,43 @@ import (
 // deathSignal makes the kernel send sig to the child when its parent ends in whatever way.
 func deathSignal(a *syscall.SysProcAttr, sig syscall.Signal) { a.Pdeathsig = sig }
 
+// Of <linux/capability.h>.
+const (
+	capDACOverride   = 1
+	capDACReadSearch = 2
+)
+
+// passEverywhere lets a user through directories that others may not enter: by the right to read and search, or where root
+// itself lacks that, as in a container, by the right to do more.
+func passEverywhere(a identity) []identity {
+	search, override := a, a
+	search.name, search.capability = a.name+" with CAP_DAC_READ_SEARCH", capDACReadSearch
+	override.name, override.capability = a.name+" with CAP_DAC_OVERRIDE", capDACOverride
+	return []identity{search, override}
+}
+
 // userNamespace shows root's files to the child as those of an ordinary user, who must have a name or initdb refuses.
-func userNamespace() (identity, bool) {
+func userNamespace() []identity {
 	for _, name := range []string{"postgres", "daemon", "nobody"} {
 		u, err := user.Lookup(name)
 		if err != nil {
 			continue
 		}
-		uid, err := strconv.Atoi(u.Uid)
-		if err != nil || uid == 0 {
-			continue
+		if uid, err := strconv.Atoi(u.Uid); err == nil && uid != 0 {
+			return []identity{{name: "root, seen as " + name + " in a user namespace", namespace: uid}}
 		}
-		return identity{name: "root, seen as " + name + " in a user namespace", namespace: uid}, true
 	}
-	return identity{}, false
+	return nil
 }
 
-func enterNamespace(a *syscall.SysProcAttr, uid int) {
-	ids := []syscall.SysProcIDMap{{ContainerID: uid, HostID: 0, Size: 1}}
-	a.Cloneflags = syscall.CLONE_NEWUSER
-	a.UidMappings, a.GidMappings = ids, ids
+func (a identity) enter(s *syscall.SysProcAttr) {
+	if a.capability != 0 {
+		s.AmbientCaps = []uintptr{a.capability}
+	}
+	if a.namespace != 0 {
+		ids := []syscall.SysProcIDMap{{ContainerID: a.namespace, HostID: 0, Size: 1}}
+		s.Cloneflags, s.UidMappings, s.GidMappings = syscall.CLONE_NEWUSER, ids, ids
+	}
 }
 
 // worksIn says whether the living process pid has dir as its working directory, as the servers have.

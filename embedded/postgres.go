@@ -42,7 +42,7 @@ func startPostgres(ctx context.Context, dir string, log *slog.Logger, search, se
 	if err != nil {
 		return nil, fmt.Errorf("start Postgres: %w", err)
 	}
-	b := &postgresBackend{dir: s.dir, cluster: filepath.Join(s.dir, "cluster"), socket: socketDir(s.dir, postgresSocket), search: search, settings: settings, log: s.log}
+	b := &postgresBackend{as: ordinaryUser, dir: s.dir, cluster: filepath.Join(s.dir, "cluster"), socket: socketDir(s.dir, postgresSocket), search: search, settings: settings, log: s.log}
 	s.backend = b
 	if err := checkEnvironment(b.url(appName, appName)); err != nil {
 		return nil, fmt.Errorf("start Postgres: %w", err)
@@ -91,6 +91,7 @@ func checkEnvironment(url string) error {
 }
 
 type postgresBackend struct {
+	as                   func(bin, dir, data string, names ...string) (identity, error) // ordinaryUser
 	dir, cluster, socket string
 	search, settings     []string
 	log                  *slog.Logger
@@ -125,7 +126,7 @@ func (b *postgresBackend) launch(ctx context.Context) (instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	as, err := ordinaryUser(filepath.Join(bin, "postgres"), b.dir, b.cluster, "postgres", "nobody")
+	as, err := b.as(filepath.Join(bin, "postgres"), b.dir, b.cluster, "postgres", "nobody")
 	if err != nil {
 		return nil, err
 	}

@@ -529,12 +529,16 @@ func TestRootMayRunOnceOnAnOrdinaryUsersData(t *testing.T) {
 
 func TestDirectoryBelowAPrivateHome(t *testing.T) {
 	t.Parallel()
-	// t.TempDir is 0700: when this is root, no other user may pass through, and a user namespace is the way.
+	// t.TempDir is 0700: when this is root, no other user may pass through.
 	o := both(t.TempDir())
 	h := mustStart(t, nil, o)
 	mustRun(t, h.first.URL, `CREATE TABLE kept AS SELECT 'yes' AS v`, `SELECT 1`)
+	old := []int{serverPid(t, o.Postgres), serverPid(t, o.Redis)}
 	h.kill()
 	again := mustStart(t, nil, o)
+	for _, pid := range old {
+		eventually(t, "a killed process's server ends", gone(pid))
+	}
 	if v := mustRun(t, again.first.URL, `SELECT v FROM kept`); v != "yes" {
 		t.Errorf("kept = %q", v)
 	}

@@ -164,7 +164,7 @@ func (c *conn) send(b []byte, free bool) {
 		c.slow()
 	default:
 		c.state = connGone
-		c.out.Close()
+		c.out.drop()
 	}
 }
 

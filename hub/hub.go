@@ -217,7 +217,7 @@ func (h *Hub) goAway() {
 	case <-t.C:
 		h.mu.Lock()
 		for _, c := range h.allConns() {
-			c.out.Close()
+			c.out.drop()
 		}
 		h.mu.Unlock()
 		<-gone

@@ -20,6 +20,9 @@ const sendBuffer = 128 << 10
 // flushWait is how long a socket may take no byte before it is given up.
 const flushWait = 10 * time.Second
 
+// partWait is how long a close frame may wait for a peer that is not waited for otherwise.
+const partWait = 2 * time.Second
+
 var errSlow = errors.New("slow consumer")
 
 // outbox is the socket as the websocket library sees it, with the writing side in the hub's hands: prepared frames go
@@ -39,6 +42,7 @@ type outbox struct {
 	max      int
 	flushing bool // a flusher owns the socket
 	closing  bool // a close frame is written or queued: nothing may follow it
+	parting  bool // the flusher closes the socket when the close frame is out
 	closed   bool
 
 	// Arguments and results of attempt, which is made once so that writing allocates nothing.
@@ -139,15 +143,21 @@ func (o *outbox) flush() {
 			o.flushing = false
 			o.queue = nil
 			o.waiting = 0
+			parting := o.parting
 			o.mu.Unlock()
+			if parting {
+				o.drop()
+			}
 			return
 		}
 		next := o.queue[0]
 		o.queue = o.queue[1:]
+		if !o.parting {
+			_ = o.Conn.SetWriteDeadline(time.Now().Add(flushWait))
+		}
 		o.mu.Unlock()
-		_ = o.Conn.SetWriteDeadline(time.Now().Add(flushWait))
 		if _, err := o.Conn.Write(next.b); err != nil {
-			o.Close()
+			o.drop()
 			continue
 		}
 		o.mu.Lock()
@@ -193,8 +203,23 @@ func (o *outbox) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the socket at once.
+// Close closes the socket as the websocket library wants it: at once, unless its close frame still waits to be written.
 func (o *outbox) Close() error {
+	o.mu.Lock()
+	if o.flushing && o.closing && !o.closed {
+		if !o.parting {
+			o.parting = true
+			_ = o.Conn.SetWriteDeadline(time.Now().Add(partWait))
+		}
+		o.mu.Unlock()
+		return nil
+	}
+	o.mu.Unlock()
+	return o.drop()
+}
+
+// drop closes the socket at once.
+func (o *outbox) drop() error {
 	o.mu.Lock()
 	if o.closed {
 		o.mu.Unlock()

@@ -215,7 +215,7 @@ func (s *shard) beat(now time.Time) {
 		for _, c := range p.conns {
 			if now.Sub(time.Unix(0, c.out.seen.Load())) > silence {
 				s.hub.metrics.dropped.WithLabelValues("silent").Inc()
-				c.out.Close()
+				c.out.drop()
 				continue
 			}
 			if now.Sub(c.pinged) >= s.hub.timing.heartbeat {

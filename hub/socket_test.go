@@ -16,10 +16,11 @@ import (
 	"github.com/diamondburned/arikawa/v3/discord"
 	"go.uber.org/goleak"
 
+	"tidings/embedded/testdb"
 	"tidings/hub"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.M{M: m}) }
 
 // patience is how long a test waits for an effect before it fails.
 const patience = 20 * time.Second

@@ -27,6 +27,9 @@ type Recorder interface {
 	Record(ctx context.Context, events []tidings.Event, marks []tidings.Mark) (tidings.Result, error)
 	// RecordBarrier stores one event whose Barrier method answers true.
 	RecordBarrier(ctx context.Context, ev tidings.Event, marks []tidings.Mark) (tidings.Result, error)
+	// Concerns reports whether a barrier may change anything. News of members who never signed in cannot, and they are by
+	// far the most of a big guild's.
+	Concerns(ctx context.Context, ev tidings.Event) (bool, error)
 	// SaveMarks stores how far gateway sessions are committed.
 	SaveMarks(ctx context.Context, marks []tidings.Mark) error
 	// DeadLetter keeps an event that can never be recorded, and opens a gap where it belongs.
@@ -140,6 +143,17 @@ func (i *Ingest) Commit(ctx context.Context, evs ...tidings.Event) error {
 }
 
 func (i *Ingest) put(ctx context.Context, it *item) error {
+	if ev := it.ev; ev.Barrier() {
+		// A person who signs in right now is asked about at Discord afterwards, so skipping loses nothing.
+		if may, err := i.recorder.Concerns(ctx, ev); err == nil && !may {
+			i.marks.given(ev.Mark)
+			i.marks.committed(ev.Mark)
+			if it.done != nil {
+				it.done()
+			}
+			return nil
+		}
+	}
 	if !i.room.TryAcquire(1) {
 		if err := i.waitForRoom(ctx); err != nil {
 			return err

@@ -76,6 +76,11 @@ func (f *fakeStore) RecordBarrier(_ context.Context, ev tidings.Event, marks []t
 	return f.record([]tidings.Event{ev}, marks)
 }
 
+func (f *fakeStore) Concerns(_ context.Context, ev tidings.Event) (bool, error) {
+	_, member := ev.Body.(tidings.MemberSeen)
+	return !member, nil
+}
+
 func (f *fakeStore) SaveMarks(_ context.Context, marks []tidings.Mark) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -226,6 +231,21 @@ func TestABarrierOfOneGuildHoldsNoOther(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		stop()
+	})
+}
+
+func TestNewsOfStrangersHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeStore{}
+		i, stop := run(t, f, Options{Workers: 1, Batch: 1000})
+		for n := range int64(500) {
+			put(t, i, message(1, 1, discord.MessageID(n+1), 2*n+1))
+			put(t, i, tidings.Event{Guild: 1, Mark: tidings.Mark{Session: "s", Epoch: 1, Seq: 2*n + 2}, Body: tidings.MemberSeen{}})
+		}
+		stop()
+		if f.batches > 3 || f.mark != 1000 {
+			t.Errorf("500 messages took %d transactions and are committed up to %d, want few and 1000", f.batches, f.mark)
+		}
 	})
 }
 

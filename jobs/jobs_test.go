@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		hang(url)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(testdb.M{M: m})
 }
 
 func hang(url string) {
@@ -658,7 +658,7 @@ func TestParseSchedule(t *testing.T) {
 			t.Errorf("%q after %v ticks at %s, want %s", tt.spec, at, got, tt.want)
 		}
 	}
-	for _, bad := range []string{"", "hourly", "61 * * * *", "* * * *"} {
+	for _, bad := range []string{"", "hourly", "61 * * * *", "* * * *", "TZ=UTC", "CRON_TZ=UTC "} {
 		if _, err := jobs.ParseSchedule(bad); !errors.Is(err, tidings.ErrInvalid) {
 			t.Errorf("ParseSchedule(%q) = %v, want ErrInvalid", bad, err)
 		}

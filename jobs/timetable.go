@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -27,6 +28,10 @@ var parser = cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron
 // are UTC unless it begins with CRON_TZ=. It returns the function from a time to the next tick after it, which depends on
 // nothing else, so that all processes agree about the ticks.
 func ParseSchedule(spec string) (next func(time.Time) time.Time, err error) {
+	// The library panics over a zone with nothing after it.
+	if zone, rest, _ := strings.Cut(spec, " "); strings.Contains(zone, "TZ=") && strings.TrimSpace(rest) == "" {
+		return nil, fmt.Errorf("%w schedule %q: nothing follows the zone", tidings.ErrInvalid, spec)
+	}
 	s, err := parser.Parse(spec)
 	if err != nil {
 		return nil, fmt.Errorf("%w schedule %q: %w", tidings.ErrInvalid, spec, err)

@@ -15,8 +15,6 @@ const (
 	maxFiles = 128 << 20
 )
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
 // file is the content of an attachment.
 type file struct {
 	contentType string

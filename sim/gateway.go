@@ -114,6 +114,15 @@ func (c *conn) send(op int, d any) {
 
 // serveGateway accepts a gateway connection and reads it until it ends.
 func (s *Sim) serveGateway(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	if s.closed || s.out() != nil {
+		s.mu.Unlock()
+		http.Error(w, "error code: 521", http.StatusServiceUnavailable)
+		return
+	}
+	s.serving.Add(1)
+	s.mu.Unlock()
+	defer s.serving.Done()
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		return
@@ -134,10 +143,8 @@ func (s *Sim) serveGateway(w http.ResponseWriter, r *http.Request) {
 	case q.Get("compress") == "zlib-stream":
 		c.zip = zlib.NewWriter(&c.zipped)
 	}
-	select {
-	case <-s.done:
+	if s.closed {
 		c.drop()
-	default:
 	}
 	s.greet(c)
 	s.mu.Unlock()

@@ -57,6 +57,7 @@ func TestResumeReplaysWhatWasMissed(t *testing.T) {
 	r.Say(ada, g.Channel("general"), "one")
 	c.want("MESSAGE_CREATE")
 	c.ws.Close(websocket.StatusCode(4000), "")
+	waitDetached(t, r)
 
 	r.Say(ada, g.Channel("general"), "two")
 	url := ready.get(t, "resume_gateway_url").(string) + "/?v=10&encoding=json"
@@ -78,6 +79,7 @@ func TestSessionEndsWhenItsClientClosesWith1000(t *testing.T) {
 	r := simtest.Start(t, sim.Options{})
 	c, ready := login(t, r, allIntents)
 	c.ws.Close(websocket.StatusNormalClosure, "")
+	waitDetached(t, r)
 	c2 := connect(t, r, "")
 	c2.want("#10")
 	c2.send(6, map[string]any{"token": r.Bot.Token, "session_id": ready.get(t, "session_id"), "seq": c.seq})

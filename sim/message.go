@@ -203,7 +203,7 @@ func (s *Sim) wireMessage(m *Message, viewer ID, deep bool) wireMessage {
 		ID: m.ID, ChannelID: m.ChannelID, Author: s.author(m), Type: m.Type, Content: m.Content, Timestamp: m.At, Edited: m.Edited,
 		TTS: m.TTS, MentionEveryone: m.MentionEveryone, Mentions: []wireUser{}, MentionRoles: m.MentionRoles, Attachments: []Attachment{},
 		Embeds: m.Embeds, Components: m.Components, StickerItems: m.StickerItems, Pinned: m.Pinned, Flags: m.Flags, WebhookID: m.WebhookID,
-		ApplicationID: m.ApplicationID, Reference: m.Reference, Snapshots: m.Snapshots, extra: m.Extra,
+		ApplicationID: m.ApplicationID, Nonce: m.Nonce, Reference: m.Reference, Snapshots: m.Snapshots, extra: m.Extra,
 	}
 	if w.MentionRoles == nil {
 		w.MentionRoles = []ID{}

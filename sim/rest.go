@@ -16,7 +16,9 @@ import (
 
 // Exchange is one REST call with its answer, as [Options].OnExchange gets it.
 type Exchange struct {
-	Request      *http.Request
+	Request *http.Request
+	// Route is the path as a template, such as /channels/{channel_id}; "/" when there is no such call.
+	Route        string
 	RequestBody  []byte
 	Status       int
 	Header       http.Header
@@ -35,6 +37,10 @@ type call struct {
 	grant *grant
 	body  []byte
 	files []upload
+
+	method string
+	rule   rule
+	bucket *bucket
 }
 
 type upload struct {
@@ -147,6 +153,7 @@ func (s *Sim) answer(w http.ResponseWriter, c *call, reqBody []byte, status int,
 			h.Set(k, v)
 		}
 		faulty = h.Get("X-Sim-Fault") != ""
+		h.Del("X-Sim-Fault")
 		if raw, ok := ae.Body.(plain); ok {
 			out = []byte(raw)
 			h.Set("Content-Type", "text/plain; charset=UTF-8")
@@ -168,8 +175,7 @@ func (s *Sim) answer(w http.ResponseWriter, c *call, reqBody []byte, status int,
 	w.WriteHeader(status)
 	w.Write(out)
 	if f := s.o.OnExchange; f != nil {
-		c.r.Header.Del("X-Sim-Fault")
-		f(Exchange{Request: c.r, RequestBody: reqBody, Status: status, Header: h.Clone(), ResponseBody: out, Faulty: faulty})
+		f(Exchange{Request: c.r, Route: c.route, RequestBody: reqBody, Status: status, Header: h.Clone(), ResponseBody: out, Faulty: faulty})
 	}
 	if cut {
 		panic(http.ErrAbortHandler)
@@ -205,7 +211,7 @@ func (c *call) authenticate(need auth) error {
 	if c.user == nil || c.grant != nil && need != needAny {
 		return errUnauthorized()
 	}
-	if g := c.guilds[c.pathID("guild_id")]; g != nil && g.Unavailable {
+	if g := c.guilds[c.pathID("guild_id")]; g != nil && g.Unavailable && c.limited() {
 		return errServer()
 	}
 	return nil
@@ -346,7 +352,7 @@ func (c *call) inChannel() (*Channel, Perm, error) {
 	if p&ViewChannel == 0 {
 		return nil, 0, errAccess()
 	}
-	if g := c.guilds[ch.GuildID]; g.Unavailable {
+	if g := c.guilds[ch.GuildID]; g.Unavailable && c.limited() {
 		return nil, 0, errServer()
 	}
 	return ch, p, nil

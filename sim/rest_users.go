@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strconv"
 	"strings"
 )
 
@@ -57,7 +58,7 @@ func (c *call) wireApplication() map[string]any {
 	}
 	w := map[string]any{
 		"id": a.ID, "name": a.Name, "icon": nil, "description": a.Description, "type": nil, "bot": c.users[a.ID].wire(), "bot_public": true,
-		"bot_require_code_grant": false, "summary": "", "verify_key": a.publicKey(), "flags": a.flags(), "flags_new": itoa(a.flags()),
+		"bot_require_code_grant": false, "summary": "", "verify_key": a.publicKey(), "flags": a.flags(), "flags_new": strconv.Itoa(a.flags()),
 		"redirect_uris": uris, "interactions_endpoint_url": nil, "role_connections_verification_url": nil, "owner": owner.wire(),
 		"approximate_guild_count": guilds, "approximate_user_install_count": 0, "approximate_user_authorization_count": c.grants.people(),
 		"event_webhooks_url": nil, "event_webhooks_status": max(a.EventsStatus, 1), "event_webhooks_types": types, "explicit_content_filter": 0,
@@ -85,7 +86,7 @@ func (c *call) getAuthorization() (any, error) {
 	w := map[string]any{
 		"application": map[string]any{
 			"id": a.ID, "name": a.Name, "icon": nil, "description": a.Description, "type": nil, "bot_public": true, "bot_require_code_grant": false,
-			"verify_key": a.publicKey(), "flags": a.flags(), "flags_new": itoa(a.flags()),
+			"verify_key": a.publicKey(), "flags": a.flags(), "flags_new": strconv.Itoa(a.flags()),
 		},
 		"expires": Stamp{c.grant.Expires}, "scopes": c.grant.Scopes,
 	}

@@ -12,7 +12,7 @@ var table = []route{
 	{"GET /gateway", needNone, (*call).getGateway},
 	{"GET /gateway/bot", needUser, (*call).getGatewayBot},
 	{"GET /applications/@me", needUser, (*call).getApplication},
-	{"PATCH /applications/@me", needUser, (*call).notYet},
+	{"PATCH /applications/@me", needUser, (*call).patchApplication},
 	{"GET /oauth2/applications/@me", needUser, (*call).getApplication},
 	{"GET /oauth2/@me", needAny, (*call).getAuthorization},
 
@@ -47,8 +47,8 @@ var table = []route{
 	{"GET /guilds/{guild_id}/roles/{role_id}", needUser, (*call).getRole},
 	{"PATCH /guilds/{guild_id}/roles/{role_id}", needUser, (*call).patchRole},
 	{"DELETE /guilds/{guild_id}/roles/{role_id}", needUser, (*call).deleteRole},
-	{"GET /guilds/{guild_id}/messages/search", needUser, (*call).notYet},
-	{"GET /guilds/{guild_id}/webhooks", needUser, (*call).notYet},
+	{"GET /guilds/{guild_id}/messages/search", needUser, (*call).searchMessages},
+	{"GET /guilds/{guild_id}/webhooks", needUser, (*call).getGuildWebhooks},
 
 	{"GET /channels/{channel_id}", needUser, (*call).getChannel},
 	{"PATCH /channels/{channel_id}", needUser, (*call).patchChannel},
@@ -62,7 +62,7 @@ var table = []route{
 	{"GET /channels/{channel_id}/messages/{message_id}", needUser, (*call).getMessage},
 	{"PATCH /channels/{channel_id}/messages/{message_id}", needUser, (*call).patchMessage},
 	{"DELETE /channels/{channel_id}/messages/{message_id}", needUser, (*call).deleteMessage},
-	{"POST /channels/{channel_id}/messages/{message_id}/crosspost", needUser, (*call).notYet},
+	{"POST /channels/{channel_id}/messages/{message_id}/crosspost", needUser, (*call).crosspost},
 	{"DELETE /channels/{channel_id}/messages/{message_id}/reactions", needUser, (*call).deleteAllReactions},
 	{"GET /channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}", needUser, (*call).getReactions},
 	{"DELETE /channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}", needUser, (*call).deleteEmojiReactions},
@@ -87,19 +87,19 @@ var table = []route{
 	{"PUT /channels/{channel_id}/thread-members/{user_id}", needUser, (*call).putThreadMember},
 	{"DELETE /channels/{channel_id}/thread-members/{user_id}", needUser, (*call).deleteThreadMember},
 
-	{"GET /channels/{channel_id}/webhooks", needUser, (*call).notYet},
-	{"POST /channels/{channel_id}/webhooks", needUser, (*call).notYet},
-	{"POST /channels/{channel_id}/followers", needUser, (*call).notYet},
-	{"GET /webhooks/{webhook_id}", needUser, (*call).notYet},
-	{"PATCH /webhooks/{webhook_id}", needUser, (*call).notYet},
-	{"DELETE /webhooks/{webhook_id}", needUser, (*call).notYet},
-	{"GET /webhooks/{webhook_id}/{webhook_token}", needNone, (*call).notYet},
-	{"PATCH /webhooks/{webhook_id}/{webhook_token}", needNone, (*call).notYet},
-	{"DELETE /webhooks/{webhook_id}/{webhook_token}", needNone, (*call).notYet},
-	{"POST /webhooks/{webhook_id}/{webhook_token}", needNone, (*call).notYet},
-	{"GET /webhooks/{webhook_id}/{webhook_token}/messages/{message_id}", needNone, (*call).notYet},
-	{"PATCH /webhooks/{webhook_id}/{webhook_token}/messages/{message_id}", needNone, (*call).notYet},
-	{"DELETE /webhooks/{webhook_id}/{webhook_token}/messages/{message_id}", needNone, (*call).notYet},
+	{"GET /channels/{channel_id}/webhooks", needUser, (*call).getChannelWebhooks},
+	{"POST /channels/{channel_id}/webhooks", needUser, (*call).postWebhook},
+	{"POST /channels/{channel_id}/followers", needUser, (*call).follow},
+	{"GET /webhooks/{webhook_id}", needUser, (*call).getWebhook},
+	{"PATCH /webhooks/{webhook_id}", needUser, (*call).patchWebhook},
+	{"DELETE /webhooks/{webhook_id}", needUser, (*call).deleteWebhook},
+	{"GET /webhooks/{webhook_id}/{webhook_token}", needNone, (*call).getWebhook},
+	{"PATCH /webhooks/{webhook_id}/{webhook_token}", needNone, (*call).patchWebhook},
+	{"DELETE /webhooks/{webhook_id}/{webhook_token}", needNone, (*call).deleteWebhook},
+	{"POST /webhooks/{webhook_id}/{webhook_token}", needNone, (*call).executeWebhook},
+	{"GET /webhooks/{webhook_id}/{webhook_token}/messages/{message_id}", needNone, (*call).getWebhookMessage},
+	{"PATCH /webhooks/{webhook_id}/{webhook_token}/messages/{message_id}", needNone, (*call).patchWebhookMessage},
+	{"DELETE /webhooks/{webhook_id}/{webhook_token}/messages/{message_id}", needNone, (*call).deleteWebhookMessage},
 }
 
 // versions are the prefixes under which REST is served. Without a version Discord serves the default one.
@@ -128,6 +128,15 @@ func (s *Sim) routes() http.Handler {
 	mux.HandleFunc("GET /sim/log", s.simLog)
 	mux.HandleFunc("POST /sim/replay", s.simReplay)
 	mux.HandleFunc("GET /sim/replay/{id}", s.simReplayStatus)
+	mux.HandleFunc("POST /sim/faults", s.simFault)
+	mux.HandleFunc("GET /sim/faults", s.simFaults)
+	mux.HandleFunc("DELETE /sim/faults", s.simNoFaults)
+	mux.HandleFunc("DELETE /sim/faults/{id}", s.simNoFault)
+	mux.HandleFunc("POST /sim/messages", s.simInject)
+	mux.HandleFunc("POST /sim/votes", s.simVote)
+	mux.HandleFunc("POST /sim/lobbies", s.simLobby)
+	mux.HandleFunc("POST /sim/deauthorize", s.simDeauthorize)
+	mux.HandleFunc("POST /sim/probe", s.simProbe)
 	mux.HandleFunc("GET /{$}", s.simIndex)
 	return mux
 }

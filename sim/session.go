@@ -90,6 +90,7 @@ func (s *Sim) expire() {
 		}
 	}
 	s.grants.expire(s.now())
+	s.limits.forget(s.now())
 	s.expireThreadsAndPolls()
 }
 

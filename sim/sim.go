@@ -49,12 +49,14 @@ type Options struct {
 	Refused Intent
 	// RedirectURIs are the OAuth2 redirect addresses that are registered; empty, any is taken.
 	RedirectURIs []string
-	// RateLimits turns Discord's limits on: per bucket, 50 a second, invalid requests. Off, only the headers are sent.
-	RateLimits bool
+	// NoRateLimits turns the limits off (per bucket, 50 a second, 10,000 invalid requests); headers are sent all the same.
+	NoRateLimits bool
 	// Pace is the mean time between two acts of the demo's people; 0 means 2 s, negative silences them.
 	Pace time.Duration
 	// SearchDelay is how long search answers 202 after a guild began; 0 means at once.
 	SearchDelay time.Duration
+	// RetryPause is the first pause before a webhook event that was not taken is sent again; it doubles. 0 means 1 s.
+	RetryPause time.Duration
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
 	// OnExchange is told of every finished REST exchange. It must not keep the bodies' memory.
@@ -95,8 +97,9 @@ type Sim struct {
 	// work are loops that an act under the lock wants started: replays, resolving embeds, deliveries.
 	work chan func(context.Context)
 	mux  http.Handler
-	done chan struct{}
-	once sync.Once
+	// closed refuses new gateway connections; serving counts those that are open.
+	closed  bool
+	serving sync.WaitGroup
 }
 
 // application is the one application, whose bot it is all about.
@@ -162,6 +165,9 @@ func New(o Options) *Sim {
 	if o.Pace == 0 {
 		o.Pace = 2 * time.Second
 	}
+	if o.RetryPause == 0 {
+		o.RetryPause = time.Second
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -170,7 +176,7 @@ func New(o Options) *Sim {
 		users: map[ID]*User{}, byToken: map[string]*User{}, guilds: map[ID]*Guild{}, channels: map[ID]*Channel{},
 		byGuild: map[ID]map[ID]*Channel{}, webhooks: map[ID]*Webhook{}, files: map[ID]*file{}, grants: newGrants(),
 		sessions: map[string]*session{}, conns: map[*conn]bool{}, record: newRecord(), replays: map[string]*replay{},
-		limits: newLimits(), room: make(chan struct{}, 1), work: make(chan func(context.Context), 256), done: make(chan struct{}),
+		limits: newLimits(), room: make(chan struct{}, 1), work: make(chan func(context.Context), 256),
 	}
 	s.seedChance()
 	s.mux = s.routes()
@@ -290,14 +296,15 @@ func (s *Sim) housekeep(ctx context.Context) error {
 	}
 }
 
-// Close drops every gateway connection as a lost network would. Sessions stay.
+// Close drops every gateway connection as a lost network would, and returns when they are gone. Sessions stay.
 func (s *Sim) Close() {
-	s.once.Do(func() { close(s.done) })
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.closed = true
 	for c := range s.conns {
 		c.drop()
 	}
+	s.mu.Unlock()
+	s.serving.Wait()
 }
 
 // Bot is what a client needs to be the bot.

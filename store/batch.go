@@ -146,8 +146,6 @@ func (b *batch) apply(ev tidings.Event) error {
 		if !e.LastPin.IsZero() {
 			b.pins[ev.Channel] = e.LastPin.UnixMilli()
 		}
-	default:
-		err = fmt.Errorf("%w event: %T is not about messages", tidings.ErrInvalid, ev.Body)
 	}
 	return err
 }

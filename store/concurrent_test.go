@@ -242,3 +242,69 @@ func wantMessage(t *testing.T, s *Store, st storm, k messageKey, f *follower, de
 		t.Errorf("message %d says %q, was last told as %+v, want %q", k.id, got, told.Message, want)
 	}
 }
+
+func TestBarriersAndMessagesAtOnce(t *testing.T) {
+	t.Parallel()
+	s := guild(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	st := storm{t: t, channels: []discord.ChannelID{lobby, attic, hideout}, messages: 30}
+	first := state(t, s).Version
+
+	var mu sync.Mutex
+	var versions []int64
+	var wg sync.WaitGroup
+	for w := range 3 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(w)))
+			for range 30 {
+				seen := seenGuild()
+				var body tidings.Body = seen
+				switch r.IntN(6) {
+				case 0:
+					body = tidings.ChannelGone{ID: st.channels[r.IntN(3)]}
+				case 1:
+					c := seen.Channels[r.IntN(2)]
+					c.Name = fmt.Sprint("name ", r.IntN(3))
+					body = tidings.ChannelSeen{Channel: c}
+				case 2:
+					body = tidings.MemberSeen{Member: tidings.Member{User: ben, Roles: []discord.RoleID{discord.RoleID(r.IntN(3))}}}
+				case 3:
+					body = tidings.MemberGone{User: ben}
+				case 4:
+					body = tidings.RoleGone{ID: moderators}
+				}
+				res, err := s.RecordBarrier(t.Context(), event(0, body), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				for _, c := range res.Access {
+					versions = append(versions, c.Version)
+				}
+				mu.Unlock()
+			}
+		})
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(100+w)))
+			for range 30 {
+				events := []tidings.Event{st.event(r), st.event(r), st.event(r)}
+				if _, err := s.Record(t.Context(), events, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	verify(t, s)
+	slices.Sort(versions)
+	for i, v := range versions {
+		if v != first+int64(i)+1 {
+			t.Fatalf("access versions = %v, want each one after %d once", versions, first)
+		}
+	}
+	if got := state(t, s).Version; got != first+int64(len(versions)) {
+		t.Errorf("access version = %d, want that of the last change, %d", got, first+int64(len(versions)))
+	}
+}

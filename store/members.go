@@ -329,3 +329,25 @@ func (s *Store) UnaskedMembers(ctx context.Context, g discord.GuildID) ([]discor
 	}
 	return users, nil
 }
+
+const goneConcernsUs = concernsUs + `
+OR EXISTS (SELECT FROM thread_members WHERE user_id = $2)`
+
+// Concerns reports whether recording a barrier may change anything: what happens to members who have never signed in does not,
+// unless one who leaves is in a private thread. Such news is most of a big guild's, and need not hold its messages up.
+func (s *Store) Concerns(ctx context.Context, ev tidings.Event) (bool, error) {
+	query, user := concernsUs, discord.UserID(0)
+	switch e := ev.Body.(type) {
+	case tidings.MemberSeen:
+		user = e.Member.User
+	case tidings.MemberGone:
+		query, user = goneConcernsUs, e.User
+	default:
+		return true, nil
+	}
+	var ours bool
+	if err := s.db.GetContext(ctx, &ours, query, int64(ev.Guild), int64(user)); err != nil {
+		return true, unavailable(fmt.Errorf("look up member %d: %w", user, err))
+	}
+	return ours, nil
+}

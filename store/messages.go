@@ -23,6 +23,11 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 	if len(events) == 0 {
 		return tidings.Result{}, s.SaveMarks(ctx, marks)
 	}
+	for _, ev := range events {
+		if ev.Barrier() || ev.Channel == 0 {
+			return tidings.Result{}, fmt.Errorf("%w event: %T of channel %d is not about messages", tidings.ErrInvalid, ev.Body, ev.Channel)
+		}
+	}
 	var result tidings.Result
 	record := func(tx *sqlx.Tx) error {
 		b := newBatch(events)

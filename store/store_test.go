@@ -58,9 +58,12 @@ func TestAnEventThatCannotBeStoredIsNotWorthWaitingFor(t *testing.T) {
 	if n := one[int](t, s, `SELECT count(*) FROM messages`); n != 0 {
 		t.Errorf("%d messages of a batch that failed are stored, want none", n)
 	}
-	barrier := event(testChannel, tidings.RoleGone{ID: 1})
+	barrier := event(0, tidings.RoleGone{ID: 1})
 	if _, err := s.Record(t.Context(), []tidings.Event{barrier}, nil); !errors.Is(err, tidings.ErrInvalid) {
 		t.Errorf("Record() of a barrier = %v, want ErrInvalid", err)
+	}
+	if n := one[int](t, s, `SELECT count(*) FROM channels WHERE id = 0`); n != 0 {
+		t.Error("an event of no channel has made one")
 	}
 	if _, err := s.RecordBarrier(t.Context(), good, nil); !errors.Is(err, tidings.ErrInvalid) {
 		t.Errorf("RecordBarrier() of a message = %v, want ErrInvalid", err)

@@ -47,6 +47,14 @@ func Main(m *testing.M) {
 	os.Exit(Run(m))
 }
 
+// M is a test binary's main part that ends the servers too, for goleak:
+//
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.M{M: m}) }
+type M struct{ *testing.M }
+
+// Run runs the tests and ends the servers that they used.
+func (m M) Run() int { return Run(m.M) }
+
 // Run is Main for a package that has more to do before it ends: it returns the exit code.
 func Run(m *testing.M) int {
 	if os.Getenv(keeperVariable) != "" {

@@ -75,12 +75,11 @@ type frame struct {
 	M0        *mentions         `json:"m0"`
 	IDs       []deleted         `json:"ids"`
 	counts
-	Rev      int64                                `json:"rev"`
-	Channels []readChannel                        `json:"channels"`
-	Gained   []discord.ChannelID                  `json:"gained"`
-	Lost     []discord.ChannelID                  `json:"lost"`
-	Roles    map[discord.GuildID][]discord.RoleID `json:"-"`
-	RawRoles map[string][]discord.RoleID          `json:"roles"`
+	Rev      int64                       `json:"rev"`
+	Channels []readChannel               `json:"channels"`
+	Gained   []discord.ChannelID         `json:"gained"`
+	Lost     []discord.ChannelID         `json:"lost"`
+	Roles    map[string][]discord.RoleID `json:"roles"`
 }
 
 type counts struct {
@@ -139,11 +138,8 @@ func (s *State) Apply(line []byte) (Event, []discord.ChannelID, error) {
 		if err = json.Unmarshal(f.Unread, &n); err != nil {
 			break
 		}
-		if c := s.channels[f.C]; c != nil {
-			c.LastID = known(f.LastID)
-			if s.count(c, f.V, n, f.counts) {
-				ask = append(ask, c.ID)
-			}
+		if c := s.channels[f.C]; c != nil && s.count(c, f.V, n, f.counts, true) {
+			ask = append(ask, c.ID)
 		}
 	case "read":
 		s.Rev = max(s.Rev, f.Rev)
@@ -268,14 +264,18 @@ func (s *State) names(c *Channel, m *mentions) int {
 	return 0
 }
 
-// count takes the server's counts, then the deltas that are newer. It reports whether to ask again.
-func (s *State) count(c *Channel, v int64, unread int, n counts) bool {
+// count takes the server's counts, then the deltas that are newer. It reports whether to ask again. Only a count frame
+// names the newest message.
+func (s *State) count(c *Channel, v int64, unread int, n counts, last bool) bool {
 	if v < c.Version || v < c.need {
 		c.Stale, c.need = true, max(c.need, c.Version)
 		return true
 	}
 	c.Version, c.Unread, c.Mentions = v, unread, n.Mentions
 	c.FirstUnread, c.ReadID = known(n.FirstUnread), known(n.ReadID)
+	if last {
+		c.LastID = known(n.LastID)
+	}
 	c.Stale, c.need = false, 0
 	later := c.later
 	c.later = nil
@@ -293,7 +293,7 @@ func (s *State) read(c *Channel, rev int64, r readChannel) bool {
 	}
 	c.rev = rev
 	skips := r.V > c.Version // over deltas that would have told the newest message
-	if s.count(c, r.V, r.Unread, r.counts) {
+	if s.count(c, r.V, r.Unread, r.counts, false) {
 		c.ReadID = known(r.ReadID)
 		return true
 	}
@@ -301,6 +301,9 @@ func (s *State) read(c *Channel, rev int64, r readChannel) bool {
 }
 
 func (s *State) access(f frame) error {
+	if s.channels == nil {
+		return nil // the snapshot is still to come, and newer
+	}
 	for _, id := range f.Lost {
 		delete(s.channels, id)
 	}
@@ -308,7 +311,7 @@ func (s *State) access(f frame) error {
 		// The server sends the counts of its own accord.
 		s.channels[id] = &Channel{ID: id, Stale: true, Version: -1}
 	}
-	for g, roles := range f.RawRoles {
+	for g, roles := range f.Roles {
 		id, err := discord.ParseSnowflake(g)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,11 +27,19 @@ type Running struct {
 	t testing.TB
 }
 
-// Start serves a simulated Discord. Where the options leave it open, sessions may identify without waiting 5 s.
+// Start serves a simulated Discord. Where the options leave it open, sessions may identify without waiting 5 s, and
+// every REST exchange and gateway dispatch is held to Discord's published description: a breach fails the test.
 func Start(t testing.TB, o sim.Options) *Running {
 	t.Helper()
 	if o.IdentifyEvery == 0 {
 		o.IdentifyEvery = -1
+	}
+	var b breaches
+	if o.OnExchange == nil {
+		o.OnExchange = func(e sim.Exchange) { b.add(Check(e)) }
+	}
+	if o.OnEvent == nil {
+		o.OnEvent = func(t string, d []byte) { b.add(CheckEvent(t, d)) }
 	}
 	s := sim.New(o)
 	srv := httptest.NewServer(s.Handler())
@@ -44,9 +53,29 @@ func Start(t testing.TB, o sim.Options) *Running {
 		}
 		srv.CloseClientConnections()
 		srv.Close()
+		for _, err := range b.list {
+			t.Errorf("not as Discord describes it: %v", err)
+		}
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	})
 	return &Running{Sim: s, URL: srv.URL, Bot: s.Bot(), t: t}
+}
+
+// breaches gathers up to ten breaches of the description.
+type breaches struct {
+	mu   sync.Mutex
+	list []error
+}
+
+func (b *breaches) add(err error) {
+	if err == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.list) < 10 {
+		b.list = append(b.list, err)
+	}
 }
 
 // Person is somebody with a token.

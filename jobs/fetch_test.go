@@ -1,0 +1,410 @@
+package jobs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
+
+	"tidings"
+	"tidings/ingest"
+	"tidings/jobs"
+	"tidings/store"
+)
+
+const (
+	testGuild   discord.GuildID   = 1
+	testChannel discord.ChannelID = 10
+	testAuthor  discord.UserID    = 77
+)
+
+// past is a channel on Discord: it answers pages as Discord does. err and silent make it fail after so many pages.
+type past struct {
+	mu        sync.Mutex
+	ids       []discord.MessageID // ascending
+	pages     int
+	failAfter int // pages; 0: never
+	err       error
+	silent    bool // the bot may not read the history: pages are empty
+}
+
+func (p *past) MessagesAfter(_ context.Context, g discord.GuildID, c discord.ChannelID, after discord.MessageID, limit int) ([]tidings.Message, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pages++
+	if p.failAfter > 0 && p.pages > p.failAfter {
+		if p.silent {
+			return nil, nil
+		}
+		return nil, p.err
+	}
+	var page []tidings.Message
+	for _, id := range p.ids {
+		if id > after && len(page) < limit {
+			page = append(page, said(c, id))
+		}
+	}
+	slices.Reverse(page)
+	return page, nil
+}
+
+func (p *past) MayReadHistory(context.Context, discord.GuildID, discord.ChannelID) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.silent, nil
+}
+
+func said(c discord.ChannelID, id discord.MessageID) tidings.Message {
+	payload := fmt.Sprintf(`{"id":"%d","channel_id":"%d","author":{"id":"%d"},"content":"text %d","timestamp":"2026-08-01T12:00:00Z"}`,
+		id, c, testAuthor, id)
+	m, err := tidings.ParseMessage([]byte(payload), 0)
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+type nobody struct{}
+
+func (nobody) Tell(context.Context, tidings.Result) {}
+
+// fetching is a store with a text channel, a running ingest before it, and the job that heals gaps.
+func fetching(t *testing.T, p *past) (*store.Store, *sqlx.DB, *ingest.Ingest, *jobs.Fetch) {
+	t.Helper()
+	s, db, _ := open(t)
+	door := ingest.New(s, nobody{}, ingest.Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- door.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	err := door.Commit(t.Context(), tidings.Event{Guild: testGuild, Body: tidings.GuildSeen{
+		Guild:    tidings.Guild{ID: testGuild, Name: "guild"},
+		Roles:    []tidings.Role{{ID: discord.RoleID(testGuild)}},
+		Channels: []tidings.Channel{{ID: testChannel, Guild: testGuild, Name: "general"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, db, door, &jobs.Fetch{History: p, Door: door, Gaps: s, Log: discard()}
+}
+
+// ids gives n ascending snowflakes of a day.
+func ids(n int) []discord.MessageID {
+	ids := make([]discord.MessageID, n)
+	for i := range ids {
+		ids[i] = 1_400_000_000_000_000_000 + discord.MessageID(i)<<22
+	}
+	return ids
+}
+
+func stored(t *testing.T, db *sqlx.DB) []discord.MessageID {
+	t.Helper()
+	var ids []discord.MessageID
+	if err := db.Select(&ids, `SELECT id FROM messages WHERE channel_id = $1 AND NOT deleted ORDER BY id`, int64(testChannel)); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+func gaps(t *testing.T, s *store.Store) []store.Gap {
+	t.Helper()
+	gaps, err := s.Gaps(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gaps
+}
+
+func openGap(t *testing.T, s *store.Store, from, to discord.MessageID) {
+	t.Helper()
+	if err := s.OpenGap(t.Context(), testChannel, from, to, "an outage"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAGapIsHealed(t *testing.T) {
+	t.Parallel()
+	all := ids(260)
+	s, db, door, fetch := fetching(t, &past{ids: all})
+	// The first and the last ten came through the gateway, and one in the middle did.
+	for _, id := range slices.Concat(all[:10], all[100:101], all[250:]) {
+		m := said(testChannel, id)
+		if err := door.Commit(t.Context(), tidings.Event{Guild: testGuild, Channel: testChannel, Body: tidings.MessageCreated{Message: m}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var healed []store.Gap
+	fetch.Healed = func(_ context.Context, g store.Gap) { healed = append(healed, g) }
+	j := jobs.New(s, jobs.Options{})
+	j.Handle(store.FetchMessages, fetch.Handle, 1)
+	openGap(t, s, all[9], all[249])
+	openGap(t, s, all[20], all[30]) // lies in the other one
+	openGap(t, s, all[30], all[30]) // is none
+	if got := gaps(t, s); len(got) != 1 || got[0].Guild != testGuild || got[0].Reason != "an outage" {
+		t.Fatalf("the gaps are %+v, want one", got)
+	}
+	stop := run(t, j)
+	eventually(t, "the gap is closed", func() bool { return len(gaps(t, s)) == 0 })
+	stop()
+	if got := stored(t, db); !slices.Equal(got, all) {
+		t.Errorf("%d messages are stored, want %d", len(got), len(all))
+	}
+	if len(healed) != 1 || healed[0].Recovered != 239 || healed[0].From != all[9] || healed[0].To != all[249] {
+		t.Errorf("healed is %+v, want 239 recovered", healed)
+	}
+	var covered bool
+	err := db.Get(&covered, `SELECT count(*) = 1 FROM coverage WHERE channel_id = $1 AND from_id = $2 AND to_id = $3`,
+		int64(testChannel), int64(all[9])+1, int64(all[249]))
+	if err != nil || !covered {
+		t.Errorf("the range is not noted to be complete (%v)", err)
+	}
+}
+
+// TestHealingGoesOnWhereItStopped fails in the middle, as a crash would.
+func TestHealingGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
+	all := ids(450)
+	p := &past{ids: all, failAfter: 2, err: errors.New("502")}
+	s, db, _, fetch := fetching(t, p)
+	openGap(t, s, all[0]-1, all[449])
+	job := store.Job{Kind: store.FetchMessages, Key: testChannel.String()}
+	if err := fetch.Handle(t.Context(), job); !errors.Is(err, p.err) {
+		t.Fatalf("Handle() = %v, want Discord's error", err)
+	}
+	if got := gaps(t, s); len(got) != 1 || got[0].HealedTo != all[199] || got[0].Recovered != 200 || len(stored(t, db)) != 200 {
+		t.Fatalf("after two pages the gap is %+v", got)
+	}
+	p.mu.Lock()
+	p.failAfter, p.pages = 0, 0
+	p.mu.Unlock()
+	if err := fetch.Handle(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	if p.pages != 3 {
+		t.Errorf("the rest took %d pages, want 3", p.pages)
+	}
+	if got := stored(t, db); !slices.Equal(got, all) || len(gaps(t, s)) != 0 {
+		t.Errorf("%d messages are stored, want %d; open gaps %+v", len(got), len(all), gaps(t, s))
+	}
+}
+
+// TestAnEmptyPageWithoutTheHistoryIsNoEnd: Discord answers 200 with an empty list when the bot may not read the history.
+func TestAnEmptyPageWithoutTheHistoryIsNoEnd(t *testing.T) {
+	t.Parallel()
+	all := ids(150)
+	p := &past{ids: all, failAfter: 1, silent: true}
+	s, db, _, fetch := fetching(t, p)
+	j := jobs.New(s, jobs.Options{})
+	j.Handle(store.FetchMessages, fetch.Handle, 1)
+	openGap(t, s, all[0]-1, all[149])
+	run(t, j)
+	eventually(t, "the job is given up", func() bool { return slices.Equal(states(t, db, store.FetchMessages), []string{"dead"}) })
+	if got := gaps(t, s); len(got) != 1 || got[0].HealedTo != all[99] {
+		t.Errorf("the gap is %+v, want it open from the 100th message", got)
+	}
+	// It is not tried again at once, but an hour later.
+	if n, err := s.EnqueueHealing(t.Context(), 10); err != nil || n != 0 {
+		t.Errorf("EnqueueHealing() = %d, %v, want none yet", n, err)
+	}
+	p.mu.Lock()
+	p.silent, p.failAfter = false, 0
+	p.mu.Unlock()
+	db.MustExec(`UPDATE jobs SET finished_at = finished_at - interval '2 hours'`)
+	if n, err := s.EnqueueHealing(t.Context(), 10); err != nil || n != 1 {
+		t.Errorf("EnqueueHealing() = %d, %v, want 1", n, err)
+	}
+	eventually(t, "the gap is closed", func() bool { return len(gaps(t, s)) == 0 })
+	if got := stored(t, db); !slices.Equal(got, all) {
+		t.Errorf("%d messages are stored, want %d", len(got), len(all))
+	}
+}
+
+// TestTheNewestMessageIsDeleted: last_message_id may be of a message that is gone, so the range ends before it.
+func TestTheNewestMessageIsDeleted(t *testing.T) {
+	t.Parallel()
+	all := ids(30)
+	s, db, _, fetch := fetching(t, &past{ids: all[:20]})
+	openGap(t, s, 0, all[29])
+	if err := fetch.Handle(t.Context(), store.Job{Key: testChannel.String()}); err != nil {
+		t.Fatal(err)
+	}
+	if got := stored(t, db); !slices.Equal(got, all[:20]) || len(gaps(t, s)) != 0 {
+		t.Errorf("%d messages are stored, want 20; open gaps %+v", len(got), gaps(t, s))
+	}
+}
+
+func TestWhatIsAboveTheGapIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	all := ids(30)
+	s, db, _, fetch := fetching(t, &past{ids: all})
+	openGap(t, s, all[4], all[9])
+	if err := fetch.Handle(t.Context(), store.Job{Key: testChannel.String()}); err != nil {
+		t.Fatal(err)
+	}
+	if got := stored(t, db); !slices.Equal(got, all[5:10]) {
+		t.Errorf("stored are %v, want the five of the gap", got)
+	}
+}
+
+// TestATombstoneStays: the page was fetched before the delete arrived.
+func TestATombstoneStays(t *testing.T) {
+	t.Parallel()
+	all := ids(10)
+	s, db, door, fetch := fetching(t, &past{ids: all})
+	gone := tidings.Event{Guild: testGuild, Channel: testChannel, Body: tidings.MessagesDeleted{IDs: all[3:4]}}
+	if err := door.Commit(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	openGap(t, s, all[0]-1, all[9])
+	if err := fetch.Handle(t.Context(), store.Job{Key: testChannel.String()}); err != nil {
+		t.Fatal(err)
+	}
+	if got := stored(t, db); len(got) != 9 || slices.Contains(got, all[3]) {
+		t.Errorf("stored are %v, want all but the deleted one", got)
+	}
+}
+
+func TestADeletedChannelHasNoGaps(t *testing.T) {
+	t.Parallel()
+	s, _, _, fetch := fetching(t, &past{})
+	fetch.History = refusing{tidings.ErrNotFound}
+	openGap(t, s, 1, 100)
+	if err := fetch.Handle(t.Context(), store.Job{Key: testChannel.String()}); err != nil || len(gaps(t, s)) != 0 {
+		t.Errorf("Handle() = %v, open gaps %+v", err, gaps(t, s))
+	}
+}
+
+type refusing struct{ err error }
+
+func (r refusing) MessagesAfter(context.Context, discord.GuildID, discord.ChannelID, discord.MessageID, int) ([]tidings.Message, error) {
+	return nil, r.err
+}
+
+func (r refusing) MayReadHistory(context.Context, discord.GuildID, discord.ChannelID) (bool, error) {
+	return false, nil
+}
+
+func TestALongGapLetsOthersHaveTheirTurn(t *testing.T) {
+	t.Parallel()
+	all := ids(5100)
+	p := &past{ids: all}
+	s, db, _, fetch := fetching(t, p)
+	openGap(t, s, all[0]-1, all[5099])
+	job := store.Job{Key: testChannel.String()}
+	if err := fetch.Handle(t.Context(), job); !errors.Is(err, jobs.ErrYield) {
+		t.Fatalf("Handle() = %v, want ErrYield", err)
+	}
+	if err := fetch.Handle(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	if got := stored(t, db); !slices.Equal(got, all) {
+		t.Errorf("%d messages are stored, want %d", len(got), len(all))
+	}
+}
+
+func TestGapsWithoutAJobAreFound(t *testing.T) {
+	t.Parallel()
+	s, db, _, _ := fetching(t, &past{})
+	// As a dead letter opens it.
+	dead := tidings.Event{Guild: testGuild, Channel: testChannel, Body: tidings.MessageCreated{Message: said(testChannel, ids(1)[0])}}
+	if err := s.DeadLetter(t.Context(), dead, errors.New("too odd")); err != nil {
+		t.Fatal(err)
+	}
+	if err := jobs.Heal(s, discard())(t.Context(), store.Job{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := states(t, db, store.FetchMessages); !slices.Equal(got, []string{"ready"}) {
+		t.Errorf("the jobs are %v, want one", got)
+	}
+	if n, err := s.EnqueueHealing(t.Context(), 10); err != nil || n != 0 {
+		t.Errorf("EnqueueHealing() again = %d, %v, want 0", n, err)
+	}
+}
+
+func TestCoverage(t *testing.T) {
+	t.Parallel()
+	s, db, _, _ := fetching(t, &past{})
+	closeAll := func() {
+		for _, g := range gaps(t, s) {
+			if _, err := s.CloseGap(t.Context(), g); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	covered := func() string {
+		var text string
+		err := db.Get(&text, `SELECT coalesce(string_agg(from_id || '-' || to_id, ' ' ORDER BY from_id), '') FROM coverage`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	openGap(t, s, 10, 20)
+	openGap(t, s, 30, 40)
+	closeAll()
+	if got := covered(); got != "11-20 31-40" {
+		t.Errorf("covered is %q", got)
+	}
+	openGap(t, s, 20, 25)
+	closeAll()
+	if got := covered(); got != "11-25 31-40" {
+		t.Errorf("after a range that touches: %q", got)
+	}
+	openGap(t, s, 15, 35)
+	if got := covered(); got != "11-15 36-40" {
+		t.Errorf("with a gap in the middle: %q", got)
+	}
+	closeAll()
+	if got := covered(); got != "11-40" {
+		t.Errorf("after it has healed: %q", got)
+	}
+	g := store.Gap{ID: 1, Channel: testChannel, From: 10, To: 20}
+	if _, err := s.CloseGap(t.Context(), g); !errors.Is(err, tidings.ErrNotFound) {
+		t.Errorf("CloseGap() of a healed one = %v, want ErrNotFound", err)
+	}
+}
+
+func TestBadKeysAreGivenUp(t *testing.T) {
+	t.Parallel()
+	s, db, _ := open(t)
+	j := jobs.New(s, jobs.Options{})
+	fetch := &jobs.Fetch{Gaps: s}
+	j.Handle("k", fetch.Handle, 1)
+	enqueue(t, s, store.NewJob{Kind: "k", Key: "general"})
+	run(t, j)
+	eventually(t, "it is dead", func() bool { return slices.Equal(states(t, db, "k"), []string{"dead"}) })
+}
+
+func TestCleanup(t *testing.T) {
+	t.Parallel()
+	s, db, _ := open(t)
+	db.MustExec(`INSERT INTO jobs (kind, key, state, finished_at) VALUES
+		('a', 'old', 'done', now() - interval '3 days'), ('a', 'new', 'done', now() - interval '1 day'),
+		('a', 'dead', 'dead', now() - interval '3 days'), ('a', 'long dead', 'dead', now() - interval '15 days'), ('a', 'open', 'ready', NULL)`)
+	db.MustExec(`INSERT INTO sessions (token, data, expires) VALUES ('over', '', now() - interval '1 second'), ('good', '', now() + interval '1 hour')`)
+	db.MustExec(`INSERT INTO read_log (user_id, rev, what, before, at) VALUES (1, 1, 'read', '[]', now() - interval '31 days'), (1, 2, 'read', '[]', now())`)
+	db.MustExec(`INSERT INTO gaps (channel_id, from_id, to_id, reason, healed_at) VALUES (1, 1, 2, '', now() - interval '91 days'), (1, 1, 2, '', NULL)`)
+	db.MustExec(`INSERT INTO sessions (token, data, expires) SELECT 'bulk' || n, '', now() - interval '1 day' FROM generate_series(1, 12000) n`)
+	if err := jobs.Cleanup(s, discard())(t.Context(), store.Job{}); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]string{
+		`SELECT string_agg(key, ',' ORDER BY key) FROM jobs`: "dead,new,open",
+		`SELECT string_agg(token, ',') FROM sessions`:        "good",
+		`SELECT string_agg(rev::text, ',') FROM read_log`:    "2",
+		`SELECT count(*)::text FROM gaps`:                    "1",
+	} {
+		var got string
+		if err := db.Get(&got, query); err != nil || got != want {
+			t.Errorf("%s gives %q, %v, want %q", query, got, err, want)
+		}
+	}
+}

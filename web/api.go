@@ -1,0 +1,146 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+)
+
+// api registers the routes that huma documents and validates.
+func (s *Server) api(mux *http.ServeMux) {
+	config := huma.DefaultConfig("Tidings", s.o.Version)
+	config.Info.Description = "One unread feed over every Discord channel that you may read. Ids are strings, errors are RFC 9457 problems. " +
+		"The live socket at /api/live is described in docs/LIVE.md."
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/api/openapi", "", ""
+	config.CreateHooks = nil // no $schema in answers: their shape is stable
+	config.RejectUnknownQueryParameters = true
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token":   {Type: "http", Scheme: "bearer", Description: "Made by: tidings token create"},
+		"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name},
+	}
+	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0)} {
+		config.Components.Schemas.RegisterTypeAlias(reflect.TypeOf(id), reflect.TypeFor[ID]())
+	}
+	api := humago.New(mux, config)
+	api.UseMiddleware(s.authorize(api))
+
+	get(api, "/api/messages", "Messages of a channel, newest first", s.getMessages)
+	post(api, "/api/messages/read", "Mark as read up to a message", s.postRead)
+	post(api, "/api/messages/unread", "Mark as unread from a message on", s.postUnread)
+	post(api, "/api/messages/undo", "Take a mark back", s.postUndo)
+	get(api, "/api/unread", "Unread and mention counts of every visible channel", s.getUnread)
+	get(api, "/api/unread/verify", "Every count beside a recount from the messages", s.getVerify)
+	get(api, "/api/feed", "Messages of all visible channels together", s.getFeed)
+	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
+	get(api, "/api/channels/{id}", "One channel", s.getChannel)
+	get(api, "/api/me", "Who is asking", s.getMe)
+	get(api, "/api/status", "How the service is", s.getStatus)
+}
+
+func get[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
+	huma.Register(api, operation(http.MethodGet, path, summary, scopeRead), h)
+}
+
+// post registers an operation that changes how far somebody has read.
+func post[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
+	huma.Register(api, operation(http.MethodPost, path, summary, scopeAck), h)
+}
+
+func operation(method, path, summary, scope string) huma.Operation {
+	return huma.Operation{
+		Method: method, Path: path, Summary: summary, OperationID: operationID(method, path),
+		Security:     []map[string][]string{{"token": {scope}}, {"session": {}}},
+		Errors:       []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity},
+		MaxBodyBytes: maxBody, BodyReadTimeout: 5 * time.Second,
+		Metadata: map[string]any{"scope": scope},
+	}
+}
+
+// operationID is a name for clients that are generated, such as get-unread-verify.
+func operationID(method, path string) string {
+	words := strings.FieldsFunc(strings.TrimPrefix(path, "/api/"), func(c rune) bool { return c == '/' || c == '{' || c == '}' })
+	return strings.ToLower(method) + "-" + strings.Join(words, "-")
+}
+
+// authorize answers 401 and 403 before an operation looks at its input.
+func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humago.Unwrap(ctx)
+		scope, _ := ctx.Operation().Metadata["scope"].(string)
+		p, err := s.identify(r)
+		switch {
+		case err != nil:
+			s.fail(w, r, err)
+		case p.user == 0:
+			s.fail(w, r, notSignedIn())
+		case !p.may(scope):
+			s.fail(w, r, scopeMissing(scope))
+		default:
+			next(huma.WithValue(ctx, whoKey{}, p))
+		}
+	}
+}
+
+// asking is the person behind an operation; authorize has put them there.
+func asking(ctx context.Context) who {
+	p, _ := ctx.Value(whoKey{}).(who)
+	return p
+}
+
+// ID is a snowflake: 1 to 20 digits in a string, because JavaScript's numbers are too small for it.
+type ID string
+
+// Schema describes an ID to huma.
+func (ID) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Pattern: `^[0-9]{1,20}$`, PatternDescription: "a Discord id: 1 to 20 digits", Examples: []any{"175928847299117063"}}
+}
+
+func (id ID) given() bool { return id != "" }
+
+// parseID reads an optional id of a field: 0 when it was not given.
+func parseID[T ~uint64](field string, id ID) (T, error) {
+	if !id.given() {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(string(id), 10, 64)
+	if err != nil || n == 0 || T(n) == ^T(0) {
+		return 0, fieldProblem(field, "expected a Discord id, digits only", id)
+	}
+	return T(n), nil
+}
+
+// readable finds a channel in what the person may read. One that may not be read is the same as one that does not exist.
+func readable(set *tidings.VisibleSet, id discord.ChannelID) (tidings.VisibleGuild, tidings.Channel, error) {
+	for _, g := range set.Guilds {
+		for _, c := range g.Channels {
+			if c.ID == id {
+				return g, c, nil
+			}
+		}
+	}
+	return tidings.VisibleGuild{}, tidings.Channel{}, tidings.ErrNotFound
+}
+
+func hasGuild(set *tidings.VisibleSet, id discord.GuildID) bool {
+	for _, g := range set.Guilds {
+		if g.Guild.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// narrowed is the part of a set that is about one channel.
+func narrowed(set *tidings.VisibleSet, g tidings.VisibleGuild, c tidings.Channel) *tidings.VisibleSet {
+	g.Channels = []tidings.Channel{c}
+	return &tidings.VisibleSet{User: set.User, Epoch: set.Epoch, Guilds: []tidings.VisibleGuild{g}}
+}

@@ -1,0 +1,129 @@
+package web
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+	"tidings/render"
+	"tidings/store"
+)
+
+// MessageView is a message as one person sees it.
+type MessageView struct {
+	render.View
+	Unread     bool `json:"unread" doc:"Above how far the person has read, and countable, and not their own"`
+	MentionsMe bool `json:"mentions_me" doc:"Names the person, one of their roles, or everyone"`
+}
+
+// MessagesBody is a page of a channel's messages with the channel's counts.
+type MessagesBody struct {
+	Channel       discord.ChannelID `json:"channel"`
+	Version       int64             `json:"version"`
+	Messages      []MessageView     `json:"messages" doc:"Newest first"`
+	Unread        int               `json:"unread"`
+	Mentions      int               `json:"mentions"`
+	FirstUnread   discord.MessageID `json:"first_unread" doc:"null for none"`
+	ReadID        discord.MessageID `json:"read_id" doc:"How far the person has read"`
+	UpTo          discord.MessageID `json:"up_to" doc:"The newest message here: what to send when marking as read; null when there is none"`
+	CompleteSince *time.Time        `json:"complete_since" doc:"Since when nothing is known to be missing; null when unknown"`
+	Next          discord.MessageID `json:"next" doc:"Pass as before (or as after, when that was asked for) for the following page; null at the end"`
+}
+
+type messagesInput struct {
+	Channel ID  `query:"channel" required:"true"`
+	Before  ID  `query:"before" doc:"Only messages older than this"`
+	After   ID  `query:"after" doc:"Only messages newer than this, the nearest ones"`
+	Around  ID  `query:"around" doc:"Messages on both sides of this one"`
+	Limit   int `query:"limit" default:"50" minimum:"1" maximum:"100"`
+}
+
+type messagesOutput struct{ Body MessagesBody }
+
+func (s *Server) getMessages(ctx context.Context, in *messagesInput) (*messagesOutput, error) {
+	q := store.PageQuery{Limit: in.Limit}
+	var errs [4]error
+	q.Channel, errs[0] = parseID[discord.ChannelID]("query.channel", in.Channel)
+	q.Before, errs[1] = parseID[discord.MessageID]("query.before", in.Before)
+	q.After, errs[2] = parseID[discord.MessageID]("query.after", in.After)
+	q.Around, errs[3] = parseID[discord.MessageID]("query.around", in.Around)
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	given := 0
+	for _, id := range []ID{in.Before, in.After, in.Around} {
+		if id.given() {
+			given++
+		}
+	}
+	if given > 1 {
+		return nil, fieldProblem("query", "before, after and around exclude each other; send at most one", nil)
+	}
+	body, err := s.messages(ctx, asking(ctx), q)
+	if err != nil {
+		return nil, s.failed(ctx, "read messages", err)
+	}
+	return &messagesOutput{body}, nil
+}
+
+// messages is a page of a channel with its counts, for the API and for the channel's page.
+func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (MessagesBody, error) {
+	set := s.o.Access.Visible(p.user)
+	g, c, err := readable(set, q.Channel)
+	if err != nil {
+		return MessagesBody{}, err
+	}
+	// The page is read first: counts that are newer than the messages lose nothing, the other way round a message would
+	// count that is not shown.
+	page, err := s.o.Store.Messages(ctx, q)
+	if err != nil {
+		return MessagesBody{}, err
+	}
+	counts, err := s.o.Store.Summary(ctx, narrowed(set, g, c))
+	if err != nil {
+		return MessagesBody{}, err
+	}
+	body := MessagesBody{Channel: q.Channel, Version: page.Version, Messages: make([]MessageView, 0, len(page.Messages))}
+	for _, ug := range counts.Guilds {
+		for _, uc := range ug.Channels {
+			if uc.ID == q.Channel {
+				body.Unread, body.Mentions, body.FirstUnread, body.ReadID = uc.Unread, uc.Mentions, uc.FirstUnread, uc.ReadID
+				body.CompleteSince = uc.CompleteSince
+			}
+		}
+	}
+	for _, m := range page.Messages {
+		body.Messages = append(body.Messages, s.view(m, p.user, g.Roles, body.ReadID))
+	}
+	if n := len(page.Messages); n > 0 {
+		body.UpTo = page.Messages[0].ID
+		if page.More {
+			body.Next = page.Messages[n-1].ID
+			if q.After != 0 {
+				body.Next = page.Messages[0].ID
+			}
+		}
+	}
+	return body, nil
+}
+
+func (s *Server) view(m tidings.Message, user discord.UserID, roles []discord.RoleID, read discord.MessageID) MessageView {
+	own := m.Author == user
+	return MessageView{
+		View:       s.render.Message(m),
+		Unread:     m.Countable && !own && m.ID > read,
+		MentionsMe: !own && mentions(m.Mentions, user, roles),
+	}
+}
+
+func mentions(m tidings.Mentions, user discord.UserID, roles []discord.RoleID) bool {
+	if m.Everyone || slices.Contains(m.Users, user) {
+		return true
+	}
+	return slices.ContainsFunc(m.Roles, func(r discord.RoleID) bool { return slices.Contains(roles, r) })
+}

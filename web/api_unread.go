@@ -1,0 +1,108 @@
+package web
+
+import (
+	"context"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+)
+
+type unreadOutput struct{ Body *tidings.Unread }
+
+func (s *Server) getUnread(ctx context.Context, _ *struct{}) (*unreadOutput, error) {
+	u, err := s.unread(ctx, asking(ctx).user)
+	if err != nil {
+		return nil, s.failed(ctx, "count unread", err)
+	}
+	return &unreadOutput{u}, nil
+}
+
+// unread is a person's summary with lists that are empty instead of null.
+func (s *Server) unread(ctx context.Context, user discord.UserID) (*tidings.Unread, error) {
+	u, err := s.o.Store.Summary(ctx, s.o.Access.Visible(user))
+	if err != nil {
+		return nil, err
+	}
+	if u.Guilds == nil {
+		u.Guilds = []tidings.UnreadGuild{}
+	}
+	for i := range u.Guilds {
+		g := &u.Guilds[i]
+		if g.Roles == nil {
+			g.Roles = []discord.RoleID{}
+		}
+		if g.Channels == nil {
+			g.Channels = []tidings.UnreadChannel{}
+		}
+	}
+	return u, nil
+}
+
+// VerifyBody holds every count beside a recount.
+type VerifyBody struct {
+	Checked    int        `json:"checked" doc:"Channels"`
+	Mismatches []Mismatch `json:"mismatches"`
+}
+
+// Mismatch is a channel whose stated counts differ from a recount.
+type Mismatch struct {
+	Channel   discord.ChannelID `json:"channel"`
+	Stated    CountsV           `json:"stated"`
+	Recounted CountsV           `json:"recounted"`
+}
+
+// CountsV are the two counts of a channel, and the version that they are of.
+type CountsV struct {
+	Unread   int   `json:"unread"`
+	Mentions int   `json:"mentions"`
+	Version  int64 `json:"version"`
+}
+
+type verifyOutput struct{ Body VerifyBody }
+
+// getVerify compares counts that are of the same version; a channel that moved in between is compared again.
+func (s *Server) getVerify(ctx context.Context, _ *struct{}) (*verifyOutput, error) {
+	const tries = 3
+	set := s.o.Access.Visible(asking(ctx).user)
+	body := VerifyBody{Mismatches: []Mismatch{}}
+	stated := map[discord.ChannelID]CountsV{}
+	for try := 1; ; try++ {
+		u, err := s.o.Store.Summary(ctx, set)
+		if err != nil {
+			return nil, s.failed(ctx, "verify counts", err)
+		}
+		again, err := s.o.Store.Recount(ctx, set)
+		if err != nil {
+			return nil, s.failed(ctx, "verify counts", err)
+		}
+		for _, g := range u.Guilds {
+			for _, c := range g.Channels {
+				stated[c.ID] = CountsV{c.Unread, c.Mentions, c.Version}
+			}
+		}
+		body.Checked, body.Mismatches = len(stated), body.Mismatches[:0]
+		moved := false
+		for _, c := range again {
+			have, recounted := stated[c.ID], CountsV{c.Unread, c.Mentions, c.Version}
+			if have != recounted {
+				body.Mismatches = append(body.Mismatches, Mismatch{c.ID, have, recounted})
+				moved = moved || have.Version != recounted.Version
+			}
+		}
+		if !moved || try == tries {
+			break
+		}
+	}
+	// What differs only because messages kept coming is no mismatch.
+	kept := body.Mismatches[:0]
+	for _, m := range body.Mismatches {
+		if m.Stated.Unread != m.Recounted.Unread || m.Stated.Mentions != m.Recounted.Mentions {
+			if m.Stated.Version == m.Recounted.Version {
+				kept = append(kept, m)
+			}
+		}
+	}
+	body.Mismatches = kept
+	return &verifyOutput{body}, nil
+}

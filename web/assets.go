@@ -1,0 +1,95 @@
+package web
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+)
+
+//go:embed static/*.js static/*.css static/*.svg static/render/*.js
+var staticFiles embed.FS
+
+// assets serves the files of static/. All are addressed below one version, a hash over all of them, so that modules can
+// import each other by relative names and the whole can be cached for good.
+type assets struct {
+	version string
+	files   map[string]asset
+}
+
+type asset struct {
+	body []byte
+	kind string
+	etag string
+}
+
+func loadAssets() (*assets, error) {
+	a := &assets{files: map[string]asset{}}
+	all := sha256.New()
+	err := fs.WalkDir(staticFiles, "static", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(name, ".test.js") {
+			return err
+		}
+		b, err := staticFiles.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		kind := mime.TypeByExtension(path.Ext(name))
+		if path.Ext(name) == ".js" {
+			kind = "text/javascript; charset=utf-8" // some machines' tables say otherwise
+		}
+		sum := sha256.Sum256(b)
+		a.files[strings.TrimPrefix(name, "static/")] = asset{b, kind, `"` + hex.EncodeToString(sum[:8]) + `"`}
+		fmt.Fprintf(all, "%s %x\n", name, sum)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load static files: %w", err)
+	}
+	a.version = hex.EncodeToString(all.Sum(nil)[:6])
+	return a, nil
+}
+
+// url is a file's address.
+func (a *assets) url(name string) string { return "/static/" + a.version + "/" + name }
+
+func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
+	f, ok := a.files[r.PathValue("file")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	if r.PathValue("version") == a.version {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	} else {
+		// A page of an older or newer process asks: it gets what there is, and asks again next time.
+		w.Header().Set("Cache-Control", "no-cache")
+	}
+	f.send(w, r)
+}
+
+func (f asset) send(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", f.kind)
+	h.Set("ETag", f.etag)
+	if strings.Contains(r.Header.Get("If-None-Match"), f.etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Write(f.body)
+}
+
+func (a *assets) favicon(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "public, max-age=86400")
+	a.files["favicon.svg"].send(w, r)
+}
+
+func (a *assets) robots(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Write([]byte("User-agent: *\nDisallow: /\n"))
+}

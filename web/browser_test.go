@@ -1,0 +1,350 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+	"tidings/render"
+)
+
+var (
+	chromeOnce sync.Once
+	chrome     context.Context
+	chromeErr  error
+)
+
+// startChrome starts one browser for the whole package. Nothing that it asks for leaves this machine.
+func startChrome() {
+	path := os.Getenv("CHROME")
+	for _, n := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if p, err := exec.LookPath(n); err == nil && path == "" {
+			path = p
+		}
+	}
+	if path == "" {
+		chromeErr = fmt.Errorf("no Chromium: apt-get install -y chromium, or set CHROME")
+		return
+	}
+	opts := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path),
+		chromedp.NoSandbox, // tests may run as root
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-domain-reliability", true),
+		chromedp.Flag("dns-over-https-mode", "off"),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost"),
+		chromedp.WindowSize(1280, 800),
+		chromedp.WSURLReadTimeout(60*time.Second),
+	)
+	actx, _ := chromedp.NewExecAllocator(context.Background(), opts...)
+	chrome, _ = chromedp.NewContext(actx)
+	chromeErr = chromedp.Do(chrome)
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if chrome != nil && chromeErr == nil {
+		chromedp.Cancel(chrome)
+	}
+	os.Exit(code)
+}
+
+// tab opens a tab that is signed in. Whatever the page says on the console, breaches of its policy too, fails the test.
+func tab(t *testing.T, w *world, base string) context.Context {
+	t.Helper()
+	return tabWith(t, base, func() []*http.Cookie {
+		client, _ := signIn(t, w, base, "/")
+		u, err := url.Parse(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client.Jar.Cookies(u)
+	})
+}
+
+func tabWith(t *testing.T, base string, cookies func() []*http.Cookie) context.Context {
+	t.Helper()
+	chromeOnce.Do(startChrome)
+	if chromeErr != nil {
+		t.Fatal(chromeErr)
+	}
+	ctx, cancel := chromedp.NewContext(chrome, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil { // the first call must not carry the time limit
+		t.Fatal(err)
+	}
+	console := chromedp.Console(ctx)
+	go func() {
+		for m, err := range console {
+			if err != nil {
+				return
+			}
+			if m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleWarning {
+				t.Errorf("console: %s %s", m.Text, m.URL)
+			}
+		}
+	}()
+	ctx, stop := context.WithTimeout(ctx, 60*time.Second)
+	t.Cleanup(stop)
+	for _, c := range cookies() {
+		yes := true
+		if _, err := chromedp.Call(ctx, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: base, HTTPOnly: &yes}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+func do(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// until waits for an expression in the page to be true.
+func until(t *testing.T, ctx context.Context, expression string) {
+	t.Helper()
+	wait, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if _, err := chromedp.Run(wait, chromedp.Poll[bool](expression)); err != nil {
+		state, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.title + ' | ' + location.pathname + ' | ' + document.body.innerText.slice(0, 1500)`))
+		t.Fatalf("the page never came to: %s (%v)\n%s", expression, err, state)
+	}
+}
+
+func press(t *testing.T, ctx context.Context, keys ...string) {
+	t.Helper()
+	for _, k := range keys {
+		do(t, ctx, chromedp.KeyEvent(k))
+	}
+}
+
+const live = `document.body.dataset.status === 'live'`
+
+// arrive stores a message and tells the sockets as hub would: the delta and the message itself.
+func (w *world) arrive(c discord.ChannelID, id discord.MessageID, author discord.UserID, name, content string, more ...string) tidings.Message {
+	m := w.say(c, id, author, name, content, more...)
+	var roles, users []string
+	for _, r := range m.Mentions.Roles {
+		roles = append(roles, `"`+r.String()+`"`)
+	}
+	for _, u := range m.Mentions.Users {
+		users = append(users, `"`+u.String()+`"`)
+	}
+	w.mu.Lock()
+	v := w.version[c]
+	w.mu.Unlock()
+	b, err := render.New(render.Options{}).Encode(m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.push(fmt.Sprintf(`{"op":"delta","c":"%d","g":"%d","v":%d,"k":"create","id":"%d","a":"%d","n":1,"m":{"u":[%s],"r":[%s],"e":%t}}`+"\n"+`{"op":"message","c":"%d","v":%d,"message":%s}`,
+		c, m.Guild, v, m.ID, m.Author, strings.Join(users, ","), strings.Join(roles, ","), m.Mentions.Everyone, c, v, b))
+	return m
+}
+
+// drop deletes a message and tells the sockets.
+func (w *world) drop(c discord.ChannelID, id discord.MessageID) {
+	w.mu.Lock()
+	var gone tidings.Message
+	for i, m := range w.messages[c] {
+		if m.ID == id {
+			gone = m
+			w.messages[c] = append(w.messages[c][:i:i], w.messages[c][i+1:]...)
+			break
+		}
+	}
+	w.version[c]++
+	v := w.version[c]
+	w.mu.Unlock()
+	w.push(fmt.Sprintf(`{"op":"delta","c":"%d","g":"%d","v":%d,"k":"delete","id":"%d","a":"%d","n":-1,"m":{"u":[],"r":[],"e":false}}`, c, gone.Guild, v, id, gone.Author))
+}
+
+// settled is a world with a morning's messages.
+func settled(t testing.TB) *world {
+	w := newWorld(t)
+	eve, cy, ci := discord.UserID(2_000_005<<22), discord.UserID(3_000_002<<22), discord.UserID(4_000_003<<22)
+	w.read[10], w.read[11], w.read[12], w.read[15], w.read[20], w.read[21] = at(2, 8, 30), at(2, 23, 0), at(3, 9, 0), at(1, 0, 0), at(3, 7, 0), at(3, 23, 0)
+	w.say(10, at(2, 8, 0), bob, "Bob Fjord", "Morning all. The release train leaves at noon.")
+	w.say(10, at(2, 8, 1), bob, "Bob Fjord", "Please have a look at <https://go.dev/doc/go1.26> before that.")
+	w.say(10, at(2, 9, 12), eve, "Evelyn", "I looked: `sync.WaitGroup.Go` makes half of our **helpers** unnecessary 🎉", `{"reactions":[{"count":4,"emoji":{"name":"🎉"}},{"count":2,"emoji":{"name":"👀"}}]}`)
+	w.say(10, at(2, 9, 13), eve, "Evelyn", "```go\nvar wg sync.WaitGroup\nfor _, u := range urls {\n\twg.Go(func() { fetch(u) }) // no Add, no Done\n}\nwg.Wait()\n```")
+	w.say(10, at(3, 8, 2), cy, "Cyrus the Elder", "<@7> could you review the last one? ||the tests fail on Windows||", `{"mentions":[{"id":"7","username":"ada","global_name":"Ada"}]}`)
+	w.say(10, at(3, 8, 4), bob, "Bob Fjord", "On it.\n> could you review the last one?\nSee <#11> as well.", `{"type":19,"message_reference":{"message_id":"5"},"referenced_message":{"id":"5","channel_id":"10","content":"could you review the last one?","type":0,"author":{"id":"12582920000008","username":"Cyrus the Elder"}}}`)
+	w.say(10, at(3, 8, 30), ci, "Build", "", `{"author":{"id":"16777228000003","username":"Build","bot":true},"embeds":[{"title":"main is green","url":"https://ci.test/77","color":4437377,"description":"412 tests in **38 s**, *nothing* skipped","fields":[{"name":"Branch","value":"`+"`main`"+`","inline":true},{"name":"Commit","value":"`+"`a1b2c3d`"+`","inline":true}],"footer":{"text":"build 77"}}]}`)
+	w.say(11, at(3, 7, 40), eve, "Evelyn", "How do I keep a select from spinning when one of its channels is closed?")
+	w.say(11, at(3, 7, 41), eve, "Evelyn", "# Setting\n- one producer\n- *n* consumers\n  - each with a timeout\n-# yes, I have read the FAQ")
+	w.say(15, at(3, 7, 50), cy, "Cyrus the Elder", "Set the variable to `nil` once it is closed; a nil channel blocks for ever.")
+	w.say(15, at(3, 7, 52), eve, "Evelyn", "That is it, thank you!")
+	w.say(20, at(3, 7, 30), cy, "Old Tom", "Slip 14 is free from Saturday on.", `{"attachments":[{"id":"1","filename":"harbour-plan.png","content_type":"image/png","size":284113,"width":1400,"height":900,"url":"https://cdn.discordapp.com/attachments/1/2/harbour-plan.png"}]}`)
+	w.say(20, at(3, 8, 45), bob, "Bob Fjord", "@everyone the regatta is **moved to Sunday**", `{"mention_everyone":true}`)
+	w.say(21, at(3, 6, 0), ci, "Forecast", "NW 4, gusts 6")
+	return w
+}
+
+func TestPageComesAlive(t *testing.T) {
+	w := settled(t)
+	ts := w.serve()
+	ctx := tab(t, w, ts.URL)
+	do(t, ctx, chromedp.Navigate(ts.URL+"/"))
+	until(t, ctx, live)
+	until(t, ctx, `document.title === '(11) Tidings'`)
+	until(t, ctx, `document.querySelectorAll('article').length === 11`)
+
+	// Counts and stream follow the socket.
+	m := w.arrive(12, at(3, 9, 30), bob, "Bob Fjord", "hello <@7>", `{"mentions":[{"id":"7","username":"ada"}]}`)
+	until(t, ctx, `document.title === '(12) Tidings'`)
+	until(t, ctx, `document.querySelector('a[data-open="12"] .badge.alert')?.textContent === '@1'`)
+	until(t, ctx, fmt.Sprintf(`document.querySelector('article[data-id="%d"]')?.classList.contains('mentions-me')`, m.ID))
+	w.drop(12, m.ID)
+	until(t, ctx, `document.title === '(11) Tidings'`)
+	until(t, ctx, fmt.Sprintf(`!document.querySelector('article[data-id="%d"]')`, m.ID))
+
+	// A frame that was lost is made good.
+	w.say(12, at(3, 9, 40), bob, "Bob Fjord", "nobody told of this one")
+	w.arrive(12, at(3, 9, 41), bob, "Bob Fjord", "but of this one")
+	until(t, ctx, `document.title === '(13) Tidings'`)
+
+	// Another device's mark is followed.
+	status, body, _ := ask(t, newBrowser(t), "POST", ts.URL+"/api/messages/read", `{"all":true,"up_to":"`+at(4, 0, 0).String()+`"}`, "Authorization", "Bearer both")
+	if status != http.StatusOK {
+		t.Fatal(status, body)
+	}
+	until(t, ctx, `document.title === 'Tidings'`)
+	until(t, ctx, `!document.querySelector('#end').hidden`)
+	until(t, ctx, `document.querySelector('#icon').getAttribute('href').endsWith('/favicon.svg')`)
+}
+
+func TestKeyboard(t *testing.T) {
+	w := settled(t)
+	ts := w.serve()
+	ctx := tab(t, w, ts.URL)
+	do(t, ctx, chromedp.Navigate(ts.URL+"/"))
+	until(t, ctx, live)
+	press(t, ctx, "j", "j", "j", "k")
+	until(t, ctx, `document.querySelectorAll('article')[1] === document.querySelector('article[data-selected]') && document.activeElement === document.querySelector('article[data-selected]')`)
+	press(t, ctx, "m")
+	until(t, ctx, `document.querySelector('#toast').textContent.includes('Undo') && document.title === '(9) Tidings'`)
+	press(t, ctx, "z")
+	until(t, ctx, `document.title === '(11) Tidings'`)
+	press(t, ctx, "?")
+	until(t, ctx, `document.querySelector('#help').open`)
+	do(t, ctx, chromedp.KeyEvent("\x1b"))
+	until(t, ctx, `!document.querySelector('#help').open`)
+	press(t, ctx, "/")
+	until(t, ctx, `document.activeElement.id === 'filter'`)
+	// Chrome's protocol types the sign as well; Ctrl+K selects it, so that typing replaces it.
+	do(t, ctx, chromedp.KeyEvent("k", chromedp.KeyModifiers(kb.ModifierCtrl)))
+	press(t, ctx, "h", "a", "r", "b")
+	until(t, ctx, `document.querySelectorAll('#channels a').length === 1`)
+	do(t, ctx, chromedp.KeyEvent("\r"))
+	until(t, ctx, `location.pathname === '/c/20' && document.querySelector('#title').textContent === '#harbour'`)
+	// What was in sight for a second is read, and the mark says on which rev it was based.
+	until(t, ctx, `document.title === '(9) Tidings'`)
+	until(t, ctx, `!!document.querySelector('.new-line')`)
+	// Marking unread by hand is not undone by looking.
+	press(t, ctx, "k", "u")
+	until(t, ctx, `document.title === '(10) Tidings' && document.querySelector('#toast').textContent.includes('Unread from here')`)
+	press(t, ctx, "g", "f")
+	until(t, ctx, `location.pathname === '/' && document.title === '(10) Tidings'`)
+	press(t, ctx, "g", "i")
+	until(t, ctx, `!!document.activeElement.closest('#channels')`)
+	press(t, ctx, "M")
+	until(t, ctx, `document.title === 'Tidings'`)
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[any](`history.back()`)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, ctx, `location.pathname === '/c/20' && document.querySelectorAll('article').length === 2`)
+}
+
+func TestOpenChannelIsLive(t *testing.T) {
+	w := settled(t)
+	ts := w.serve()
+	ctx := tab(t, w, ts.URL)
+	do(t, ctx, chromedp.Navigate(ts.URL+"/c/10"))
+	until(t, ctx, live)
+	until(t, ctx, `document.querySelectorAll('article').length === 7 && document.querySelectorAll('.new-line').length === 1`)
+	m := w.arrive(10, at(3, 10, 0), bob, "Bob Fjord", "<img src=x onerror=alert(1)> **new**")
+	until(t, ctx, fmt.Sprintf(`document.querySelector('article[data-id="%d"] .content')?.textContent === '<img src=x onerror=alert(1)> new'`, m.ID))
+	// The view began at the new line; what is below is read once it has been in sight.
+	until(t, ctx, `!document.querySelector('#pill').hidden && document.querySelector('a[data-open="10"] .badge:last-child') !== null`)
+	do(t, ctx, chromedp.Click(chromedp.CSS("#pill")))
+	until(t, ctx, `!document.querySelector('a[data-open="10"] .badge') && document.querySelector('#pill').hidden`)
+	w.arrive(20, at(3, 10, 1), bob, "Bob Fjord", "elsewhere")
+	until(t, ctx, `document.querySelector('a[data-open="20"] .badge:last-child').textContent === '3' && document.querySelectorAll('article').length === 8`)
+	w.push(`{"op":"access","epoch":2,"gained":[],"lost":["10"],"roles":{}}`)
+	w.mu.Lock()
+	set := *w.sets[ada]
+	g := set.Guilds[0]
+	g.Channels = g.Channels[1:]
+	set.Guilds = []tidings.VisibleGuild{g, set.Guilds[1]}
+	w.sets[ada] = &set
+	w.mu.Unlock()
+	until(t, ctx, `location.pathname === '/' && !document.querySelector('a[data-open="10"]') && !document.querySelector('article[data-channel="10"]')`)
+}
+
+// Looks for people: SHOTS names a folder into which pictures of the pages are put.
+func TestScreens(t *testing.T) {
+	w := settled(t)
+	ts := w.serve()
+	for _, c := range []struct {
+		name, path, scheme string
+		width, height      int64
+		act                string
+	}{
+		{"feed-light", "/", "light", 1280, 800, ""},
+		{"feed-dark", "/", "dark", 1280, 800, ""},
+		{"channel-dark", "/c/10", "dark", 1280, 800, ""},
+		{"channel-light", "/c/10", "light", 1280, 1100, ""},
+		{"feed-360", "/", "light", 360, 740, ""},
+		{"channel-360-dark", "/c/10", "dark", 360, 740, ""},
+		{"drawer-360", "/", "dark", 360, 740, `document.querySelector('#menu').click()`},
+		{"help", "/", "light", 1280, 800, `document.querySelector('#keys').click()`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx := tab(t, w, ts.URL)
+			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: c.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}}
+			if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
+				t.Fatal(err)
+			}
+			do(t, ctx, chromedp.EmulateViewport(c.width, c.height), chromedp.Navigate(ts.URL+c.path))
+			until(t, ctx, live)
+			if c.act != "" {
+				if _, err := chromedp.Run(ctx, chromedp.Evaluate[any](c.act)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Nothing may be wider than the window.
+			until(t, ctx, `document.documentElement.scrollWidth <= innerWidth && document.querySelector('#scroll').scrollWidth <= document.querySelector('#scroll').clientWidth`)
+			if dir := os.Getenv("SHOTS"); dir != "" {
+				png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, c.name+".png"), png, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}

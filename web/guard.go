@@ -1,0 +1,120 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+const (
+	maxBody = 64 << 10
+	// requestTime bounds every request except the live socket.
+	requestTime = 30 * time.Second
+)
+
+// csp lets the page load its own files and nothing else. Styles that depend on data are set through the CSSOM.
+func csp(cdn bool) string {
+	media := ""
+	if cdn {
+		media = " https://cdn.discordapp.com https://media.discordapp.net https://images-ext-1.discordapp.net https://images-ext-2.discordapp.net"
+	}
+	return strings.Join([]string{
+		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'" + media, "connect-src 'self'",
+		"form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'", "manifest-src 'self'",
+	}, "; ")
+}
+
+// guard is around every route: headers, limits, cross-origin protection, the log, and the last net for panics.
+func (s *Server) guard(next http.Handler) http.Handler {
+	policy := csp(s.o.DiscordCDN)
+	cross := http.NewCrossOriginProtection()
+	if s.public != nil {
+		if err := cross.AddTrustedOrigin(s.public.String()); err != nil {
+			s.log.Warn("the public URL is no origin", "err", err)
+		}
+	}
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, problemf(http.StatusForbidden, "This request came from another site, so it was not carried out."))
+	}))
+	inner := cross.Handler(next)
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), interest-cohort=()")
+		if s.public != nil && s.public.Scheme == "https" {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		if r.URL.Path == "/api/live" {
+			// The socket takes the connection over and lives on; it has limits of its own.
+			inner.ServeHTTP(w, r)
+			return
+		}
+		h.Set("Cache-Control", "private, no-store")
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+		defer cancel()
+		rec := &recorder{ResponseWriter: w}
+		start := time.Now()
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				s.log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					s.fail(rec, r, errors.New("panic"))
+				}
+			}
+			s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", time.Since(start))
+		}()
+		inner.ServeHTTP(rec, r.WithContext(ctx))
+	})
+}
+
+// recorder remembers the status for the log.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Write([]byte("ok\n"))
+}
+
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if s.o.Ready != nil {
+		if err := s.o.Ready(r.Context()); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			w.Write([]byte("not ready: " + err.Error() + "\n"))
+			return
+		}
+	}
+	w.Write([]byte("ready\n"))
+}

@@ -1,0 +1,37 @@
+package web
+
+import "net/http"
+
+// routes is the table of contents. The routes of the API that huma documents are in api.go, in the same order as in the
+// document: GET /api/openapi.json.
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+
+	// Pages.
+	mux.HandleFunc("GET /{$}", s.person(s.pageFeed))
+	mux.HandleFunc("GET /c/{channel}", s.person(s.pageChannel))
+	mux.HandleFunc("/", s.pageNotFound)
+
+	// Signing in and out.
+	mux.Handle("GET /login", s.sessions.LoadAndSave(http.HandlerFunc(s.login)))
+	mux.Handle("GET /login/callback", s.sessions.LoadAndSave(http.HandlerFunc(s.loginCallback)))
+	mux.Handle("POST /logout", s.sessions.LoadAndSave(http.HandlerFunc(s.logout)))
+
+	// The API.
+	s.api(mux)
+	mux.HandleFunc("GET /api/live", s.live)
+	mux.HandleFunc("/api/", s.apiNotFound)
+
+	// What operators and machines ask.
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	if s.o.Metrics != nil {
+		mux.Handle("GET /metrics", s.o.Metrics)
+	}
+
+	// Files.
+	mux.HandleFunc("GET /static/{version}/{file...}", s.assets.serve)
+	mux.HandleFunc("GET /favicon.ico", s.assets.favicon)
+	mux.HandleFunc("GET /robots.txt", s.assets.robots)
+	return mux
+}

@@ -1,0 +1,165 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+	"tidings/hub"
+)
+
+const (
+	sessionUser  = "user"  // the Discord id in digits
+	sessionLogin = "login" // state, verifier and where to go, while a sign-in is under way
+)
+
+// cookieName has the __Host- prefix over https, which binds the cookie to this host and to https.
+func cookieName(secure bool) string {
+	if secure {
+		return "__Host-tidings"
+	}
+	return "tidings"
+}
+
+func newSessions(store scs.Store, secure bool) *scs.SessionManager {
+	m := scs.New()
+	m.Store = store
+	m.Lifetime = sessionLife
+	m.Cookie.Name = cookieName(secure)
+	m.Cookie.HttpOnly = true
+	m.Cookie.SameSite = http.SameSiteLaxMode
+	m.Cookie.Secure = secure
+	m.Cookie.Path = "/"
+	return m
+}
+
+// who is the person behind a request.
+type who struct {
+	user    discord.UserID
+	session string // what came in the cookie or header, with its kind; hub keeps it to itself
+	scopes  []string
+	cookie  bool
+}
+
+func (w who) may(scope string) bool { return w.cookie || slices.Contains(w.scopes, scope) }
+
+// Scopes of API tokens. A session may do everything.
+const (
+	scopeRead = "read"
+	scopeAck  = "ack"
+)
+
+// identify says who is asking: by the Authorization header where there is one, else by the session cookie. user is 0 when
+// nobody is signed in.
+func (s *Server) identify(r *http.Request) (who, error) {
+	if h := r.Header.Get("Authorization"); h != "" {
+		kind, token, _ := strings.Cut(h, " ")
+		token = strings.TrimSpace(token)
+		if !strings.EqualFold(kind, "Bearer") || token == "" || len(token) > 256 {
+			return who{}, nil
+		}
+		user, scopes, err := s.o.Store.UserByToken(r.Context(), token)
+		if errors.Is(err, tidings.ErrNotFound) || errors.Is(err, tidings.ErrUnauthorized) {
+			return who{}, nil
+		}
+		if err != nil {
+			return who{}, err
+		}
+		return who{user: user, scopes: scopes, session: kindToken + token}, nil
+	}
+	c, err := r.Cookie(s.sessions.Cookie.Name)
+	if err != nil || c.Value == "" || len(c.Value) > 256 {
+		return who{}, nil
+	}
+	ctx, err := s.sessions.Load(r.Context(), c.Value)
+	if err != nil {
+		return who{}, err
+	}
+	return s.signedIn(ctx), nil
+}
+
+// signedIn reads the person out of a session that is loaded in ctx.
+func (s *Server) signedIn(ctx context.Context) who {
+	id, err := strconv.ParseUint(s.sessions.GetString(ctx, sessionUser), 10, 64)
+	if err != nil {
+		return who{}
+	}
+	return who{user: discord.UserID(id), session: kindCookie + s.sessions.Token(ctx), cookie: true}
+}
+
+// The kinds of credential that a live socket can hang on.
+const (
+	kindCookie = "cookie "
+	kindToken  = "token "
+)
+
+// Alive reports whether what a live socket was opened with still stands. hub asks it from time to time, so that a session
+// that has ended elsewhere, or a token that was revoked, does not live on in a socket.
+func (s *Server) Alive(ctx context.Context, session string) (bool, error) {
+	if token, ok := strings.CutPrefix(session, kindToken); ok {
+		_, scopes, err := s.o.Store.UserByToken(ctx, token)
+		if errors.Is(err, tidings.ErrNotFound) || errors.Is(err, tidings.ErrUnauthorized) {
+			return false, nil
+		}
+		return slices.Contains(scopes, scopeRead), err
+	}
+	token, ok := strings.CutPrefix(session, kindCookie)
+	if !ok {
+		return false, nil
+	}
+	loaded, err := s.sessions.Load(ctx, token)
+	if err != nil {
+		return false, err
+	}
+	return s.signedIn(loaded).user != 0, nil
+}
+
+type whoKey struct{}
+
+// person lets only signed-in people through to a page; others are shown the way in.
+func (s *Server) person(next func(http.ResponseWriter, *http.Request, who)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who, err := s.identify(r)
+		if err != nil {
+			s.pageError(w, r, err)
+			return
+		}
+		if who.user == 0 || !who.may(scopeRead) {
+			s.signInPage(w, r)
+			return
+		}
+		next(w, r, who)
+	}
+}
+
+func (s *Server) live(w http.ResponseWriter, r *http.Request) {
+	p, err := s.identify(r)
+	switch {
+	case err != nil:
+		s.fail(w, r, err)
+	case p.user == 0 && r.Header.Get("Authorization") == "" && strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+		// A page does not see the status of a socket that was refused, but it does see a close code: hub sends 4001.
+		s.o.Live.Serve(w, r, hub.Who{})
+	case p.user == 0:
+		s.fail(w, r, notSignedIn())
+	case !p.may(scopeRead):
+		s.fail(w, r, scopeMissing(scopeRead))
+	default:
+		s.o.Live.Serve(w, r, hubWho(p))
+	}
+}
+
+func notSignedIn() error {
+	return problemf(http.StatusUnauthorized, "You are not signed in. Sign in at /login, or send a token as \"Authorization: Bearer TOKEN\".")
+}
+
+func scopeMissing(scope string) error {
+	return problemf(http.StatusForbidden, "The token lacks the scope %q. Make one with: tidings token create --scopes read,ack", scope)
+}

@@ -1,0 +1,154 @@
+// The client of the live socket: it keeps one connection, hands on frames in order, and says when it is away. What frames
+// mean is state.js's matter.
+
+/**
+ * @typedef {{onFrame: (frame: any) => void, onStatus: (status: 'live' | 'connecting' | 'polling' | 'out', detail?: string) => void, poll: () => Promise<void>}} Handlers
+ * @typedef {{url: string, socket?: typeof WebSocket, random?: () => number}} Options
+ */
+
+const firstDelay = 500, mostDelay = 30_000, pollEvery = 15_000, failuresBeforePolling = 3;
+
+export class Live {
+  /** @param {Options} options @param {Handlers} handlers */
+  constructor(options, handlers) {
+    this.options = options;
+    this.handlers = handlers;
+    this.cursor = '';
+    this.failures = 0;
+    this.heartbeat = 30_000;
+    /** @type {WebSocket | null} */
+    this.ws = null;
+    /** @type {any} */
+    this.watching = null;
+    this.timers = { retry: 0, ping: 0, silence: 0, poll: 0 };
+    this.stopped = false;
+  }
+
+  start() {
+    if (this.stopped || this.ws) return;
+    clearTimeout(this.timers.retry);
+    if (this.failures < failuresBeforePolling) this.handlers.onStatus('connecting');
+    const Socket = this.options.socket ?? WebSocket;
+    const url = this.options.url + (this.cursor ? '?cursor=' + encodeURIComponent(this.cursor) : '');
+    const ws = new Socket(url, ['tidings.v1']);
+    this.ws = ws;
+    this.hear(ws);
+    ws.onmessage = (e) => {
+      if (this.ws !== ws || typeof e.data !== 'string') return;
+      for (const line of e.data.split('\n')) if (line) this.frame(JSON.parse(line));
+      if (this.ws === ws) this.hear(ws);
+    };
+    ws.onclose = (e) => { if (this.ws === ws) this.closed(e.code, e.reason); };
+    ws.onerror = () => {};
+  }
+
+  stop() {
+    this.stopped = true;
+    this.reset();
+    const ws = this.ws;
+    this.ws = null;
+    ws?.close(1000);
+  }
+
+  /** wake is called when the page comes back: a connection that slept may be dead without knowing it. */
+  wake() {
+    if (this.stopped) return;
+    if (!this.ws) {
+      this.start();
+      return;
+    }
+    this.send({ op: 'ping' });
+    this.hear(this.ws, 5_000);
+  }
+
+  /** @param {any} frame @returns {boolean} whether it was sent */
+  send(frame) {
+    if (this.ws?.readyState !== 1) return false;
+    this.ws.send(JSON.stringify(frame));
+    return true;
+  }
+
+  /** watch asks for the messages themselves, of some channels or of all; null for none. @param {string[] | 'all' | null} what */
+  watch(what) {
+    if (this.watching) this.send(watchFrame('unwatch', this.watching));
+    this.watching = what;
+    if (what) this.send(watchFrame('watch', what));
+  }
+
+  /** @param {string[]} channels */
+  sync(channels) {
+    if (channels.length) this.send({ op: 'sync', channels });
+  }
+
+  /** @param {any} f */
+  frame(f) {
+    if (f.cursor) this.cursor = f.cursor;
+    if (f.op === 'hello') {
+      this.failures = 0;
+      this.heartbeat = f.heartbeat_ms || this.heartbeat;
+      clearInterval(this.timers.poll);
+      clearInterval(this.timers.ping);
+      this.timers.ping = setInterval(() => this.send({ op: 'ping' }), this.heartbeat);
+      if (this.watching) this.send(watchFrame('watch', this.watching));
+      this.handlers.onStatus('live');
+    }
+    this.handlers.onFrame(f);
+  }
+
+  /** hear notes that the other side lives; after long silence the connection is given up. */
+  hear(/** @type {WebSocket} */ ws, /** @type {number} */ patience = this.heartbeat * 2.5) {
+    clearTimeout(this.timers.silence);
+    this.timers.silence = setTimeout(() => {
+      if (this.ws !== ws) return;
+      ws.onclose = null;
+      ws.close(4000);
+      this.closed(1006, 'silence');
+    }, patience);
+  }
+
+  /** @param {number} code @param {string} reason */
+  closed(code, reason) {
+    this.ws = null;
+    this.reset();
+    if (this.stopped) return;
+    if (code === 4001 || code === 4003) {
+      this.stopped = true;
+      this.handlers.onStatus('out', reason);
+      return;
+    }
+    this.failures++;
+    if (this.failures >= failuresBeforePolling) {
+      this.handlers.onStatus('polling');
+      const poll = () => this.handlers.poll().catch(() => {});
+      poll();
+      this.timers.poll = setInterval(poll, pollEvery);
+    } else {
+      this.handlers.onStatus('connecting');
+    }
+    this.timers.retry = setTimeout(() => this.start(), delay(this.failures, reason, this.options.random ?? Math.random));
+  }
+
+  reset() {
+    clearTimeout(this.timers.retry);
+    clearTimeout(this.timers.silence);
+    clearInterval(this.timers.ping);
+    clearInterval(this.timers.poll);
+  }
+}
+
+/** @param {string} op @param {string[] | 'all'} what */
+function watchFrame(op, what) {
+  return what === 'all' ? { op, all: true } : { op, channels: what };
+}
+
+/**
+ * delay is how long to wait before trying again: what the server said, else doubling; always spread by chance, so that
+ * clients do not all come back at once.
+ * @param {number} failures @param {string} reason @param {() => number} random
+ */
+export function delay(failures, reason, random) {
+  const said = /retry_ms=(\d{1,7})/.exec(reason);
+  if (said) return Number(said[1]) * (0.5 + random() / 2);
+  const most = Math.min(mostDelay, firstDelay * 2 ** Math.min(failures - 1, 10));
+  return most * (0.5 + random() / 2);
+}

@@ -1,0 +1,101 @@
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { Live, delay } from './live.js';
+
+class Socket {
+  static all = [];
+  constructor(url, protocols) {
+    Object.assign(this, { url, protocols, readyState: 1, sent: [], closedWith: null });
+    Socket.all.push(this);
+  }
+  send(s) { this.sent.push(JSON.parse(s)); }
+  close(code) { this.closedWith = code; this.readyState = 3; }
+  say(...frames) { this.onmessage({ data: frames.map((f) => JSON.stringify(f)).join('\n') }); }
+  drop(code = 1006, reason = '') { this.readyState = 3; this.onclose({ code, reason }); }
+}
+
+function setup(t) {
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  Socket.all = [];
+  const seen = { frames: [], status: [], polls: 0 };
+  const live = new Live({ url: 'ws://x/api/live', socket: Socket, random: () => 1 },
+    { onFrame: (f) => seen.frames.push(f), onStatus: (s) => seen.status.push(s), poll: async () => { seen.polls++; } });
+  live.start();
+  return { live, seen, tick: (ms) => t.mock.timers.tick(ms) };
+}
+const hello = { op: 'hello', session: 's', user: '7', heartbeat_ms: 1000, resumed: false, cursor: 'c1' };
+
+test('several frames of one message are handed on in order', (t) => {
+  const { seen } = setup(t);
+  assert.deepEqual(Socket.all[0].protocols, ['tidings.v1']);
+  Socket.all[0].say(hello, { op: 'snapshot', unread: {} }, { op: 'delta', c: '1' });
+  assert.deepEqual(seen.frames.map((f) => f.op), ['hello', 'snapshot', 'delta']);
+  assert.equal(seen.status.at(-1), 'live');
+});
+
+test('after a break it comes back with its cursor and watches again', (t) => {
+  const { live, tick } = setup(t);
+  Socket.all[0].say(hello);
+  live.watch(['5']);
+  Socket.all[0].say({ op: 'pong', cursor: 'c2' });
+  Socket.all[0].drop();
+  tick(500);
+  assert.equal(Socket.all.length, 2);
+  assert.equal(Socket.all[1].url, 'ws://x/api/live?cursor=c2');
+  Socket.all[1].say(hello);
+  assert.deepEqual(Socket.all[1].sent, [{ op: 'watch', channels: ['5'] }]);
+});
+
+test('the server says when to come back', (t) => {
+  const { tick } = setup(t);
+  Socket.all[0].say(hello);
+  Socket.all[0].drop(1012, 'retry_ms=4000');
+  tick(3999);
+  assert.equal(Socket.all.length, 1);
+  tick(1);
+  assert.equal(Socket.all.length, 2);
+});
+
+test('a session that has ended is not tried again', (t) => {
+  const { seen, tick } = setup(t);
+  Socket.all[0].drop(4003);
+  tick(120_000);
+  assert.equal(Socket.all.length, 1);
+  assert.equal(seen.status.at(-1), 'out');
+});
+
+test('without a socket it polls, and stops when the socket is back', (t) => {
+  const { seen, tick } = setup(t);
+  for (let i = 0; i < 3; i++) {
+    Socket.all.at(-1).drop();
+    if (i < 2) tick(30_000);
+  }
+  assert.equal(seen.status.at(-1), 'polling');
+  assert.equal(seen.polls, 1);
+  tick(2000);
+  Socket.all.at(-1).say(hello);
+  const polls = seen.polls;
+  tick(900);
+  Socket.all.at(-1).say({ op: 'pong' });
+  tick(900);
+  assert.equal(seen.polls, polls);
+  assert.equal(seen.status.at(-1), 'live');
+});
+
+test('it pings, and silence is a break', (t) => {
+  const { tick } = setup(t);
+  Socket.all[0].say(hello);
+  tick(1000);
+  assert.deepEqual(Socket.all[0].sent, [{ op: 'ping' }]);
+  tick(1500);
+  assert.equal(Socket.all[0].closedWith, 4000);
+  tick(500);
+  assert.equal(Socket.all.length, 2);
+});
+
+test('the delay doubles, has a bound, and is spread', () => {
+  assert.equal(delay(1, '', () => 1), 500);
+  assert.equal(delay(1, '', () => 0), 250);
+  assert.equal(delay(3, '', () => 1), 2000);
+  assert.equal(delay(99, '', () => 1), 30_000);
+});

@@ -1,0 +1,223 @@
+// The read state and the rules by which frames change it: pure functions, no page and no network. docs/LIVE.md tells why.
+// A state is never changed in place.
+
+/**
+ * @typedef {string | null} Id A snowflake in digits; null for none.
+ * @typedef {{u: string[], r: string[], e: boolean}} Mentions
+ * @typedef {{id: string, guild: string, name: string, type: number, parent: Id, unread: number, mentions: number, first_unread: Id,
+ *   read_id: Id, last_id: Id, version: number, muted: boolean, complete_since: string | null, seen: number, asked: boolean, recovered: number}} Channel
+ *   seen is the highest version that was heard of; asked is set while an answer to sync is awaited.
+ * @typedef {{id: string, name: string, icon: string, roles: string[]}} Guild
+ * @typedef {{user: string, rev: number, guilds: Object<string, Guild>, channels: Object<string, Channel>}} State
+ * @typedef {{state: State, sync: string[], refetch: boolean, changed: string[]}} Step
+ *   sync lists channels to ask for, refetch says that the whole is to be fetched, changed lists channels whose counts may differ.
+ */
+
+/**
+ * compare orders ids by age: snowflakes grow, and a longer one is larger.
+ * @param {Id | undefined} a @param {Id | undefined} b
+ */
+export function compare(a, b) {
+  const x = a ?? '0', y = b ?? '0';
+  return x.length - y.length || (x < y ? -1 : x > y ? 1 : 0);
+}
+
+/** @param {string} user @returns {State} */
+export function empty(user) {
+  return { user, rev: 0, guilds: {}, channels: {} };
+}
+
+/**
+ * fromUnread makes the state that GET /api/unread or a snapshot tells.
+ * @param {string} user @param {any} unread @returns {State}
+ */
+export function fromUnread(user, unread) {
+  const s = empty(user);
+  s.rev = unread.rev;
+  for (const g of unread.guilds ?? []) {
+    s.guilds[g.id] = { id: g.id, name: g.name, icon: g.icon, roles: g.roles ?? [] };
+    for (const c of g.channels ?? []) {
+      s.channels[c.id] = { ...c, guild: g.id, seen: c.version, asked: false, recovered: 0 };
+    }
+  }
+  return s;
+}
+
+/** @param {State} s */
+export function totals(s) {
+  let unread = 0, mentions = 0;
+  for (const c of Object.values(s.channels)) {
+    if (!c.muted) unread += c.unread;
+    mentions += c.mentions;
+  }
+  return { unread, mentions };
+}
+
+/**
+ * reduce applies one frame.
+ * @param {State} s @param {any} f @returns {Step}
+ */
+export function reduce(s, f) {
+  switch (f.op) {
+    case 'snapshot': return snapshot(s, f.unread);
+    case 'delta': return delta(s, f);
+    case 'count': return counts(s, [f]);
+    case 'read': return counts({ ...s, rev: Math.max(s.rev, f.rev ?? 0) }, f.channels ?? []);
+    case 'recovered': return recovered(s, f);
+    case 'access': return access(s, f);
+    default: return step(s);
+  }
+}
+
+/** @returns {Step} */
+function step(/** @type {State} */ state, /** @type {string[]} */ sync = [], /** @type {string[]} */ changed = [], refetch = false) {
+  return { state, sync, refetch, changed };
+}
+
+/** @returns {Step} */
+function snapshot(/** @type {State} */ s, /** @type {any} */ unread) {
+  const next = fromUnread(s.user, unread);
+  for (const [id, c] of Object.entries(next.channels)) {
+    const old = s.channels[id];
+    if (old?.recovered) next.channels[id] = { ...c, recovered: old.recovered };
+  }
+  return step(next, [], Object.keys(next.channels));
+}
+
+/**
+ * merge takes in a whole that was fetched while frames went on: of each channel the newer version stands.
+ * @param {State} s @param {any} unread @returns {Step}
+ */
+export function merge(s, unread) {
+  const next = fromUnread(s.user, unread);
+  next.rev = Math.max(next.rev, s.rev);
+  /** @type {string[]} */
+  const sync = [];
+  for (const [id, c] of Object.entries(next.channels)) {
+    const old = s.channels[id];
+    if (!old) continue;
+    const seen = Math.max(old.seen, c.seen);
+    if (c.version < old.version || (unread.rev < s.rev && c.version === old.version)) {
+      // The counts of the fetched whole are of an older moment; ask for those of this one.
+      next.channels[id] = { ...c, unread: old.unread, mentions: old.mentions, first_unread: old.first_unread, read_id: old.read_id,
+        last_id: old.last_id, version: old.version, seen, asked: true, recovered: old.recovered };
+      sync.push(id);
+    } else {
+      const hole = seen > c.version;
+      next.channels[id] = { ...c, seen, asked: hole, recovered: old.recovered };
+      if (hole) sync.push(id);
+    }
+  }
+  return step(next, sync, Object.keys(next.channels));
+}
+
+/** @returns {State} */
+function put(/** @type {State} */ s, /** @type {Channel} */ c) {
+  return { ...s, channels: { ...s.channels, [c.id]: c } };
+}
+
+/** @returns {boolean} */
+export function mentionsMe(/** @type {State} */ s, /** @type {string} */ guild, /** @type {Mentions | undefined | null} */ m) {
+  if (!m) return false;
+  if (m.e || m.u?.includes(s.user)) return true;
+  const roles = s.guilds[guild]?.roles ?? [];
+  return (m.r ?? []).some((r) => roles.includes(r));
+}
+
+/** @returns {Step} */
+function delta(/** @type {State} */ s, /** @type {any} */ f) {
+  const c = s.channels[f.c];
+  if (!c) return step(s, [], [], true); // a channel that is not known here: the whole has changed
+  if (f.v <= c.version) return step(s);
+  const seen = Math.max(c.seen, f.v);
+  if (f.v !== c.version + 1 || f.k === 'reset') {
+    const next = put(s, { ...c, seen, asked: true });
+    return step(next, c.asked ? [] : [c.id]);
+  }
+  /** @type {Channel} */
+  const n = { ...c, version: f.v, seen };
+  let ask = false;
+  const gone = f.k === 'delete' && f.ids ? f.ids : [[f.id, f.a, f.m]];
+  if (f.k === 'create' && f.n === 1) {
+    if (compare(f.id, n.last_id) > 0) n.last_id = f.id;
+    if (compare(f.id, c.read_id) > 0 && f.a !== s.user) {
+      n.unread++;
+      if (n.first_unread === null || compare(f.id, n.first_unread) < 0) n.first_unread = f.id;
+      if (mentionsMe(s, c.guild, f.m)) n.mentions++;
+    }
+  } else if (f.k === 'delete' && (f.n < 0 || f.ids)) {
+    for (const [id, author, m] of gone) {
+      if (id === c.last_id || id === c.first_unread) ask = true; // only the server knows the neighbour
+      if (compare(id, c.read_id) <= 0 || author === s.user) continue;
+      n.unread--;
+      if (mentionsMe(s, c.guild, m)) n.mentions--;
+    }
+  } else if (f.k === 'update' && f.m0 && f.a !== s.user && compare(f.id, c.read_id) > 0) {
+    n.mentions += Number(mentionsMe(s, c.guild, f.m)) - Number(mentionsMe(s, c.guild, f.m0));
+  }
+  if (n.unread < 0 || n.mentions < 0) {
+    ask = true;
+    n.unread = Math.max(0, n.unread);
+    n.mentions = Math.max(0, n.mentions);
+  }
+  if (n.unread === 0) n.first_unread = null;
+  const sync = ask && !c.asked ? [c.id] : [];
+  n.asked = c.asked || ask;
+  return step(put(s, n), sync, [c.id]);
+}
+
+/** counts takes the server's counts of channels, which are of version v. @returns {Step} */
+function counts(/** @type {State} */ s, /** @type {any[]} */ list) {
+  /** @type {string[]} */
+  const sync = [];
+  /** @type {string[]} */
+  const changed = [];
+  const channels = { ...s.channels };
+  for (const f of list) {
+    const c = channels[f.c];
+    if (!c) continue;
+    if (f.v < c.version) {
+      channels[f.c] = { ...c, asked: true };
+      sync.push(f.c);
+      continue;
+    }
+    const hole = c.seen > f.v;
+    channels[f.c] = { ...c, unread: f.unread, mentions: f.mentions, first_unread: f.first_unread ?? null, read_id: f.read_id,
+      last_id: f.last_id === undefined ? c.last_id : f.last_id, version: f.v, seen: Math.max(c.seen, f.v), asked: hole,
+      recovered: f.unread === 0 ? 0 : c.recovered };
+    if (hole) sync.push(f.c);
+    changed.push(f.c);
+  }
+  return step({ ...s, channels }, sync, changed);
+}
+
+/** @returns {Step} */
+function recovered(/** @type {State} */ s, /** @type {any} */ f) {
+  const c = s.channels[f.c];
+  if (!c) return step(s);
+  return step(put(s, { ...c, recovered: c.recovered + f.n }), [], [c.id]);
+}
+
+/** access hides what was lost at once; what was gained, and counts by new roles, are fetched. @returns {Step} */
+function access(/** @type {State} */ s, /** @type {any} */ f) {
+  const lost = new Set(f.lost ?? []);
+  const channels = Object.fromEntries(Object.entries(s.channels).filter(([id]) => !lost.has(id)));
+  const guilds = { ...s.guilds };
+  for (const [g, roles] of Object.entries(f.roles ?? {})) {
+    if (guilds[g]) guilds[g] = { ...guilds[g], roles: /** @type {string[]} */ (roles) };
+  }
+  return step({ ...s, guilds, channels }, [], [...lost], true);
+}
+
+/** dropped forgets what was asked on a connection that has ended; the answers will not come. @param {State} s @returns {State} */
+export function dropped(s) {
+  return { ...s, channels: Object.fromEntries(Object.entries(s.channels).map(([id, c]) => [id, c.asked ? { ...c, asked: false } : c])) };
+}
+
+/**
+ * holes lists the channels that are behind what was heard of.
+ * @param {State} s
+ */
+export function holes(s) {
+  return Object.values(s.channels).filter((c) => c.seen > c.version && !c.asked).map((c) => c.id);
+}

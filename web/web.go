@@ -1,0 +1,160 @@
+// Package web is everything that talks to a browser or an API client: routes, sessions, the JSON API, pages. It decides who
+// is asking and what they may do; what they may read is access's to say, what there is to read store's, and the live socket
+// hub's once the person is known.
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/diamondburned/arikawa/v3/discord"
+	"golang.org/x/oauth2"
+
+	"tidings"
+	"tidings/hub"
+	"tidings/render"
+	"tidings/store"
+)
+
+// Store is what is kept. It is *store.Store.
+type Store interface {
+	ReadStore
+	MarkStore
+	PeopleStore
+	scs.CtxStore // sessions
+}
+
+// ReadStore answers what there is to read.
+type ReadStore interface {
+	Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error)
+	Counts(ctx context.Context, set *tidings.VisibleSet, channels []discord.ChannelID) ([]tidings.ReadChannel, error)
+	Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error)
+	Messages(ctx context.Context, q store.PageQuery) (store.Page, error)
+	Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error)
+}
+
+// MarkStore keeps how far people have read.
+type MarkStore interface {
+	MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings.MarkRead) (tidings.ReadResult, error)
+	MarkUnread(ctx context.Context, set *tidings.VisibleSet, channel discord.ChannelID, message discord.MessageID) (tidings.ReadResult, error)
+	Undo(ctx context.Context, set *tidings.VisibleSet, rev int64) (tidings.ReadResult, error)
+}
+
+// PeopleStore keeps who has signed in.
+type PeopleStore interface {
+	User(ctx context.Context, id discord.UserID) (tidings.User, error)
+	SaveUser(ctx context.Context, u tidings.User) (tidings.User, error)
+	SaveOAuthToken(ctx context.Context, user discord.UserID, sealed []byte) error
+	UserByToken(ctx context.Context, token string) (user discord.UserID, scopes []string, err error)
+}
+
+// Access says who may read what. It is *access.Access.
+type Access interface {
+	Visible(u discord.UserID) *tidings.VisibleSet
+	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
+}
+
+// Live is the live socket, which also learns of marks made here. It is *hub.Hub.
+type Live interface {
+	Serve(w http.ResponseWriter, r *http.Request, who hub.Who)
+	Tell(ctx context.Context, r tidings.Result)
+	EndSession(session string)
+}
+
+// OAuth is Discord's half of signing in. It is *bot.OAuth.
+type OAuth interface {
+	// AuthURL is where the person is sent; the challenge of the verifier (S256) is part of it.
+	AuthURL(state, verifier, redirect string) string
+	// Exchange gives the token for a code. ErrInvalid and ErrUnauthorized mean that Discord refused.
+	Exchange(ctx context.Context, code, verifier, redirect string) (*oauth2.Token, error)
+	Me(ctx context.Context, t *oauth2.Token) (tidings.User, error)
+	MyGuilds(ctx context.Context, t *oauth2.Token) ([]discord.GuildID, error)
+}
+
+// Options are all that web needs.
+type Options struct {
+	Store  Store
+	Access Access
+	Live   Live
+	OAuth  OAuth
+	// PublicURL is where people reach the service, without a path. Empty: what the request says.
+	PublicURL string
+	// EncryptionKey is 32 bytes; Discord's tokens are sealed with it.
+	EncryptionKey []byte
+	// DiscordCDN lets browsers load pictures from Discord.
+	DiscordCDN bool
+	Version    string
+	// Ready reports what keeps the process from serving; nil means ready.
+	Ready func(ctx context.Context) error
+	// Status fills in GET /api/status; may be nil.
+	Status  func(ctx context.Context) (Status, error)
+	Metrics http.Handler // may be nil
+	Log     *slog.Logger
+}
+
+// Server is the handler of all routes. It runs nothing of its own.
+type Server struct {
+	o        Options
+	log      *slog.Logger
+	render   *render.Renderer
+	sessions *scs.SessionManager
+	seal     *sealer
+	assets   *assets
+	pages    *pages
+	public   *url.URL // nil: what the request says
+	handler  http.Handler
+}
+
+// sessionLife is how long a person stays signed in. Discord's own token lives a week; ours only proves who came.
+const sessionLife = 30 * 24 * time.Hour
+
+// New returns the handler. It fails on options that cannot work.
+func New(o Options) (*Server, error) {
+	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if o.PublicURL != "" {
+		u, err := url.Parse(strings.TrimRight(o.PublicURL, "/"))
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Path != "" {
+			return nil, fmt.Errorf("%w public URL %q: want https://host, without a path", tidings.ErrInvalid, o.PublicURL)
+		}
+		s.public = u
+	}
+	var err error
+	if s.seal, err = newSealer(o.EncryptionKey); err != nil {
+		return nil, err
+	}
+	if s.assets, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	if s.pages, err = parsePages(s.assets); err != nil {
+		return nil, err
+	}
+	s.sessions = newSessions(o.Store, s.public != nil && s.public.Scheme == "https")
+	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
+		s.pageError(w, r, fmt.Errorf("session: %w", err))
+	}
+	s.handler = s.guard(s.routes())
+	return s, nil
+}
+
+// ServeHTTP serves every route.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// base is the scheme and host that people see.
+func (s *Server) base(r *http.Request) string {
+	if s.public != nil {
+		return s.public.String()
+	}
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
