@@ -172,3 +172,32 @@ func TestSignInWithCodeAndChallenge(t *testing.T) {
 		t.Errorf("after revoking, the access token = %d, want 401", got)
 	}
 }
+
+// signIn authorizes the application as a person and gives the access token.
+func signIn(t testing.TB, r *simtest.Running, p simtest.Person) string {
+	t.Helper()
+	const back = "http://127.0.0.1:1/callback"
+	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := stay.PostForm(r.URL+"/oauth2/authorize", url.Values{"response_type": {"code"}, "client_id": {r.Bot.ClientID.String()}, "scope": {"identify guilds"}, "redirect_uri": {back}, "user_id": {p.ID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	u, err := resp.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err = http.PostForm(r.URL+"/api/oauth2/token", url.Values{"grant_type": {"authorization_code"}, "code": {u.Query().Get("code")}, "redirect_uri": {back},
+		"client_id": {r.Bot.ClientID.String()}, "client_secret": {r.Bot.ClientSecret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var a struct {
+		Access string `json:"access_token"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil || a.Access == "" {
+		t.Fatalf("no access token: %v", err)
+	}
+	return a.Access
+}

@@ -85,7 +85,16 @@ func errArchived() error { return fail(http.StatusBadRequest, 50083, "Thread is 
 func errJSON() error {
 	return fail(http.StatusBadRequest, 50109, "The request body contains invalid JSON.")
 }
-func errServer() error { return fail(http.StatusInternalServerError, 0, "500: Internal Server Error") }
+
+// errServer is what an outage answers; the description has no such status, so it is marked as a fault.
+func errServer() error {
+	e := fail(http.StatusInternalServerError, 0, "500: Internal Server Error")
+	e.Header = map[string]string{faultHeader: "outage"}
+	return e
+}
+
+// faultHeader marks an answer that is not Discord's own. It never leaves the process.
+const faultHeader = "X-Sim-Fault"
 
 // form gathers the faults of a request's fields.
 type form []fieldError

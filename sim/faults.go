@@ -300,18 +300,18 @@ func (f *fault) onCall(c *call, method string) bool {
 }
 
 // afflict answers a REST call with what the faults make of it; nil where they leave it alone.
-func (s *Sim) afflict(c *call, method string) (error, time.Duration) {
+func (s *Sim) afflict(c *call, method string) (time.Duration, error) {
 	on := func(f *fault) bool { return f.onCall(c, method) }
 	var delay time.Duration
 	if f := s.strike("latency", on); f != nil {
 		delay = time.Duration(f.num("ms", 1000)) * time.Millisecond
 	}
-	mark := func(e *apiError) (error, time.Duration) {
+	mark := func(e *apiError) (time.Duration, error) {
 		if e.Header == nil {
 			e.Header = map[string]string{}
 		}
-		e.Header["X-Sim-Fault"] = "1"
-		return e, delay
+		e.Header[faultHeader] = "1"
+		return delay, e
 	}
 	if f := s.strike("outage", func(f *fault) bool { return f.Match.Guild == 0 && on(f) }); f != nil {
 		e := fail(int(f.num("status", http.StatusBadGateway)), 0, "502: Bad Gateway")
@@ -343,7 +343,7 @@ func (s *Sim) afflict(c *call, method string) (error, time.Duration) {
 		}
 		return mark(e)
 	}
-	return nil, delay
+	return delay, nil
 }
 
 // simFault begins a fault.

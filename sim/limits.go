@@ -100,24 +100,24 @@ func tooMany(wait float64, scope, bucket string) *apiError {
 func (c *call) limited() bool { return c.user == nil || c.user.Bot || c.grant != nil }
 
 // before is what stands between a call and its handler: faults, and limits.
-func (s *Sim) before(c *call, method string) (error, time.Duration) {
+func (s *Sim) before(c *call, method string) (time.Duration, error) {
 	c.method = method
 	now := s.now()
 	if c.limited() && !s.o.NoRateLimits {
 		if s.limits.invalid >= invalidLimit && now.Sub(s.limits.invalidFrom) < 10*time.Minute {
 			e := fail(http.StatusTooManyRequests, 0, "banned")
 			e.Body = plain("error code: 1015")
-			e.Header = map[string]string{"Retry-After": "600", "X-Sim-Fault": "banned"}
-			return e, 0
+			e.Header = map[string]string{"Retry-After": "600", faultHeader: "banned"}
+			return 0, e
 		}
 	}
 	if len(s.faults) > 0 {
-		if err, delay := s.afflict(c, method); err != nil || delay > 0 {
-			return err, delay
+		if delay, err := s.afflict(c, method); err != nil || delay > 0 {
+			return delay, err
 		}
 	}
 	if c.user == nil || !c.limited() || c.route == "/" {
-		return nil, 0
+		return 0, nil
 	}
 	name := bucketOf(method, c.route)
 	ru, ok := rules[method+" "+c.route]
@@ -138,7 +138,7 @@ func (s *Sim) before(c *call, method string) (error, time.Duration) {
 	if s.o.NoRateLimits {
 		b.take(now, ru.window)
 		b.used = min(b.used, ru.limit)
-		return nil, 0
+		return 0, nil
 	}
 	g := s.limits.global[c.user.ID]
 	if g == nil {
@@ -147,12 +147,12 @@ func (s *Sim) before(c *call, method string) (error, time.Duration) {
 	}
 	if g.take(now, time.Second) > globalLimit {
 		c.bucket = nil
-		return tooMany(g.reset.Sub(now).Seconds(), "global", ""), 0
+		return 0, tooMany(g.reset.Sub(now).Seconds(), "global", "")
 	}
 	if b.take(now, ru.window) > ru.limit {
-		return tooMany(b.reset.Sub(now).Seconds(), "user", name), 0
+		return 0, tooMany(b.reset.Sub(now).Seconds(), "user", name)
 	}
-	return nil, 0
+	return 0, nil
 }
 
 // after adds the limit headers to an answer, counts invalid requests and writes the log. It says whether a fault cuts

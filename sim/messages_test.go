@@ -159,7 +159,6 @@ func TestWholeLifeOfChannelsRolesThreadsAndMembers(t *testing.T) {
 	c, _ := login(t, r, allIntents)
 	c.want("GUILD_CREATE")
 	ch := g.Channel("general")
-	type O = simtest.Object
 
 	var cat, news, forum, voice, role O
 	r.Must(ada.Token, "POST", "/guilds/"+g.ID+"/channels", O{"name": "Area", "type": 4}, &cat)
@@ -310,7 +309,6 @@ func TestWholeLifeOfChannelsRolesThreadsAndMembers(t *testing.T) {
 func TestMessagesOfEveryKind(t *testing.T) {
 	t.Parallel()
 	r := simtest.Start(t, sim.Options{})
-	type O = simtest.Object
 	ada, bob := r.Person("ada"), r.Person("bob")
 	g := r.Guild("Works", ada, []simtest.Person{bob}, []string{"general", "other"}, nil)
 	ch, other := g.Channel("general"), g.Channel("other")

@@ -26,7 +26,6 @@ type chatLine struct {
 type replay struct {
 	total, sent int
 	done        bool
-	err         string
 }
 
 // readChat reads JSON lines, gzip or not.

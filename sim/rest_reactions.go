@@ -10,7 +10,7 @@ import (
 // emojiOf reads a path's emoji: a character, or name:id of a guild's own.
 func (c *call) emojiOf(g *Guild) (id ID, name string, err error) {
 	raw := c.r.PathValue("emoji_name")
-	name, num, own := strings.Cut(raw, ":")
+	_, num, own := strings.Cut(raw, ":")
 	if !own {
 		if raw == "" || len(raw) > 32 || raw[0] < 0x80 && !strings.Contains(raw, "\u20e3") {
 			return 0, "", errUnknownEmoji()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -219,7 +220,7 @@ func (r *Running) call(token, method, url string, body, into any) int {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if into != nil && len(b) > 0 {
+	if into != nil && len(b) > 0 && strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
 		if err := json.Unmarshal(b, into); err != nil {
 			r.t.Fatalf("%s %s answered %q: %v", method, url, b, err)
 		}
