@@ -1,0 +1,232 @@
+package sim
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// chatLine is one line of a chat file.
+type chatLine struct {
+	Channel string `json:"channel"`
+	At      string `json:"at"`
+	Nick    string `json:"nick"`
+	Text    string `json:"text"`
+}
+
+// replay is one chat that is being said again.
+type replay struct {
+	total, sent int
+	done        bool
+	err         string
+}
+
+// readChat reads JSON lines, gzip or not.
+func readChat(r io.Reader) ([]chatLine, error) {
+	br := bufio.NewReaderSize(r, 64<<10)
+	if magic, _ := br.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(br)
+		if err != nil {
+			return nil, err
+		}
+		br = bufio.NewReader(z)
+	}
+	var out []chatLine
+	dec := json.NewDecoder(br)
+	for {
+		var l chatLine
+		err := dec.Decode(&l)
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return out, fmt.Errorf("line %d: %w", len(out)+1, err)
+		}
+		out = append(out, l)
+	}
+}
+
+// cast finds or makes the people and channels that a chat names.
+type cast struct {
+	g        *Guild
+	people   map[string]*User
+	channels map[string]*Channel
+}
+
+func (s *Sim) newCast(g *Guild) *cast {
+	c := &cast{g: g, people: map[string]*User{}, channels: map[string]*Channel{}}
+	for _, id := range g.memberIDs {
+		if u := s.users[id]; !u.Bot {
+			c.people[u.Username] = u
+		}
+	}
+	for _, ch := range s.guildChannels(g) {
+		if ch.textual() {
+			c.channels[ch.Name] = ch
+		}
+	}
+	return c
+}
+
+// say sends one line, its text untouched. Nobody is mentioned by it.
+func (s *Sim) say(c *cast, l chatLine) {
+	u := c.people[l.Nick]
+	if u == nil {
+		u = s.createUser(l.Nick, "")
+		c.people[l.Nick] = u
+		s.join(c.g, u, nil)
+	} else if c.g.Members[u.ID] == nil {
+		s.join(c.g, u, nil)
+	}
+	ch := c.channels[l.Channel]
+	if ch == nil || s.channels[ch.ID] == nil {
+		ch = s.addChannel(&Channel{ID: s.newID(), GuildID: c.g.ID, Name: l.Channel, Position: len(c.channels)})
+		c.channels[l.Channel] = ch
+		s.emitChannel("CHANNEL_CREATE", ch)
+	}
+	m := &Message{ID: s.newID(), ChannelID: ch.ID, AuthorID: u.ID, Content: l.Text}
+	m.At = Stamp{m.ID.Time()}
+	s.insert(ch, m)
+	s.emitMessage("MESSAGE_CREATE", m)
+}
+
+// play says the lines, at most rate a second (0: as fast as the gateway's clients take them). It waits while a
+// connected client has much unsent, so that nothing is dropped; without a client it does not wait.
+func (s *Sim) play(ctx context.Context, p *replay, guild ID, lines []chatLine, rate float64) {
+	s.mu.Lock()
+	g := s.guilds[guild]
+	var c *cast
+	if g != nil {
+		c = s.newCast(g)
+	}
+	s.mu.Unlock()
+	begin := time.Now()
+	for i := 0; g != nil && i < len(lines); {
+		if rate > 0 {
+			due := begin.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+			if d := time.Until(due); d > 0 {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(d):
+				}
+			}
+		}
+		s.mu.Lock()
+		for n := 0; n < 64 && i < len(lines) && !s.full(); n++ {
+			s.say(c, lines[i])
+			i++
+			p.sent = i
+			if rate > 0 && float64(i)/rate > time.Since(begin).Seconds() {
+				break
+			}
+		}
+		full := s.full()
+		s.mu.Unlock()
+		if full {
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.room:
+			case <-time.After(20 * time.Millisecond):
+			}
+		} else if ctx.Err() != nil {
+			return
+		}
+	}
+	s.mu.Lock()
+	p.done = true
+	s.mu.Unlock()
+}
+
+// simReplay begins a replay.
+func (s *Sim) simReplay(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Lines []chatLine `json:"lines"`
+		File  string     `json:"file"`
+		Guild opt[ID]    `json:"guild"`
+		Rate  float64    `json:"rate"`
+	}
+	if !readSim(w, r, &in) {
+		return
+	}
+	lines := in.Lines
+	if in.File != "" {
+		f, err := os.Open(in.File)
+		if err == nil {
+			lines, err = readChat(f)
+			f.Close()
+		}
+		if err != nil {
+			simError(w, http.StatusBadRequest, err)
+			return
+		}
+	}
+	if len(lines) == 0 {
+		simError(w, http.StatusBadRequest, errors.New("there is nothing to replay"))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.guilds[in.Guild.V]
+	if in.Guild.There() && g == nil {
+		simError(w, http.StatusBadRequest, errors.New("there is no such guild"))
+		return
+	}
+	if g == nil {
+		g = s.seedGuild()
+	}
+	id := s.hexID()[:12]
+	p := &replay{total: len(lines)}
+	s.replays[id] = p
+	guild := g.ID
+	s.start(func(ctx context.Context) { s.play(ctx, p, guild, lines, in.Rate) })
+	writeJSON(w, http.StatusOK, map[string]string{"id": id, "guild": guild.String()})
+}
+
+func (s *Sim) simReplayStatus(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.replays[r.PathValue("id")]
+	if p == nil {
+		simError(w, http.StatusNotFound, errors.New("no such replay"))
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"total": p.total, "sent": p.sent, "done": p.done})
+}
+
+// seedGuild is the guild for chats that name none.
+func (s *Sim) seedGuild() *Guild {
+	for _, g := range s.guilds {
+		if g.Name == "Replay" {
+			return g
+		}
+	}
+	owner, err := s.person("")
+	if err != nil {
+		owner = s.createUser("owner", "")
+	}
+	g := s.createGuild("Replay", owner.ID, everyoneDefault, Administrator)
+	s.joinGuild(g, s.app.ID)
+	return g
+}
+
+// loadSeed puts a chat file into the world as history.
+func (s *Sim) loadSeed(r io.Reader) {
+	lines, err := readChat(r)
+	if err != nil {
+		s.log.Error("seed not read to its end", "err", err, "lines", len(lines))
+	}
+	c := s.newCast(s.seedGuild())
+	for _, l := range lines {
+		s.say(c, l)
+	}
+}
