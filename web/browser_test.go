@@ -21,6 +21,7 @@ import (
 	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
+	"tidings/embedded/testdb"
 	"tidings/render"
 )
 
@@ -58,7 +59,7 @@ func startChrome() {
 }
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := testdb.Run(m)
 	if chrome != nil && chromeErr == nil {
 		chromedp.Cancel(chrome)
 	}
