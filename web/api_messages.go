@@ -100,6 +100,7 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 	for _, m := range page.Messages {
 		body.Messages = append(body.Messages, s.view(m, p.user, g.Roles, body.ReadID))
 	}
+	hideDeletedQuotes(body.Messages)
 	if n := len(page.Messages); n > 0 {
 		body.UpTo = page.Messages[0].ID
 		if page.More {
@@ -110,6 +111,24 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 		}
 	}
 	return body, nil
+}
+
+// hideDeletedQuotes takes away quotes of messages that were deleted after they were answered: a page holds every live
+// message of its range, so what is quoted from that range and is not there is gone.
+func hideDeletedQuotes(page []MessageView) {
+	if len(page) == 0 {
+		return
+	}
+	newest, oldest := page[0].ID, page[len(page)-1].ID
+	live := make(map[discord.MessageID]bool, len(page))
+	for _, m := range page {
+		live[m.ID] = true
+	}
+	for i := range page {
+		if r := page[i].Reply; r != nil && r.ID >= oldest && r.ID <= newest && !live[r.ID] {
+			page[i].Reply = &render.Reply{ID: r.ID, Deleted: true}
+		}
+	}
 }
 
 func (s *Server) view(m tidings.Message, user discord.UserID, roles []discord.RoleID, read discord.MessageID) MessageView {

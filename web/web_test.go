@@ -338,6 +338,17 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+func TestQuotesOfDeletedMessagesAreNotShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.say(10, at(2, 9, 0), bob, "bob", "first")
+	w.say(10, at(2, 9, 2), bob, "bob", "answer", `{"type":19,"message_reference":{"message_id":"`+at(2, 9, 1).String()+`"},"referenced_message":{"id":"`+at(2, 9, 1).String()+`","channel_id":"10","content":"gone","type":0,"author":{"id":"9","username":"x"}}}`)
+	_, body, _ := ask(t, newBrowser(t), "GET", w.serve().URL+"/api/messages?channel=10", "", "Authorization", "Bearer reader")
+	if strings.Contains(body, "gone") || !strings.Contains(body, `"deleted":true`) {
+		t.Errorf("messages = %s", body)
+	}
+}
+
 func TestUnderstandableErrors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -149,6 +149,19 @@ func (w *whole) put(c discord.ChannelID, id discord.MessageID, author discord.Us
 	return id
 }
 
+func (w *whole) edit(c discord.ChannelID, id discord.MessageID, author discord.UserID, content string) {
+	w.t.Helper()
+	b, err := json.Marshal(map[string]any{"id": id, "channel_id": c, "content": content, "type": 0, "edited_timestamp": time.Now(), "author": map[string]any{"id": author, "username": "bob"}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m, err := tidings.ParseMessage(b, harbour)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.record(c, tidings.MessageUpdated{Message: m})
+}
+
 // api asks as Ada.
 func (w *whole) api(method, path, body string) string {
 	w.t.Helper()
@@ -176,6 +189,18 @@ func TestPageOverTheWholeService(t *testing.T) {
 	until(t, ctx, `document.title === '(2) Tidings' || document.title === '(3) Tidings'`)
 	until(t, ctx, `document.querySelectorAll('article').length === 3 && document.querySelector('#mentions').textContent !== ''`)
 	w.record(deck, tidings.MessagesDeleted{IDs: []discord.MessageID{two}})
+	until(t, ctx, `document.querySelectorAll('article').length === 2`)
+	agree(t, ctx, w)
+
+	// An edit shows, a quote goes with what it quotes.
+	quoted := w.say(deck, bob, "quoted secret")
+	quoting := w.say(deck, bob, "well", fmt.Sprintf(`{"type":19,"message_reference":{"message_id":"%d"},"referenced_message":{"id":"%d","channel_id":"501","type":0,"content":"quoted secret","author":{"id":"9","username":"bob"}}}`, quoted, quoted))
+	until(t, ctx, fmt.Sprintf(`document.querySelector('article[data-id="%d"] .reply')?.textContent.includes('quoted secret')`, quoting))
+	w.record(deck, tidings.MessagesDeleted{IDs: []discord.MessageID{quoted}})
+	until(t, ctx, fmt.Sprintf(`document.querySelector('article[data-id="%d"] .reply')?.textContent.includes('deleted') && !document.body.innerText.includes('quoted secret')`, quoting))
+	w.edit(deck, quoting, bob, "well, **edited**")
+	until(t, ctx, fmt.Sprintf(`document.querySelector('article[data-id="%d"] strong')?.textContent === 'edited' && !!document.querySelector('article[data-id="%d"] .edited')`, quoting, quoting))
+	w.record(deck, tidings.MessagesDeleted{IDs: []discord.MessageID{quoting}})
 	until(t, ctx, `document.querySelectorAll('article').length === 2`)
 	agree(t, ctx, w)
 

@@ -108,7 +108,7 @@ function arrived(m) {
     if (next && messages.length && compare(m.id, messages[0].id) < 0) return; // in the part that is not loaded
     if (view.kind === 'mentions' && !m.mentions_me) return;
     if (view.kind === 'unread' && (!isUnread(m) || m.system)) return;
-    if (!atBottom()) below++;
+    if (!sticks()) below++;
   }
   messages = feed.insert(messages, m);
   schedule();
@@ -118,11 +118,15 @@ function arrived(m) {
 function remove(ids) {
   const gone = new Set(ids);
   if (messages.some((m) => gone.has(m.id))) messages = messages.filter((m) => !gone.has(m.id));
+  // A quote of what is gone goes with it.
+  if (messages.some((m) => gone.has(m.reply?.id))) {
+    messages = messages.map((m) => (gone.has(m.reply?.id) ? { ...m, reply: { id: m.reply.id, excerpt: '', deleted: true } } : m));
+  }
 }
 
 /** @param {any} m */
 function isUnread(m) {
-  const c = state.channels[m.channel];
+  const c = m && state.channels[m.channel];
   return Boolean(c && !m.system && m.author.id !== me && compare(m.id, c.read_id) > 0);
 }
 
@@ -260,16 +264,15 @@ function paint() {
   mark.title = c ? 'Mark this channel as read (m)' : 'Mark everything as read (Shift+M)';
   byID('mark-label').textContent = c ? 'Mark read' : 'Mark all read';
 
-  const stick = atBottom() && view.kind !== 'unread';
+  const stick = sticks();
+  if (stick) trim();
   feed.draw(stream, messages, {
     inFeed: view.kind !== 'channel', cdn: first.cdn, user: me, newFrom: view.channel ? newFrom : null,
     channelName: (id) => state.channels[id]?.name ?? parents.get(id)?.name,
     roleIsMine: (guild, role) => state.guilds[guild]?.roles.includes(role) ?? false,
   });
-  for (const n of stream.querySelectorAll('article')) {
-    const m = messages.find((x) => x.id === n.dataset.id);
-    if (m) n.dataset.unread = String(isUnread(m));
-  }
+  const byId = new Map(messages.map((m) => [m.id, m]));
+  for (const n of stream.querySelectorAll('article')) n.dataset.unread = String(isUnread(byId.get(n.dataset.id ?? '')));
   if (stick) {
     scroll.scrollTop = scroll.scrollHeight;
     below = 0;
@@ -281,7 +284,7 @@ function paint() {
   byID('recovered').hidden = !c?.recovered;
   byID('recovered').textContent = c?.recovered ? `${inbox.count(c.recovered, 'message')} recovered from a gap; they may lie above what you have read.` : '';
   const pill = byID('pill');
-  pill.hidden = below === 0 || view.kind === 'unread';
+  pill.hidden = below === 0;
   pill.textContent = `${inbox.count(below, 'new message')} ↓`;
   look();
 }
@@ -292,6 +295,22 @@ function summary(t) {
   if (!t.unread && !t.mentions) return 'All caught up';
   return [inbox.count(t.unread, 'message'), t.mentions ? inbox.count(t.mentions, 'mention') : '', 'in ' + inbox.count(n, 'channel')].filter(Boolean).join(' · ');
 }
+
+/** What a page that is open all day keeps at most; older messages are fetched again when somebody scrolls up. */
+const mostShown = 600;
+
+function trim() {
+  if (messages.length <= mostShown) return;
+  if (view.channel) {
+    messages = messages.slice(-mostShown / 2);
+    next = messages[0].id;
+  } else {
+    reload();
+  }
+}
+
+/** sticks tells whether the stream follows what is new. The unread feed does so only while somebody looks: who comes back begins where they left. */
+const sticks = () => atBottom() && (view.kind !== 'unread' || document.hasFocus());
 
 const atBottom = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40;
 
@@ -543,8 +562,11 @@ function start() {
     schedule();
   });
   older.addEventListener('click', loadOlder);
-  new IntersectionObserver((seen) => { if (seen.some((s) => s.isIntersecting)) loadOlder(); }, { root: scroll, rootMargin: '400px 0px 0px 0px' }).observe(older);
+  let top = scroll.scrollTop;
   scroll.addEventListener('scroll', () => {
+    const up = scroll.scrollTop < top;
+    top = scroll.scrollTop;
+    if (up && top < 400) loadOlder();
     if (below && atBottom()) {
       below = 0;
       schedule();
