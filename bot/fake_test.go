@@ -3,7 +3,6 @@ package bot
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -399,8 +398,13 @@ func client(t *testing.T) *http.Client {
 
 func begin(t *testing.T, f *fake, m *memory, change func(*Bot)) *testBot {
 	t.Helper()
+	return beginAt(t, m, f.URL, "Bot secret", change)
+}
+
+func beginAt(t *testing.T, m *memory, at, token string, change func(*Bot)) *testBot {
+	t.Helper()
 	b, err := New(Options{
-		Token: "Bot secret", URL: f.URL, Sink: m, Sessions: m, HTTP: client(t), Metrics: prometheus.NewRegistry(), Owner: "test",
+		Token: token, URL: at, Sink: m, Sessions: m, HTTP: client(t), Metrics: prometheus.NewRegistry(), Owner: "test",
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -441,5 +445,3 @@ func (b *testBot) ended(t *testing.T) error {
 		return nil
 	}
 }
-
-var errAway = errors.New("away")

@@ -159,6 +159,9 @@ func (t *transport) once(ctx context.Context, r *http.Request, path string, body
 	if len(b) > maxBody {
 		return nil, fmt.Errorf("an answer above %d bytes", maxBody)
 	}
+	if resp.StatusCode < 300 && len(b) > 0 && !json.Valid(b) {
+		return nil, errors.New("an answer that is not JSON, or was cut")
+	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
 	return resp, nil
 }
