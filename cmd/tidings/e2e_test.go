@@ -16,12 +16,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"tidings/embedded/testdb"
 	"tidings/sim"
 	"tidings/sim/simtest"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+func TestMain(m *testing.M) {
+	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)})
+	testdb.Main(m)
+}
 
 // configFor returns the configuration of a service beside a simulated Discord, with a database schema and a part of Redis
 // of its own.

@@ -148,8 +148,11 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 
 	err = g.Wait()
 	log.Info("stopped")
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		return nil
+	case errors.Is(err, tidings.ErrUnauthorized):
+		return fmt.Errorf("DISCORD_TOKEN is not accepted: %w", err)
 	}
 	return err
 }
