@@ -27,6 +27,7 @@ var rooms = map[string][]string{
 	"tidings/bot":             {"tidings"},
 	"tidings/jobs":            {"tidings", "tidings/ingest", "tidings/store"},
 	"tidings/web":             {"tidings", "tidings/store", "tidings/access", "tidings/hub", "tidings/render"},
+	"tidings/web/browsertest": {},
 	"tidings/embedded":        {},
 	"tidings/embedded/testdb": {"tidings/embedded"},
 	"tidings/hub/client":      {"tidings"},
@@ -52,8 +53,8 @@ var kept = []struct {
 	{"github.com/jmoiron/sqlx", []string{"tidings/store", "tidings/embedded/testdb"}},
 	{"github.com/lib/pq", []string{"tidings/store", "tidings/embedded", "tidings/embedded/testdb"}},
 	{"database/sql", []string{"tidings/store", "tidings/embedded", "tidings/embedded/testdb"}},
-	{"github.com/chromedp/chromedp", nil},
-	{"testing", []string{"tidings/embedded/testdb", "tidings/sim/simtest"}},
+	{"github.com/chromedp/chromedp", []string{"tidings/web/browsertest"}},
+	{"testing", []string{"tidings/embedded/testdb", "tidings/sim/simtest", "tidings/web/browsertest"}},
 }
 
 // source is one file as far as the map goes.

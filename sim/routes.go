@@ -138,6 +138,7 @@ func (s *Sim) routes() http.Handler {
 	mux.HandleFunc("POST /sim/deauthorize", s.simDeauthorize)
 	mux.HandleFunc("POST /sim/probe", s.simProbe)
 	mux.HandleFunc("GET /{$}", s.simIndex)
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	return mux
 }
 

@@ -21,11 +21,14 @@ import (
 	"tidings/embedded/testdb"
 	"tidings/sim"
 	"tidings/sim/simtest"
+	"tidings/web/browsertest"
 )
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)})
-	testdb.Main(m)
+	code := testdb.Run(m)
+	browsertest.Stop()
+	os.Exit(code)
 }
 
 // configFor returns the configuration of a service beside a simulated Discord, with a database schema and a part of Redis
