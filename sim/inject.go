@@ -121,3 +121,36 @@ func (s *Sim) simVote(w http.ResponseWriter, r *http.Request) {
 	s.vote(ch, m, in.User, in.Answer-1)
 	w.WriteHeader(http.StatusNoContent)
 }
+
+// simPermissions answers what a person may in every channel and thread of their guilds (or of the one that is asked
+// for): the truth that a client's own computation is compared with.
+func (s *Sim) simPermissions(w http.ResponseWriter, r *http.Request) {
+	user, _ := parseID(r.URL.Query().Get("user"))
+	only, _ := parseID(r.URL.Query().Get("guild"))
+	type entry struct {
+		Permissions Perm `json:"permissions"`
+		View        bool `json:"view"`
+		// Read says whether messages reach the person, History whether past ones do.
+		Read    bool `json:"read"`
+		History bool `json:"history"`
+	}
+	out := map[ID]entry{}
+	s.mu.Lock()
+	known := s.users[user] != nil
+	for _, g := range s.guildsOf(user) {
+		if only != 0 && g.ID != only {
+			continue
+		}
+		for id, ch := range s.byGuild[g.ID] {
+			p := s.permissions(user, ch)
+			reads := s.readsText(user, ch) && ch.textual()
+			out[id] = entry{p, p&ViewChannel != 0, reads, reads && p&ReadMessageHistory != 0}
+		}
+	}
+	s.mu.Unlock()
+	if !known {
+		simError(w, http.StatusNotFound, errors.New("no such user"))
+		return
+	}
+	writeJSON(w, http.StatusOK, out)
+}

@@ -140,7 +140,7 @@ func (s *Sim) oauthAuthorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if problem == "" {
 		for _, u := range s.people500() {
-			p := authorizePerson{ID: u.ID, Name: u.GlobalName, Username: u.Username, Hue: uint64(u.ID>>22) * 47 % 360}
+			p := authorizePerson{ID: u.ID, Name: u.GlobalName, Username: u.Username, Hue: uint64(u.ID) * 0x9e3779b97f4a7c15 >> 32 % 360}
 			if p.Name == "" {
 				p.Name = u.Username
 			}
