@@ -14,8 +14,7 @@ import (
 	"tidings"
 )
 
-// Discord's message types that do not carry a text of their own are told by [systemLine].
-
+// Of Discord's attachment flags and message reference types.
 const (
 	flagSpoilerAttachment = 1 << 3
 	referenceForward      = 1

@@ -22,6 +22,7 @@ import (
 
 	"tidings"
 	"tidings/embedded/testdb"
+	"tidings/hub"
 	"tidings/render"
 )
 
@@ -96,6 +97,9 @@ func tabWith(t *testing.T, base string, cookies func() []*http.Cookie) context.C
 			if err != nil {
 				return
 			}
+			if strings.Contains(m.Text, "WebSocket") || strings.Contains(m.URL, "/api/live") {
+				continue // Chrome writes of every socket that could not be opened
+			}
 			if m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleWarning {
 				t.Errorf("console: %s %s", m.Text, m.URL)
 			}
@@ -128,7 +132,7 @@ func until(t *testing.T, ctx context.Context, expression string) {
 	wait, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	if _, err := chromedp.Run(wait, chromedp.Poll[bool](expression)); err != nil {
-		state, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.title + ' | ' + location.pathname + ' | ' + document.body.innerText.slice(0, 1500)`))
+		state, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.title + ' | ' + location.pathname + ' | ' + document.querySelector('#inbox').innerText.slice(0, 400) + ' | ' + document.querySelector('#main').innerText.slice(-1200)`))
 		t.Fatalf("the page never came to: %s (%v)\n%s", expression, err, state)
 	}
 }
@@ -302,6 +306,50 @@ func TestOpenChannelIsLive(t *testing.T) {
 	w.sets[ada] = &set
 	w.mu.Unlock()
 	until(t, ctx, `location.pathname === '/' && !document.querySelector('a[data-open="10"]') && !document.querySelector('article[data-channel="10"]')`)
+}
+
+// A connection that breaks costs nothing but time: the page comes back by itself and shows what it has missed.
+func TestPageComesBack(t *testing.T) {
+	w := settled(t)
+	var cut sync.Mutex // held while the socket is refused
+	down := false
+	ts := w.serve(func(o *Options) { o.Live = refusing{w, &cut, &down} })
+	ctx := tab(t, w, ts.URL)
+	do(t, ctx, chromedp.Navigate(ts.URL+"/c/10"))
+	until(t, ctx, live+` && document.querySelectorAll('article').length === 7`)
+	cut.Lock()
+	down = true
+	cut.Unlock()
+	w.hangUp()
+	until(t, ctx, `document.body.dataset.status === 'connecting'`)
+	w.say(10, at(3, 11, 0), bob, "Bob Fjord", "while you were away")
+	w.drop(10, at(2, 9, 12))
+	// Without a socket the page asks from time to time.
+	until(t, ctx, `document.body.dataset.status === 'polling'`)
+	until(t, ctx, `document.body.innerText.includes('while you were away') && !document.body.innerText.includes('I looked')`)
+	w.say(10, at(3, 11, 1), bob, "Bob Fjord", "and once more")
+	cut.Lock()
+	down = false
+	cut.Unlock()
+	until(t, ctx, live+` && document.body.innerText.includes('and once more')`)
+}
+
+// refusing is a live socket that can be told to answer 503.
+type refusing struct {
+	*world
+	mu   *sync.Mutex
+	down *bool
+}
+
+func (f refusing) Serve(w http.ResponseWriter, r *http.Request, who hub.Who) {
+	f.mu.Lock()
+	down := *f.down
+	f.mu.Unlock()
+	if down {
+		http.Error(w, "going away", http.StatusServiceUnavailable)
+		return
+	}
+	f.world.Serve(w, r, who)
 }
 
 // Looks for people: SHOTS names a folder into which pictures of the pages are put.

@@ -408,7 +408,7 @@ func (w *world) Serve(rw http.ResponseWriter, r *http.Request, who hub.Who) {
 		}
 	}()
 	for m := range out {
-		if c.Write(ctx, websocket.MessageText, []byte(m)) != nil {
+		if m == hangUp || c.Write(ctx, websocket.MessageText, []byte(m)) != nil {
 			return
 		}
 	}
@@ -437,6 +437,17 @@ func (w *world) push(frame string) {
 		s <- frame
 	}
 }
+
+// hangUp breaks every live socket.
+func (w *world) hangUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for s := range w.sockets {
+		s <- hangUp
+	}
+}
+
+const hangUp = "hang up"
 
 func (w *world) EndSession(session string) {
 	w.mu.Lock()

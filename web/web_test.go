@@ -426,6 +426,45 @@ func TestMarkingReadIsToldAndCanBeUndone(t *testing.T) {
 	}
 }
 
+// A socket hangs on the credential that opened it.
+func TestAliveFollowsTheCredential(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, err := New(Options{Store: w, Access: w, Live: w, OAuth: discordSide{w}, EncryptionKey: make([]byte, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie := sessionOf(t, w, ada)[0]
+	alive := func(session string, want bool) {
+		t.Helper()
+		if got, err := s.Alive(context.Background(), session); got != want || err != nil {
+			t.Errorf("Alive(%.6s…) = %v, %v, want %v", session, got, err, want)
+		}
+	}
+	alive(kindCookie+cookie.Value, true)
+	alive(kindToken+"reader", true)
+	alive(kindToken+"acker", false)
+	alive(kindToken+"revoked", false)
+	alive(cookie.Value, false)
+	alive("", false)
+	w.mu.Lock()
+	clear(w.sessions)
+	w.mu.Unlock()
+	alive(kindCookie+cookie.Value, false)
+}
+
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{
+		{EncryptionKey: make([]byte, 16)}, {EncryptionKey: make([]byte, 32), PublicURL: "tidings.test"}, {EncryptionKey: make([]byte, 32), PublicURL: "https://tidings.test/path"},
+		{EncryptionKey: make([]byte, 32), PublicURL: "ftp://tidings.test"},
+	} {
+		if _, err := New(o); !errors.Is(err, tidings.ErrInvalid) {
+			t.Errorf("New(%q, %d bytes of key) = %v", o.PublicURL, len(o.EncryptionKey), err)
+		}
+	}
+}
+
 func TestOtherSitesCannotAct(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -231,6 +231,20 @@ func TestPageOverTheWholeService(t *testing.T) {
 	until(t, ctx, `document.querySelectorAll('article').length === 0`)
 }
 
+// Signing out in one place ends the page in another, at once.
+func TestSigningOutEndsTheOpenPage(t *testing.T) {
+	w := newWhole(t)
+	cookies := sessionOf(t, w.store, ada)
+	ctx := tabWith(t, w.base, func() []*http.Cookie { return cookies })
+	do(t, ctx, chromedp.Navigate(w.base+"/"))
+	until(t, ctx, live)
+	status, _, _ := ask(t, newBrowser(t), "POST", w.base+"/logout", "", "Cookie", cookies[0].String(), "Origin", w.base)
+	if status != http.StatusSeeOther {
+		t.Fatalf("POST /logout = %d", status)
+	}
+	until(t, ctx, `document.querySelector('#toast').textContent.includes('signed out') && !!document.querySelector('#toast a[href^="/login"]')`)
+}
+
 // agree waits until the page's counts are those of the API, which are those of a recount.
 func agree(t *testing.T, ctx context.Context, w *whole) {
 	t.Helper()
