@@ -118,7 +118,8 @@ func (h *Hub) openGate(ctx context.Context, id discord.GuildID, g *gate) {
 		}
 		version := want
 		if all {
-			// Read before the sets, so that what is applied is never claimed to be newer than it is.
+			// Read before people are listed and their sets are taken, so that what is applied is never claimed to be newer
+			// than it is.
 			version = max(want, h.access.Version(id))
 		}
 		for _, u := range h.concerned(id, users, all) {

@@ -157,15 +157,23 @@ func TestMoreThanAShardCanTakeBecomesAReset(t *testing.T) {
 	w.guild(g1, []discord.UserID{anna}, c1, c2)
 	n := start(t, newProcess(w), hub.Options{}, func(h *hub.Hub) { h.BoundDeltas(3) })
 	a := n.dial(t, anna)
+	n.Tell(bg, told(w.create(c1, carl, tidings.Mentions{}), w.create(c2, carl, tidings.Mentions{})))
+	a.delta(c2, 1) // the guild's gate is open
 	const many = 2000
-	for range many {
+	for range many - 1 {
 		n.Tell(bg, told(w.create(c1, carl, tidings.Mentions{}), w.create(c2, carl, tidings.Mentions{})))
 	}
-	done := map[discord.ChannelID]bool{}
+	done, resets := map[discord.ChannelID]bool{}, 0
 	a.until("the newest of both channels", func(f frame) bool {
+		if f.K == "reset" {
+			resets++
+		}
 		done[f.C] = done[f.C] || f.Op == "delta" && f.V == many
 		return done[c1] && done[c2]
 	})
+	if resets == 0 {
+		t.Error("no reset, although there was room for three")
+	}
 }
 
 func TestChangesOfAccessLeaveNothingBehind(t *testing.T) {
