@@ -87,7 +87,7 @@ func (c *conn) takeRead(r *tidings.ReadResult, f *frame) {
 }
 
 func (c *conn) hold(x held, size int) {
-	if c.buffered += size; c.buffered > c.hub.pending {
+	if c.buffered += size; c.buffered > c.hub.bounds.pending {
 		c.slow()
 		return
 	}
