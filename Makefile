@@ -12,6 +12,7 @@ help: ## say what can be made
 
 demo: ## install what is missing and run the service beside a simulated Discord
 	@./scripts/install.sh demo
+	@echo "building; the first time takes a minute" >&2
 	@$(MAKE) --no-print-directory build
 	@exec ./tidings demo
 
