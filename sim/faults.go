@@ -86,7 +86,7 @@ func (f *fault) onEvent(x *session, t string, g *Guild) bool {
 }
 
 // tamper says how often a dispatch is delivered: 0 when it is lost or held back, 2 and more when it is repeated.
-func (s *Sim) tamper(x *session, t string, d []byte, g *Guild, _ *Channel) int {
+func (s *Sim) tamper(x *session, t string, d []byte, g *Guild) int {
 	if len(s.faults) == 0 {
 		return 1
 	}
