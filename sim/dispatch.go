@@ -63,6 +63,9 @@ func (s *Sim) emitMessage(t string, m *Message) {
 		if !v.content {
 			w = bare(w, v.user)
 		}
+		if len(w.extra) == 0 {
+			return plainMessage(w)
+		}
 		return w
 	})
 	s.relay(t, m)
