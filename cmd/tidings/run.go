@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,7 +50,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return fmt.Errorf("%w; choose another address with LISTEN=…", err)
 	}
 	defer listener.Close()
-	url := c.publicURL(listener.Addr())
+	address := c.publicURL(listener.Addr())
 	key, err := c.encryptionKey()
 	if err != nil {
 		return err
@@ -93,9 +93,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	renderer := render.New(render.Options{DiscordCDN: c.AllowCDN})
 	live = hub.New(hub.Options{
-		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: func(m tidings.Message) ([]byte, error) { return json.Marshal(renderer.Message(m)) },
-		Alive: func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
-		Log:   part("hub"), Metrics: metrics,
+		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: renderer.Encode,
+		Origins: []string{host(address)},
+		Alive:   func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
+		Log:     part("hub"), Metrics: metrics,
 	})
 	door = ingest.New(st, live, ingest.Options{Log: part("ingest"), Metrics: metrics})
 
@@ -106,7 +107,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 	site, err = web.New(web.Options{
-		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: url, EncryptionKey: key, DiscordCDN: c.AllowCDN,
+		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 		Ready:  st.Ping,
 		Status: func(context.Context) (web.Status, error) { return gatewayStatus(c, discord), nil },
@@ -144,7 +145,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		}
 		g.Go(func() error { return serveHTTP(ctx, server, listener) })
 	}
-	ready(url)
+	ready(address)
 
 	err = g.Wait()
 	log.Info("stopped")
@@ -198,4 +199,13 @@ func gatewayStatus(c *Config, b *bot.Bot) web.Status {
 		}
 	}
 	return s
+}
+
+// host is the host of an address that was checked before.
+func host(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
