@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"io/fs"
 	"path"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -122,8 +123,14 @@ func sources(t *testing.T) []source {
 			return err
 		}
 		if d.IsDir() {
-			// bench is a module of its own.
-			if b := d.Name(); name != "." && (strings.HasPrefix(b, ".") || strings.HasPrefix(b, "_") || b == "testdata" || name == "bench") {
+			if name == "." {
+				return nil
+			}
+			if b := d.Name(); strings.HasPrefix(b, ".") || strings.HasPrefix(b, "_") || b == "testdata" || b == "node_modules" {
+				return filepath.SkipDir
+			}
+			// A folder with a go.mod is a module of its own.
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
 				return filepath.SkipDir
 			}
 			return nil
