@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -122,8 +123,14 @@ func sources(t *testing.T) []source {
 			return err
 		}
 		if d.IsDir() {
-			// bench is a module of its own.
-			if b := d.Name(); name != "." && (strings.HasPrefix(b, ".") || strings.HasPrefix(b, "_") || b == "testdata" || name == "bench") {
+			if name == "." {
+				return nil
+			}
+			if b := d.Name(); strings.HasPrefix(b, ".") || strings.HasPrefix(b, "_") || b == "testdata" || b == "node_modules" {
+				return filepath.SkipDir
+			}
+			// A folder with a go.mod is a module of its own.
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
 				return filepath.SkipDir
 			}
 			return nil
