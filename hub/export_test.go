@@ -23,6 +23,7 @@ func (h *Hub) BoundDeltas(n int) { h.bounds.inbox, h.bounds.gate, h.bounds.held 
 
 // Left reports what the hub still holds; all of it must be nothing when nobody is connected.
 func (h *Hub) Left() (users, audiences, tracks, crowds int) {
+	h.expire(time.Now().Add(h.timing.resume))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.shards {
@@ -43,6 +44,45 @@ func (h *Hub) Parked() int {
 	n := 0
 	for _, c := range h.allConns() {
 		if c.out.parked.Load() {
+			n++
+		}
+	}
+	return n
+}
+
+// Keep sets for how long what passed is kept.
+func (h *Hub) Keep(d time.Duration) { h.timing.resume = d }
+
+// Kept reports how many bytes are kept for those who come back.
+func (h *Hub) Kept() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.keptBytes
+}
+
+// Users reports how many people are connected.
+func (h *Hub) Users() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.users)
+}
+
+// Break drops one of the connections without a word.
+func (h *Hub) Break(i int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if all := h.allConns(); i < len(all) {
+		all[i].out.drop()
+	}
+}
+
+// Leaving reports how many connections have been sent a close frame and are still there.
+func (h *Hub) Leaving() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, c := range h.allConns() {
+		if c.out.leaving() {
 			n++
 		}
 	}

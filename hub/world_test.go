@@ -325,6 +325,16 @@ func (p *process) Versions(_ context.Context, ids []discord.ChannelID) (map[disc
 	return out, nil
 }
 
+func (p *process) Revs(_ context.Context, users []discord.UserID) (map[discord.UserID]int64, error) {
+	p.world.mu.Lock()
+	defer p.world.mu.Unlock()
+	out := map[discord.UserID]int64{}
+	for _, u := range users {
+		out[u] = p.world.users[u].rev
+	}
+	return out, nil
+}
+
 func (p *process) AccessVersions(context.Context) (map[discord.GuildID]int64, error) {
 	p.world.mu.Lock()
 	defer p.world.mu.Unlock()
