@@ -7,6 +7,7 @@ func (h *Hub) Quicken(hold, sweep time.Duration) {
 	h.timing.hold, h.timing.sweep = hold, sweep
 	h.timing.retry = 50 * time.Millisecond
 	h.timing.alive = sweep
+	h.timing.journal = 10 * time.Millisecond
 }
 
 // Heartbeat sets the interval of pings.
@@ -87,4 +88,11 @@ func (h *Hub) Leaving() int {
 		}
 	}
 	return n
+}
+
+// Journaled reports whether everything that passed is in the journal.
+func (h *Hub) Journaled() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.moved) == 0 && h.journaled.Load() == h.pos
 }

@@ -70,12 +70,13 @@ type timing struct {
 	spread    time.Duration // over which clients are asked to come back after the hub went away
 	closing   time.Duration // for the peer's answer to a close frame
 	resume    time.Duration // for which what passed is kept for those who come back
+	journal   time.Duration // between two entries of the journal
 }
 
 var defaultTiming = timing{
 	hold: 200 * time.Millisecond, sweep: 3 * time.Second, alive: time.Minute, heartbeat: 25 * time.Second,
 	window: 5 * time.Millisecond, farewell: 3 * time.Second, retry: 5 * time.Second, query: 10 * time.Second,
-	spread: 5 * time.Second, closing: 5 * time.Second, resume: 3 * time.Minute,
+	spread: 5 * time.Second, closing: 5 * time.Second, resume: 3 * time.Minute, journal: time.Second,
 }
 
 // bounds holds the hub's limits on what waits, so that tests can reach them.
@@ -109,6 +110,9 @@ type Hub struct {
 	watched  atomic.Int64 // when the last of them stopped, in Unix nanoseconds
 	revs     *revs
 
+	history   *history     // nil without Redis
+	journaled atomic.Int64 // the position up to which the journal is written
+
 	tasks   sync.WaitGroup // goroutines of gates and flushers
 	serving sync.WaitGroup // connections
 
@@ -130,6 +134,7 @@ type Hub struct {
 	lostMask  uint32 // bus channels that have lost something since the last sweep
 	pos       int64  // grows with each delta that passes, and when a channel is no longer followed
 	keptBytes int
+	moved     map[discord.ChannelID]int64 // versions that the journal does not have yet
 
 	janitor   chan struct{}
 	sweepNow  chan struct{}
@@ -149,7 +154,7 @@ func New(o Options) *Hub {
 		applied: map[discord.GuildID]int64{}, denied: map[discord.GuildID]bool{},
 		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), workReady: make(chan struct{}, 1),
 		reloads: make(chan struct{}, maxReloads), snapshots: make(chan struct{}, maxSnapshotsAtOnce),
-		revs: newRevs(o.Store),
+		revs: newRevs(o.Store), moved: map[discord.ChannelID]int64{},
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -166,7 +171,8 @@ func New(o Options) *Hub {
 	if o.Redis == nil {
 		h.bus = localBus{}
 	} else {
-		h.bus = newRedisBus(o.Redis, o.Prefix, h.receive, h.lost, h.log, h.metrics)
+		h.history = newHistory(o.Redis, o.Prefix)
+		h.bus = newRedisBus(o.Redis, o.Prefix, h.receive, h.lost, h.history, h.log, h.metrics)
 	}
 	return h
 }
@@ -207,6 +213,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	if poller != nil {
 		wg.Go(func() { poller.run(inner) })
+	}
+	if h.history != nil {
+		wg.Go(func() { h.runJournal(inner) })
 	}
 	wg.Go(func() { h.runJanitor(inner) })
 	wg.Go(func() { h.runSweeps(inner) })
@@ -267,6 +276,9 @@ func (h *Hub) allConns() []*conn {
 // post gives a delta of a channel to every shard. The caller holds h.mu, which makes the order the same in all.
 func (h *Hub) post(t *track, d *delta) {
 	h.keep(t, d)
+	if d.version > 0 {
+		h.passed(d.channel, d.version)
+	}
 	for _, s := range h.shards {
 		s.postDelta(d)
 	}

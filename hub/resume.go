@@ -182,7 +182,8 @@ func (h *Hub) resume(ctx context.Context, c *conn, cur cursor) bool {
 	u := c.user
 	h.refresh(u)
 	h.mu.Lock()
-	ok := cur.print == u.print && cur.epoch == h.epoch && cur.pos <= h.pos
+	here := cur.epoch == h.epoch
+	ok := cur.print == u.print && (here && cur.pos <= h.pos || !here && h.history != nil)
 	h.mu.Unlock()
 	if !ok {
 		return false
@@ -196,6 +197,16 @@ func (h *Hub) resume(ctx context.Context, c *conn, cur cursor) bool {
 	if rev != cur.rev {
 		return false
 	}
+	if !here {
+		missed, floors, err := h.sinceElsewhere(ctx, u, cur)
+		if err != nil {
+			h.log.Debug("a live socket of another process cannot be resumed", "user", u.id, "err", err)
+			return false
+		}
+		defer h.mu.Unlock()
+		h.reopen(c, missed, floors, rev)
+		return true
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if u.print != cur.print {
@@ -205,7 +216,7 @@ func (h *Hub) resume(ctx context.Context, c *conn, cur cursor) bool {
 	if !ok {
 		return false
 	}
-	h.reopen(c, missed, rev)
+	h.reopen(c, missed, nil, rev)
 	return true
 }
 
@@ -235,7 +246,7 @@ func (h *Hub) since(u *user, pos int64) ([]kept, bool) {
 }
 
 // reopen hands the shard what a connection has missed. The caller holds h.mu.
-func (h *Hub) reopen(c *conn, missed []kept, rev int64) {
+func (h *Hub) reopen(c *conn, missed []kept, floors map[discord.ChannelID]int64, rev int64) {
 	u := c.user
 	u.rev = max(u.rev, rev)
 	hello := cursor{h.epoch, h.pos, rev, u.print}
@@ -245,15 +256,15 @@ func (h *Hub) reopen(c *conn, missed []kept, rev int64) {
 	c.live = true
 	h.metrics.resumed.Inc()
 	f := helloFrame(c.id, c.who.User, h.timing.heartbeat, hello.String(), true)
-	c.shard.do(func(*shard) { c.reopen(f, missed, rev) })
+	c.shard.do(func(*shard) { c.reopen(f, missed, floors, rev) })
 }
 
 // reopen sends what was missed. Deltas that came since the registration are among them, or follow in the inbox.
-func (c *conn) reopen(hello *frame, missed []kept, rev int64) {
+func (c *conn) reopen(hello *frame, missed []kept, floors map[discord.ChannelID]int64, rev int64) {
 	if c.state != connAttaching {
 		return
 	}
-	c.state = connLive
+	c.state, c.floors = connLive, floors
 	b := slices.Clone(hello.b)
 	for _, k := range missed {
 		b = append(b, k.frame.b...)

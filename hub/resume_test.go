@@ -14,6 +14,7 @@ import (
 	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
+	"tidings/embedded/testdb"
 	"tidings/hub"
 )
 
@@ -249,4 +250,98 @@ func TestKeptDeltasAreBoundedAndForgotten(t *testing.T) {
 		_, _, tracks, _ := n.Left()
 		return tracks == 0 && n.Kept() == 0
 	})
+}
+
+// A process ends, and its readers come back to others: to one that heard everything, and to one that has just begun.
+func TestWhoComesBackToAnotherProcessGetsWhatWasMissed(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna, ben}, c1, c2, c3)
+	r, prefix := testdb.Redis(t)
+	one := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix}, nil)
+	two := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix}, nil)
+	listening(t, r, prefix, 2)
+	a, b2 := one.dial(t, anna), two.dial(t, ben)
+	two.Tell(bg, told(w.create(c1, carl, tidings.Mentions{}), w.create(c2, carl, tidings.Mentions{})))
+	a.delta(c1, 1)
+	a.delta(c2, 1)
+	cursor := a.leave(one)
+	eventually(t, "the journal is written", one.Journaled)
+	one.stop()
+	two.Tell(bg, told(w.create(c1, carl, tidings.Mentions{}), w.create(c1, carl, tidings.Mentions{})))
+	b2.delta(c1, 3)
+
+	came := func(n *node, who string, versions ...string) {
+		t.Helper()
+		s, hello := n.resume(t, anna, cursor, a)
+		if !hello.Resumed {
+			t.Errorf("%s: hello = %s, want it resumed", who, hello.raw)
+			return
+		}
+		s.send(`{"op":"watch","all":true}`)
+		s.settle()
+		var got []string
+		for _, f := range s.all() {
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%s %d %d %s", f.Op, f.C, f.V, f.K)))
+		}
+		want := append([]string{"hello 0 0"}, versions...)
+		if strings.Join(got, ", ") != strings.Join(append(want, "pong 0 0"), ", ") {
+			t.Errorf("%s: %s, want %s", who, strings.Join(got, ", "), strings.Join(want, ", "))
+		}
+		s.ws.CloseNow()
+	}
+	missed := []string{"delta 1001 2 create", "delta 1001 3 create", "message 1001 2", "message 1001 3"}
+	came(two, "a process that heard everything", missed...)
+	three := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix}, nil)
+	listening(t, r, prefix, 2)
+	came(three, "a process that has just begun", missed...)
+
+	// What was committed and never told, or is no longer in the log, is a reset.
+	w.create(c3, carl, tidings.Mentions{})
+	four := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix}, nil)
+	r.Del(bg, prefix+"hub:log:101")
+	came(four, "a process that finds no log", "delta 1001 3 reset", "delta 1003 1 reset")
+}
+
+// Everybody comes back at once: nobody's summary is read again, and few questions are put to the store.
+func TestManyWhoComeBackAtOnceAskLittle(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	var users []discord.UserID
+	for i := range 60 {
+		users = append(users, discord.UserID(100+i))
+	}
+	w.guild(g1, users, ids(t, 10)...)
+	p := newProcess(w)
+	var snapshots atomic.Int64
+	p.summaries = func(*tidings.Unread) { snapshots.Add(1) }
+	n := start(t, p, hub.Options{}, nil)
+	var all []*socket
+	var cursors []string
+	for _, u := range users {
+		all = append(all, n.dial(t, u))
+	}
+	for _, s := range all {
+		cursors = append(cursors, s.leave(n))
+	}
+	eventually(t, "all have left", func() bool { return n.Users() == 0 })
+	n.Tell(bg, told(w.create(5003, carl, tidings.Mentions{})))
+	first := snapshots.Load()
+	var wg sync.WaitGroup
+	for i, u := range users {
+		wg.Go(func() {
+			s, hello := n.resume(t, u, cursors[i], all[i])
+			if !hello.Resumed {
+				t.Errorf("hello = %s, want it resumed", hello.raw)
+			}
+			s.delta(5003, 1)
+		})
+	}
+	wg.Wait()
+	if n := snapshots.Load() - first; n > 0 {
+		t.Errorf("%d summaries were read", n)
+	}
+	if n := p.asked.Load(); n > 40 {
+		t.Errorf("%d questions for 60 people", n)
+	}
 }

@@ -97,6 +97,7 @@ func (h *Hub) expect(id discord.ChannelID, t *track, version int64) {
 func (h *Hub) learn(id discord.ChannelID, t *track, version int64) {
 	if !t.known {
 		t.version, t.known = version, true
+		h.passed(id, version)
 	} else if version > t.version {
 		h.expect(id, t, version)
 	}
