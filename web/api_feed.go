@@ -86,5 +86,8 @@ func (s *Server) feed(ctx context.Context, set *tidings.VisibleSet, q store.Feed
 	for _, m := range page.Messages {
 		body.Messages = append(body.Messages, s.view(m, set.User, roles[m.Guild], read[m.Channel]))
 	}
+	if err := s.hideDeletedQuotes(ctx, body.Messages); err != nil {
+		return FeedBody{}, err
+	}
 	return body, nil
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -100,7 +101,10 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 	for _, m := range page.Messages {
 		body.Messages = append(body.Messages, s.view(m, p.user, g.Roles, body.ReadID))
 	}
-	hideDeletedQuotes(body.Messages)
+	hideMissingQuotes(body.Messages)
+	if err := s.hideDeletedQuotes(ctx, body.Messages); err != nil {
+		return MessagesBody{}, err
+	}
 	if n := len(page.Messages); n > 0 {
 		body.UpTo = page.Messages[0].ID
 		if page.More {
@@ -113,9 +117,36 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 	return body, nil
 }
 
-// hideDeletedQuotes takes away quotes of messages that were deleted after they were answered: a page holds every live
-// message of its range, so what is quoted from that range and is not there is gone.
-func hideDeletedQuotes(page []MessageView) {
+// hideDeletedQuotes takes away quotes of messages that were deleted after they were answered: the answer still holds their text.
+func (s *Server) hideDeletedQuotes(ctx context.Context, list []MessageView) error {
+	var quoted []store.Quoted
+	for _, m := range list {
+		if m.Reply != nil && !m.Reply.Deleted {
+			quoted = append(quoted, quotedBy(m))
+		}
+	}
+	if len(quoted) == 0 {
+		return nil
+	}
+	gone, err := s.o.Store.Deleted(ctx, quoted)
+	if err != nil {
+		return err
+	}
+	for i, m := range list {
+		if m.Reply != nil && gone[quotedBy(m)] {
+			list[i].Reply = &render.Reply{ID: m.Reply.ID, Deleted: true}
+		}
+	}
+	return nil
+}
+
+func quotedBy(m MessageView) store.Quoted {
+	return store.Quoted{Channel: cmp.Or(m.Reply.Channel, m.Channel), ID: m.Reply.ID}
+}
+
+// hideMissingQuotes takes away quotes of messages that are not known: a channel's page holds every live message of its range,
+// so what is quoted from that range and is not there is gone.
+func hideMissingQuotes(page []MessageView) {
 	if len(page) == 0 {
 		return
 	}
@@ -125,7 +156,7 @@ func hideDeletedQuotes(page []MessageView) {
 		live[m.ID] = true
 	}
 	for i := range page {
-		if r := page[i].Reply; r != nil && r.ID >= oldest && r.ID <= newest && !live[r.ID] {
+		if r := page[i].Reply; r != nil && cmp.Or(r.Channel, page[i].Channel) == page[i].Channel && r.ID >= oldest && r.ID <= newest && !live[r.ID] {
 			page[i].Reply = &render.Reply{ID: r.ID, Deleted: true}
 		}
 	}
