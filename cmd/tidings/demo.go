@@ -28,7 +28,7 @@ type simCmd struct {
 }
 
 func (cmd simCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
-	o := sim.Options{Log: log.With("part", "sim"), Rand: cmd.Rand}
+	o := sim.Options{Log: log.With("part", "sim"), Rand: cmd.Rand, OnReplay: newProgress(out.Err, time.Now).show}
 	if cmd.Demo {
 		o.World = "demo"
 	}
