@@ -79,24 +79,13 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 	if err != nil {
 		return MessagesBody{}, err
 	}
-	// The page is read first: counts that are newer than the messages lose nothing, the other way round a message would
-	// count that is not shown.
-	page, err := s.o.Store.Messages(ctx, q)
+	page, uc, err := s.pageAndCounts(ctx, narrowed(set, g, c), q)
 	if err != nil {
 		return MessagesBody{}, err
 	}
-	counts, err := s.o.Store.Summary(ctx, narrowed(set, g, c))
-	if err != nil {
-		return MessagesBody{}, err
-	}
-	body := MessagesBody{Channel: q.Channel, Version: page.Version, Messages: make([]MessageView, 0, len(page.Messages))}
-	for _, ug := range counts.Guilds {
-		for _, uc := range ug.Channels {
-			if uc.ID == q.Channel {
-				body.Unread, body.Mentions, body.FirstUnread, body.ReadID = uc.Unread, uc.Mentions, uc.FirstUnread, uc.ReadID
-				body.CompleteSince = uc.CompleteSince
-			}
-		}
+	body := MessagesBody{
+		Channel: q.Channel, Version: page.Version, Messages: make([]MessageView, 0, len(page.Messages)),
+		Unread: uc.Unread, Mentions: uc.Mentions, FirstUnread: uc.FirstUnread, ReadID: uc.ReadID, CompleteSince: uc.CompleteSince,
 	}
 	for _, m := range page.Messages {
 		body.Messages = append(body.Messages, s.view(m, p.user, g.Roles, body.ReadID))
@@ -115,6 +104,31 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 		}
 	}
 	return body, nil
+}
+
+// pageAndCounts reads a page and the channel's counts, both of the page's version: who follows the channel from there on
+// counts nothing twice. Where messages come too fast for that, the version is the older of the two, and nothing is missed.
+func (s *Server) pageAndCounts(ctx context.Context, set *tidings.VisibleSet, q store.PageQuery) (store.Page, tidings.UnreadChannel, error) {
+	const tries = 3
+	for try := 1; ; try++ {
+		page, err := s.o.Store.Messages(ctx, q)
+		if err != nil {
+			return store.Page{}, tidings.UnreadChannel{}, err
+		}
+		counts, err := s.o.Store.Summary(ctx, set)
+		if err != nil {
+			return store.Page{}, tidings.UnreadChannel{}, err
+		}
+		var uc tidings.UnreadChannel
+		for _, ug := range counts.Guilds {
+			for _, c := range ug.Channels {
+				uc = c
+			}
+		}
+		if uc.Version == page.Version || try == tries {
+			return page, uc, nil
+		}
+	}
 }
 
 // hideDeletedQuotes takes away quotes of messages that were deleted after they were answered: the answer still holds their text.
