@@ -83,6 +83,10 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 	if err != nil {
 		return MessagesBody{}, err
 	}
+	// Who lost the channel while it was being read is shown nothing of it.
+	if _, _, err := readable(s.o.Access.Visible(p.user), q.Channel); err != nil {
+		return MessagesBody{}, err
+	}
 	body := MessagesBody{
 		Channel: q.Channel, Version: page.Version, Messages: make([]MessageView, 0, len(page.Messages)),
 		Unread: uc.Unread, Mentions: uc.Mentions, FirstUnread: uc.FirstUnread, ReadID: uc.ReadID, CompleteSince: uc.CompleteSince,

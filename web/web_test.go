@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"tidings"
+	"tidings/store"
 	"tidings/render"
 )
 
@@ -336,6 +337,44 @@ func TestMessages(t *testing.T) {
 	}
 	if status, body, _ := ask(t, newBrowser(t), "GET", ts.URL+"/api/messages?channel=12", "", "Authorization", "Bearer reader"); status != 200 || !strings.Contains(body, `"messages":[]`) || !strings.Contains(body, `"first_unread":null`) {
 		t.Errorf("empty channel = %d %s", status, body)
+	}
+}
+
+// kicking is a store in which the person loses a guild while they are being answered.
+type kicking struct {
+	*world
+	once sync.Once
+}
+
+func (k *kicking) kick() {
+	k.once.Do(func() {
+		set := *k.sets[ada]
+		set.Epoch++
+		set.Guilds = set.Guilds[1:]
+		k.sets[ada] = &set
+	})
+}
+
+func (k *kicking) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
+	defer k.kick()
+	return k.world.Summary(ctx, set)
+}
+
+func (k *kicking) Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error) {
+	defer k.kick()
+	return k.world.Feed(ctx, set, q)
+}
+
+func TestWhoIsKickedWhileAPageIsReadIsNotShownIt(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/api/messages?channel=10", "/api/feed?filter=all", "/api/unread"} {
+		w := newWorld(t)
+		w.say(10, at(2, 9, 0), bob, "bob", "not for ada any more")
+		ts := w.serve(func(o *Options) { o.Store = &kicking{world: w} })
+		_, body, _ := ask(t, newBrowser(t), "GET", ts.URL+path, "", "Authorization", "Bearer reader")
+		if strings.Contains(body, "not for ada") || strings.Contains(body, "Gophers") {
+			t.Errorf("GET %s = %s", path, body)
+		}
 	}
 }
 
