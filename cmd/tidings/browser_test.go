@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -18,7 +19,10 @@ func TestCountsMoveInTwoBrowsersOfOnePerson(t *testing.T) {
 	owner, reader := discord.Person("owner"), discord.Person("reader")
 	guild := discord.Guild("Harbour", owner, []simtest.Person{reader}, []string{"general", "tides"}, nil)
 	general := guild.Channel("general")
-	s := start(t, configFor(t, discord))
+	c := configFor(t, discord)
+	s := start(t, c)
+	me := credential{token: makeToken(t, c, reader.ID)}
+	eventually(t, "the service knows the channels", 20*time.Second, func() bool { return len(s.unread(me).channels()) == 2 })
 
 	first, second := browsertest.Open(t), browsertest.Open(t)
 	for _, b := range []*browsertest.Tab{first, second} {
