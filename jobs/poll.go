@@ -34,7 +34,7 @@ type PollStore interface {
 	SavePoll(ctx context.Context, g discord.GuildID, learned, moved bool) error
 	ForgetPoll(ctx context.Context, g discord.GuildID) error
 	GuildState(ctx context.Context, g discord.GuildID) (*tidings.GuildState, error)
-	OpenNews(ctx context.Context, guild discord.GuildID, heads map[discord.ChannelID]discord.MessageID, horizon discord.MessageID, reason string) (moved int, err error)
+	OpenNews(ctx context.Context, guild discord.GuildID, heads map[discord.ChannelID]discord.MessageID, horizon discord.MessageID, history bool, reason string) (moved int, err error)
 	Enqueue(ctx context.Context, jobs ...store.NewJob) (fresh int, err error)
 }
 
@@ -57,6 +57,8 @@ type Poll struct {
 	Audit time.Duration
 	// HistoryDays is how far back messages of a channel are fetched of which none is known.
 	HistoryDays int
+	// Began is when this process started: for a while after it, shards that nobody holds are about to be taken up.
+	Began time.Time
 	// Budget is how many requests one tick may lead to; 0 means 1,000. Guilds that do not fit go first with the next.
 	Budget int
 
@@ -71,6 +73,8 @@ const (
 	// auditGrace keeps an audit from taking a message for missing that the gateway is just delivering.
 	auditGrace = time.Minute
 	maxSelves  = 10_000
+	// takeUp is how long the shards may take to be taken up after a start.
+	takeUp = time.Minute
 )
 
 // PollReason says why a guild is looked at, in the job's payload.
@@ -145,7 +149,7 @@ func (p *Poll) due(g store.GuildPoll) (PollReason, bool) {
 		return "", false
 	}
 	if !g.Held {
-		return PollDown, true
+		return PollDown, time.Since(p.Began) >= takeUp
 	}
 	audit := p.Audit
 	if audit <= 0 {
@@ -240,7 +244,7 @@ func (p *Poll) Guild(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	moved, err := p.Store.OpenNews(ctx, g, heads, store.Horizon(p.HistoryDays, now), "polling found news")
+	moved, err := p.Store.OpenNews(ctx, g, heads, store.Horizon(p.HistoryDays, now), why == PollAlone, "polling found news")
 	if err != nil {
 		return err
 	}

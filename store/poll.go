@@ -104,22 +104,27 @@ func (s *Store) ForgetPoll(ctx context.Context, g discord.GuildID) error {
 }
 
 // A head that is covered or lies in an open gap is known. What is stored above the last covered id came by the gateway or a
-// webhook.
+// webhook. first is the snowflake of the moment in which the guild was seen first.
 const movedChannels = `
-SELECT v.channel_id, v.head, greatest(coalesce(c.last_seen_id, 0), coalesce((
+SELECT v.channel_id, v.head, coalesce(f.first, 0) AS first, greatest(coalesce(c.last_seen_id, 0), coalesce((
 	SELECT max(to_id)
 	FROM coverage o
 	WHERE o.channel_id = v.channel_id), 0)) AS seen
 FROM unnest($1::bigint[], $2::bigint[]) v(channel_id, head)
 LEFT JOIN channels c ON c.id = v.channel_id
+LEFT JOIN (
+	SELECT (extract(epoch FROM first_seen)::numeric * 1000 - 1420070400000)::bigint << 22 AS first
+	FROM guilds
+	WHERE id = $3) f ON true
 WHERE v.head > coalesce(c.last_seen_id, 0)
   AND NOT EXISTS (SELECT FROM coverage o WHERE o.channel_id = v.channel_id AND o.from_id <= v.head AND o.to_id >= v.head)
   AND NOT EXISTS (SELECT FROM gaps g WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id < v.head AND g.to_id >= v.head)
 ORDER BY v.head DESC`
 
 // OpenNews opens a gap in each channel whose newest message, as Discord lists it, is above everything that is stored, and asks
-// for the jobs that fetch what is between. Nothing at or below the horizon is asked for. It returns how many channels moved.
-func (s *Store) OpenNews(ctx context.Context, guild discord.GuildID, heads map[discord.ChannelID]discord.MessageID, horizon discord.MessageID, reason string) (moved int, err error) {
+// for the jobs that fetch what is between. Nothing at or below the horizon is asked for, and unless history says so nothing
+// of before the guild was seen first: that is for the first backfill. It returns how many channels moved.
+func (s *Store) OpenNews(ctx context.Context, guild discord.GuildID, heads map[discord.ChannelID]discord.MessageID, horizon discord.MessageID, history bool, reason string) (moved int, err error) {
 	channels, newest := make([]discord.ChannelID, 0, len(heads)), make([]discord.MessageID, 0, len(heads))
 	for c, m := range heads {
 		if m > horizon {
@@ -132,14 +137,22 @@ func (s *Store) OpenNews(ctx context.Context, guild discord.GuildID, heads map[d
 	var rows []struct {
 		Channel discord.ChannelID `db:"channel_id"`
 		Head    discord.MessageID `db:"head"`
+		First   discord.MessageID `db:"first"`
 		Seen    discord.MessageID `db:"seen"`
 	}
-	if err := s.db.SelectContext(ctx, &rows, movedChannels, ids(channels), ids(newest)); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, movedChannels, ids(channels), ids(newest), int64(guild)); err != nil {
 		return 0, fmt.Errorf("look for news in guild %d: %w", guild, unavailable(err))
 	}
 	jobs := make([]NewJob, 0, len(rows))
 	for _, r := range rows {
-		if err := s.OpenGap(ctx, r.Channel, max(r.Seen, horizon), r.Head, reason); err != nil {
+		from := max(r.Seen, horizon)
+		if !history {
+			from = max(from, r.First)
+		}
+		if r.Head <= from {
+			continue
+		}
+		if err := s.OpenGap(ctx, r.Channel, from, r.Head, reason); err != nil {
 			return 0, err
 		}
 		// Ahead of backfills: this is what people read now.
@@ -150,7 +163,7 @@ func (s *Store) OpenNews(ctx context.Context, guild discord.GuildID, heads map[d
 			return 0, err
 		}
 	}
-	return len(rows), nil
+	return len(jobs), nil
 }
 
 const newsPriority = 5

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +24,7 @@ func newPoll(c *Config, rest *bot.REST, st *store.Store, log *slog.Logger) *jobs
 	const perSecond = 18
 	return &jobs.Poll{
 		Scout: &scout{rest: rest}, Store: st, Log: log, Alone: c.Gateway == "off", HistoryDays: min(c.HistoryDays, c.RetentionDays),
-		Budget: int(c.pollEvery().Seconds() * perSecond),
+		Began: time.Now(), Budget: int(c.pollEvery().Seconds() * perSecond),
 	}
 }
 
@@ -132,18 +134,29 @@ func (s *scout) Self(ctx context.Context, g discord.GuildID) (*tidings.Member, e
 	return s.rest.Member(ctx, g, me)
 }
 
-const (
-	// downAfter is how long a shard may be without a session before its guilds are polled; most reconnects take less.
-	downAfter = 30 * time.Second
-	downCheck = 5 * time.Second
-)
-
-// pollWhileDown asks for the polling of guilds whose shard this process runs but has had no session for half a minute. Shards
+// shardWatch asks for the polling of guilds whose shard this process runs but has had no session for half a minute. Shards
 // that no process runs are found by the timetable's job.
-func pollWhileDown(ctx context.Context, b *bot.Bot, st *store.Store, every time.Duration, log *slog.Logger) error {
+type shardWatch struct {
+	status  func() bot.Status
+	guilds  func(context.Context) ([]discord.GuildID, error)
+	enqueue func(context.Context, ...store.NewJob) (int, error)
+	every   time.Duration // between two polls while a shard is down
+	after   time.Duration // how long a shard may be without a session; most reconnects take less
+	look    time.Duration // how often the status is looked at
+	log     *slog.Logger
+}
+
+func newShardWatch(c *Config, b *bot.Bot, st *store.Store, log *slog.Logger) *shardWatch {
+	return &shardWatch{
+		status: b.Status, guilds: st.GuildIDs, enqueue: st.Enqueue, every: c.pollEvery(), after: 30 * time.Second, look: 5 * time.Second, log: log,
+	}
+}
+
+// Run watches until ctx ends.
+func (w *shardWatch) Run(ctx context.Context) error {
 	since := map[int]time.Time{} // by shard: when it was seen without a session first
-	asked := map[int]time.Time{}
-	tick := time.NewTicker(downCheck)
+	asked := map[int]time.Time{} // by shard: when its guilds were polled last
+	tick := time.NewTicker(w.look)
 	defer tick.Stop()
 	for {
 		select {
@@ -151,13 +164,12 @@ func pollWhileDown(ctx context.Context, b *bot.Bot, st *store.Store, every time.
 			return nil
 		case <-tick.C:
 		}
-		shards := b.Status().Shards
 		down := map[int]bool{}
+		shards := w.status().Shards
 		for _, s := range shards {
-			switch s.State {
-			case "ready", "standby", "stopped":
-				if _, was := asked[s.Shard]; was {
-					log.Info("a shard is connected again; its servers are not polled any more", "shard", s.Shard)
+			if s.State == "ready" || s.State == "standby" || s.State == "stopped" {
+				if !asked[s.Shard].IsZero() {
+					w.log.Info("a shard is connected again; its servers are not polled any more", "shard", s.Shard)
 				}
 				delete(since, s.Shard)
 				delete(asked, s.Shard)
@@ -166,38 +178,39 @@ func pollWhileDown(ctx context.Context, b *bot.Bot, st *store.Store, every time.
 			if since[s.Shard].IsZero() {
 				since[s.Shard] = time.Now()
 			}
-			if time.Since(since[s.Shard]) >= downAfter && time.Since(asked[s.Shard]) >= every {
-				down[s.Shard] = true
-			}
+			down[s.Shard] = time.Since(since[s.Shard]) >= w.after && time.Since(asked[s.Shard]) >= w.every
 		}
-		if len(down) == 0 {
+		if err := w.poll(ctx, down, len(shards)); err != nil {
+			w.log.Warn("servers of a shard that is down cannot be polled", "err", err)
 			continue
 		}
-		guilds, err := st.GuildIDs(ctx)
-		if err != nil {
-			log.Warn("servers of a shard that is down cannot be polled", "err", err)
-			continue
-		}
-		var due []store.NewJob
-		for _, g := range guilds {
-			if down[shardOf(g, len(shards))] {
-				due = append(due, jobs.PollJob(g, jobs.PollDown, false))
+		for shard, now := range down {
+			if now && asked[shard].IsZero() {
+				w.log.Warn("a shard is without a session; its servers are polled", "shard", shard)
 			}
-		}
-		if _, err := st.Enqueue(ctx, due...); err != nil {
-			log.Warn("servers of a shard that is down cannot be polled", "err", err)
-			continue
-		}
-		for shard := range down {
-			if asked[shard].IsZero() {
-				log.Warn("a shard has been without a session for half a minute; its servers are polled", "shard", shard)
+			if now {
+				asked[shard] = time.Now()
 			}
-			asked[shard] = time.Now()
 		}
 	}
 }
 
-// shardOf is Discord's own rule. Source: discord.com/developers/docs/events/gateway#sharding.
-func shardOf(g discord.GuildID, shards int) int {
-	return int(uint64(g) >> 22 % uint64(max(shards, 1)))
+// poll asks for the polling of the guilds of shards.
+func (w *shardWatch) poll(ctx context.Context, down map[int]bool, shards int) error {
+	if !slices.Contains(slices.Collect(maps.Values(down)), true) {
+		return nil
+	}
+	guilds, err := w.guilds(ctx)
+	if err != nil {
+		return err
+	}
+	var due []store.NewJob
+	for _, g := range guilds {
+		// Discord's own rule. Source: discord.com/developers/docs/events/gateway#sharding.
+		if down[int(uint64(g)>>22%uint64(shards))] {
+			due = append(due, jobs.PollJob(g, jobs.PollDown, false))
+		}
+	}
+	_, err = w.enqueue(ctx, due...)
+	return err
 }

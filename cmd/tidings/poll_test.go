@@ -1,15 +1,21 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings/bot"
 	"tidings/sim"
 	"tidings/sim/simtest"
+	"tidings/store"
 )
 
 // botLog is what the simulator says of the bot's requests since a time.
@@ -210,4 +216,66 @@ func TestTheStatusShowsTheBudget(t *testing.T) {
 		}
 		return s.call(me, "GET", "/api/status", nil, &st) == http.StatusOK && st.Requests.Shared && st.Requests.Allowed > 0
 	})
+}
+
+// While a shard of this process has no session its servers are polled, and what people write is read all the same.
+func TestServersOfAShardThatIsDownArePolled(t *testing.T) {
+	t.Parallel()
+	d := simtest.Start(t, sim.Options{})
+	owner, reader := d.Person("owner"), d.Person("reader")
+	g := d.Guild("Harbour", owner, []simtest.Person{reader}, []string{"general"}, nil)
+	c := configFor(t, d)
+	c.PollSchedule = "@every 1s"
+	me := credential{token: makeToken(t, c, reader.ID)}
+	s := start(t, c)
+	eventually(t, "the reader sees the channel", 30*time.Second, func() bool { return len(s.unread(me).channels()) == 1 })
+	d.Say(owner, g.Channel("general"), "over the gateway")
+	eventually(t, "the gateway's message is unread", 20*time.Second, func() bool { return s.unread(me).Total == 1 })
+
+	// From now on every connection is cut before HELLO.
+	d.Sim200("POST", "/sim/faults", simtest.Object{"kind": "drop", "count": 1_000_000}, nil)
+	began := time.Now()
+	d.Say(owner, g.Channel("general"), "while the shard is down")
+	eventually(t, "the message is read although the shard is down", time.Minute, func() bool { return s.unread(me).Total == 2 })
+	if l := logSince(d, began).count(); l["GET /guilds/{guild_id}/channels"] == 0 {
+		t.Errorf("the bot asked for %v, want the server's channels among it", l)
+	}
+}
+
+func TestOnlyAShardThatStaysDownIsPolledFor(t *testing.T) {
+	t.Parallel()
+	states := make(chan string, 1)
+	state := "ready"
+	jobs := make(chan []store.NewJob, 100)
+	w := &shardWatch{
+		status: func() bot.Status {
+			select {
+			case state = <-states:
+			default:
+			}
+			return bot.Status{Shards: []bot.ShardStatus{{Shard: 0, State: "ready"}, {Shard: 1, State: state}}}
+		},
+		guilds: func(context.Context) ([]discord.GuildID, error) {
+			return []discord.GuildID{2 << 22, 3 << 22, 5 << 22}, nil
+		},
+		enqueue: func(_ context.Context, j ...store.NewJob) (int, error) {
+			jobs <- j
+			return len(j), nil
+		},
+		every: 5 * time.Millisecond, after: 20 * time.Millisecond, look: time.Millisecond, log: slog.New(slog.DiscardHandler),
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.Run(ctx) }()
+	states <- "resuming"
+	for range 2 { // It goes on while the shard is down.
+		got := <-jobs
+		if len(got) != 2 || got[0].Key != discord.GuildID(3<<22).String() || got[1].Key != discord.GuildID(5<<22).String() {
+			t.Errorf("polls %+v, want those of the two servers of shard 1", got)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run() = %v", err)
+	}
 }

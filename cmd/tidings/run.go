@@ -149,7 +149,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	g.Go(func() error { return second.Run(ctx) })
 	if c.does("gateway") && c.Gateway == "on" {
 		g.Go(func() error { return discord.Run(ctx) })
-		g.Go(func() error { return pollWhileDown(ctx, discord, st, c.pollEvery(), part("poll")) })
+		g.Go(func() error { return newShardWatch(c, discord, st, part("poll")).Run(ctx) })
 	}
 	if c.does("jobs") {
 		g.Go(func() error { return work.Run(ctx) })
