@@ -11,6 +11,18 @@ type Result struct {
 	Deltas []Delta
 	Reads  []ReadResult   // own messages read their channel
 	Access []AccessChange // guilds whose access version moved
+	// Recovered are messages that came late, below others of their channel.
+	Recovered []Recovered
+}
+
+// Recovered says that messages of a channel were found after newer ones were stored. They may lie below what somebody has read,
+// so everybody who sees the channel is told.
+type Recovered struct {
+	Guild   discord.GuildID
+	Channel discord.ChannelID
+	From    discord.MessageID // the range they lie in; both ends included
+	To      discord.MessageID
+	N       int // countable messages
 }
 
 // Delta is what changed in one channel. A channel's deltas have consecutive versions.

@@ -40,6 +40,7 @@ type envelope struct {
 	access  tidings.AccessChange // kindAccess
 	read    tidings.ReadResult   // kindRead
 	session sessionKey           // kindEnd
+	late    tidings.Recovered    // kindRecovered
 }
 
 // Kinds of envelopes.
@@ -49,6 +50,7 @@ const (
 	kindRead
 	kindEnd
 	kindLost // the publisher could not publish what came before
+	kindRecovered
 )
 
 // wireVersion begins every envelope, so that a process of another version is not misread.
@@ -109,6 +111,12 @@ func (e envelope) encode() []byte {
 		}
 	case kindEnd:
 		b = append(b, e.session[:]...)
+	case kindRecovered:
+		for _, x := range [...]uint64{
+			uint64(e.late.Guild), uint64(e.late.Channel), uint64(e.late.From), uint64(e.late.To), uint64(e.late.N),
+		} {
+			b = binary.AppendUvarint(b, x)
+		}
 	}
 	return b
 }
@@ -160,6 +168,11 @@ func decodeEnvelope(b []byte) (envelope, error) {
 	case kindEnd:
 		if k := r.take(16); k != nil {
 			e.session = sessionKey(k)
+		}
+	case kindRecovered:
+		e.late = tidings.Recovered{
+			Guild: discord.GuildID(r.uint()), Channel: discord.ChannelID(r.uint()),
+			From: discord.MessageID(r.uint()), To: discord.MessageID(r.uint()), N: int(r.int()),
 		}
 	case kindLost:
 	default:

@@ -26,6 +26,10 @@ func (h *Hub) Tell(_ context.Context, r tidings.Result) {
 	for _, m := range r.Reads {
 		h.TellRead(m)
 	}
+	for _, late := range r.Recovered {
+		h.recovered(late)
+		h.bus.publish(channelOf(uint64(late.Guild)), envelope{kind: kindRecovered, late: late})
+	}
 }
 
 // TellRead gives what a mark changed to all of the person's devices, here and in the other processes.
@@ -117,6 +121,8 @@ func (h *Hub) receive(e envelope) {
 		h.deliverRead(e.read)
 	case kindEnd:
 		h.endSession(e.session)
+	case kindRecovered:
+		h.recovered(e.late)
 	}
 }
 
