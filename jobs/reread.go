@@ -43,11 +43,11 @@ func (r *Reread) Reconcile(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	return r.down(ctx, j.Guild, channel, tidings.FirstID(time.Now().Add(-rereadAge)))
+	return r.down(ctx, j.Guild, channel, 0)
 }
 
-// Audit reads again what has come since the last time. What Discord forgets to tell leaves no trace; so everything that
-// was told live is held once against what is there.
+// Audit reads again what has come since the last time, and the newest 100 messages in any case. What Discord forgets to tell
+// leaves no trace; so everything that was told live is held once against what is there.
 func (r *Reread) Audit(ctx context.Context, j store.Job) error {
 	channel, err := channelOf(j)
 	if err != nil {
@@ -59,23 +59,25 @@ func (r *Reread) Audit(ctx context.Context, j store.Job) error {
 	}
 	// What is newer than this may be on its way still and is left to the next time.
 	to := tidings.FirstID(time.Now().Add(-time.Second))
-	if err := r.down(ctx, j.Guild, channel, max(from, tidings.FirstID(time.Now().Add(-rereadAge)))); err != nil {
+	if err := r.down(ctx, j.Guild, channel, from); err != nil {
 		return err
 	}
 	return r.Ledger.Audited(ctx, channel, version, to)
 }
 
-// down reads from the newest message to an id, exclusive, within the bounds of the window.
-func (r *Reread) down(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, above discord.MessageID) error {
+// down reads from the newest message on, within the bounds of the window, until a page has passed an id.
+func (r *Reread) down(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, enough discord.MessageID) error {
 	rd := reader{r.History, r.Door, r.Ledger}
+	now := time.Now()
+	oldest := tidings.FirstID(now.Add(-rereadAge))
 	// Ids that are made from now on are above this one, so the first page is the newest.
-	below := tidings.FirstID(time.Now().Add(time.Hour))
+	below := tidings.FirstID(now.Add(time.Hour))
 	for range rereadPages {
-		down, done, err := rd.page(ctx, guild, channel, above, below)
+		down, done, err := rd.page(ctx, guild, channel, oldest, below)
 		if err != nil {
 			return final(err)
 		}
-		if done {
+		if done || down <= enough {
 			return nil
 		}
 		below = down + 1

@@ -21,7 +21,16 @@ import (
 	"tidings/sim/simtest"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+// childVariable makes the test binary be tidings itself, so that a test can run it as a process of its own and kill it.
+const childVariable = "TIDINGS_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		main()
+		return
+	}
+	testdb.Main(m)
+}
 
 // configFor returns the configuration of a service beside a simulated Discord, with a database schema and a part of Redis
 // of its own.
