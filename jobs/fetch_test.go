@@ -19,7 +19,7 @@ import (
 
 const (
 	testGuild   discord.GuildID   = 1
-	testChannel discord.ChannelID = 10
+	testChannel discord.ChannelID = 1_300_000_000_000_000_010 // of a real one's size
 	testAuthor  discord.UserID    = 77
 )
 

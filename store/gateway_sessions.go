@@ -143,7 +143,7 @@ func (s *Store) Listening(ctx context.Context, g tidings.GatewaySession, on bool
 
 const noteHole = `
 UPDATE gateway_sessions
-SET hole = CASE WHEN $5 = 0 THEN 0 WHEN hole = 0 THEN $5 ELSE least(hole, $5) END,
+SET hole = CASE WHEN $5::bigint = 0 THEN 0 WHEN hole = 0 THEN $5 ELSE least(hole, $5) END,
     hole_id = CASE WHEN $5 = 0 THEN 0 WHEN hole = 0 OR $6 < hole_id THEN $6 ELSE hole_id END
 WHERE shard = $1 AND shards = $2 AND lease_epoch = $3 AND session_id = $4`
 

@@ -89,7 +89,7 @@ SELECT g.id, g.channel_id, coalesce(c.guild_id, 0) AS guild_id, g.from_id, g.to_
        g.backfill
 FROM gaps g
 LEFT JOIN channels c ON c.id = g.channel_id
-WHERE g.healed_at IS NULL AND ($1 = 0 OR g.channel_id = $1)
+WHERE g.healed_at IS NULL AND ($1::bigint = 0 OR g.channel_id = $1)
 ORDER BY g.channel_id, g.rest_id DESC, g.id`
 
 // Gaps lists the open gaps of all channels.

@@ -161,11 +161,13 @@ func (b *barrier) seenWhole(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSee
 	if err := b.compare(ctx, tx, channels, again); err != nil {
 		return err
 	}
+	if again || b.added {
+		if err := b.lookForThreads(ctx, tx, e.Channels); err != nil {
+			return err
+		}
+	}
 	if !again {
 		return nil
-	}
-	if err := b.lookForThreads(ctx, tx, e.Channels); err != nil {
-		return err
 	}
 	_, err := tx.ExecContext(ctx, goLive, int64(b.guild), b.mark.Session)
 	return err

@@ -119,7 +119,7 @@ func (l *listener) complete(c discord.ChannelID) string {
 	case at.Before(nth(-1000000).Time()):
 		return "all"
 	}
-	return fmt.Sprint(number(tidings.FirstID(*at) + 1<<22))
+	return fmt.Sprint(number(tidings.FirstID(*at)))
 }
 
 func (l *listener) want(when string, c discord.ChannelID, gaps, complete string) {

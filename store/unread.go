@@ -256,7 +256,8 @@ func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.
 	}
 	since := make(map[discord.ChannelID]time.Time, len(complete))
 	for _, c := range complete {
-		since[c.ID] = c.From.Time().UTC()
+		// Rounded up: others of the same millisecond may be missing.
+		since[c.ID] = (c.From + 1<<22 - 1).Time().UTC()
 	}
 	muted := make(map[discord.Snowflake]bool, len(person.Muted))
 	for _, id := range person.Muted {

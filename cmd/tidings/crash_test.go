@@ -66,3 +66,38 @@ func (s *stage) chance(n int) int {
 	defer s.mu.Unlock()
 	return s.rng.IntN(n)
 }
+
+// An outage that no resume bridges: people post, edit and delete meanwhile, and threads are made and archived. Afterwards the
+// database equals the simulator's record, and who asked for a channel was never told that it was complete when it was not.
+func TestAnOutageThatNoResumeBridgesIsHealed(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 2, sim.Options{})
+	for range 150 { // a past from before the service
+		s.act()
+	}
+	s.thread(true)
+	c := configFor(t, s.d)
+	reader := credential{token: makeToken(t, c, s.people[0].ID)}
+	run := start(t, c)
+	s.settle(c.DatabaseURL, time.Minute)
+	w := watchComplete(s, run, reader)
+	s.thread(false)
+	for range 60 {
+		s.act()
+	}
+	s.settle(c.DatabaseURL, time.Minute)
+
+	s.fault("refuse_resume", map[string]any{"count": 3})
+	s.fault("outage", map[string]any{"for_ms": 4000})
+	for range 120 {
+		s.act()
+	}
+	s.thread(true)
+	s.thread(false)
+	s.settle(c.DatabaseURL, time.Minute)
+	eventually(t, "every channel is stated to be complete", time.Minute, func() bool { return w.allComplete() })
+	w.finish()
+	for _, p := range s.people {
+		s.sameCounts(run, p, c)
+	}
+}

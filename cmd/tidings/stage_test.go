@@ -107,8 +107,6 @@ func (s *stage) thread(archive bool) {
 	}
 	s.recent[id] = nil
 	s.d.Must(by.Token, "PATCH", "/channels/"+id, simtest.Object{"archived": true}, nil)
-	s.mu.Unlock()
-	defer s.mu.Lock()
 }
 
 // traffic has people act until stop is called.
