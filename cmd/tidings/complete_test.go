@@ -84,6 +84,13 @@ func (w *watcher) ask(channel string) (complete bool) {
 	return true
 }
 
+// pause ends the judging of what is stated.
+func (w *watcher) pause() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.paused = true
+}
+
 func (w *watcher) allComplete() bool {
 	w.s.mu.Lock()
 	channels := append([]string(nil), w.s.channels...)
