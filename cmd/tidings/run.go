@@ -114,8 +114,13 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	site, err = web.New(web.Options{
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: url, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
-		Ready:  st.Ping,
-		Status: func(context.Context) (web.Status, error) { return gatewayStatus(c, discord), nil },
+		Ready: st.Ping, Healing: st,
+		Status: func(ctx context.Context) (web.Status, error) {
+			s := gatewayStatus(c, discord)
+			h, err := healingStatus(ctx, st)
+			s.Healing = h
+			return s, err
+		},
 	})
 	if err != nil {
 		return err
@@ -125,6 +130,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	past := history{discord.REST()}
 	fetch := &jobs.Fetch{History: past, Door: door, Gaps: st, Log: part("jobs"), Healed: func(ctx context.Context, g store.Gap) {
 		live.Tell(ctx, healed(g))
+		if _, err := st.Enqueue(ctx, store.NewJob{Kind: jobs.RefreshKind, Key: g.Channel.String(), Guild: g.Guild}); err != nil {
+			part("jobs").Warn("a channel's cache is filled when somebody looks", "channel", g.Channel, "err", err)
+		}
 	}}
 	reread := &jobs.Reread{History: past, Door: door, Ledger: st}
 	work.Handle(store.PriorityFetch, fetch.Priority, 2)
@@ -133,11 +141,15 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.Reconcile, reread.Reconcile, 2)
 	work.Handle(store.Audit, reread.Audit, 2)
 	work.Handle(store.ListThreads, jobs.ListThreads(past, door), 1)
+	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
+	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
+	work.Handle(jobs.RetryKind, jobs.Retry(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
 	for kind, spec := range map[string]string{
 		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *",
+		jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m",
 	} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
@@ -170,14 +182,6 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return nil
 	}
 	return err
-}
-
-// healed is what a gap's healing tells those who see the channel: nothing when nobody can have missed anything in it.
-func healed(g store.Gap) tidings.Result {
-	if g.Recovered == 0 || g.Backfill {
-		return tidings.Result{}
-	}
-	return tidings.Result{Recovered: []tidings.Recovered{{Guild: g.Guild, Channel: g.Channel, From: g.From + 1, To: g.To, N: g.Recovered}}}
 }
 
 // sinkFunc makes a function a bot.Sink.
