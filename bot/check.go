@@ -144,9 +144,9 @@ func checkClient(ctx context.Context, o CheckOptions, app Application, ok noting
 	switch {
 	case err == nil:
 		ok("the client id and secret are valid")
-	case errors.Is(err, tidings.ErrUnavailable):
-		bad("Run the check again in a minute.", "the client secret cannot be checked: %v", err)
+	case errors.Is(err, tidings.ErrUnauthorized):
+		bad("Reset the client secret at "+page+" and set DISCORD_CLIENT_SECRET to the new one.", "Discord refuses the client id or secret")
 	default:
-		bad("Reset the client secret at "+page+" and set DISCORD_CLIENT_SECRET to the new one.", "Discord refuses the client id or secret: %v", err)
+		bad("Run the check again in a minute.", "the client secret cannot be checked: %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package bot
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -20,9 +19,10 @@ import (
 	"go.uber.org/goleak"
 
 	"tidings"
+	"tidings/embedded/testdb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.M{M: m}) }
 
 // patience bounds every wait of the tests; nothing is asserted about how long it takes.
 const patience = 20 * time.Second
@@ -399,8 +399,13 @@ func client(t *testing.T) *http.Client {
 
 func begin(t *testing.T, f *fake, m *memory, change func(*Bot)) *testBot {
 	t.Helper()
+	return beginAt(t, m, f.URL, "Bot secret", change)
+}
+
+func beginAt(t *testing.T, m *memory, at, token string, change func(*Bot)) *testBot {
+	t.Helper()
 	b, err := New(Options{
-		Token: "Bot secret", URL: f.URL, Sink: m, Sessions: m, HTTP: client(t), Metrics: prometheus.NewRegistry(), Owner: "test",
+		Token: token, URL: at, Sink: m, Sessions: m, HTTP: client(t), Metrics: prometheus.NewRegistry(), Owner: "test",
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -441,5 +446,3 @@ func (b *testBot) ended(t *testing.T) error {
 		return nil
 	}
 }
-
-var errAway = errors.New("away")

@@ -180,7 +180,9 @@ func (s *shard) serve(ctx context.Context, lease tidings.GatewaySession, failure
 	if !errors.Is(end.err, errOverflow) {
 		drainCtx, stop = context.WithTimeout(ctx, s.bot.pace.drain)
 	}
-	s.queue.drained(drainCtx) //nolint:errcheck // an ordinary reconnect goes on with what is held
+	if s.queue.drained(drainCtx) != nil && ctx.Err() == nil {
+		s.log.Debug("reconnecting while events are still being worked off")
+	}
 	stop()
 	if sleep(ctx, wait) != nil {
 		end.err = context.Cause(ctx)

@@ -23,12 +23,13 @@ func (h *Hub) Tell(_ context.Context, r tidings.Result) {
 		h.dispatch(out)
 		h.bus.publish(channelOf(uint64(d.Guild)), envelope{kind: kindDelta, delta: out})
 	}
+	for _, x := range r.Recovered {
+		out := &delta{guild: x.Guild, channel: x.Channel, accessVersion: x.AccessVersion, frame: recoveredFrame(x)}
+		h.dispatch(out)
+		h.bus.publish(channelOf(uint64(x.Guild)), envelope{kind: kindRecovered, delta: out})
+	}
 	for _, m := range r.Reads {
 		h.TellRead(m)
-	}
-	for _, late := range r.Recovered {
-		h.recovered(late)
-		h.bus.publish(channelOf(uint64(late.Guild)), envelope{kind: kindRecovered, late: late})
 	}
 }
 
@@ -115,14 +116,12 @@ func (h *Hub) receive(e envelope) {
 	switch e.kind {
 	case kindAccess:
 		h.accessMoved(e.access)
-	case kindDelta:
+	case kindDelta, kindRecovered:
 		h.dispatch(e.delta)
 	case kindRead:
 		h.deliverRead(e.read)
 	case kindEnd:
 		h.endSession(e.session)
-	case kindRecovered:
-		h.recovered(e.late)
 	}
 }
 

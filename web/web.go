@@ -37,6 +37,7 @@ type ReadStore interface {
 	Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error)
 	Messages(ctx context.Context, q store.PageQuery) (store.Page, error)
 	Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error)
+	Deleted(ctx context.Context, of []store.Quoted) (map[store.Quoted]bool, error)
 }
 
 // MarkStore keeps how far people have read.
@@ -106,7 +107,9 @@ type Options struct {
 	Status  func(ctx context.Context) (Status, error)
 	Healing Healing      // may be nil
 	Metrics http.Handler // may be nil
-	Log     *slog.Logger
+	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
+	Webhooks *WebhookOptions
+	Log      *slog.Logger
 }
 
 // Server is the handler of all routes. It runs nothing of its own.
@@ -118,7 +121,8 @@ type Server struct {
 	seal     *sealer
 	assets   *assets
 	pages    *pages
-	public   *url.URL // nil: what the request says
+	public   *url.URL      // nil: what the request says
+	webhooks chan struct{} // a place for each delivery that is being taken
 	handler  http.Handler
 }
 
@@ -127,7 +131,7 @@ const sessionLife = 30 * 24 * time.Hour
 
 // New returns the handler. It fails on options that cannot work.
 func New(o Options) (*Server, error) {
-	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN})}
+	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN}), webhooks: make(chan struct{}, webhooksAtOnce)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -16,9 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"tidings/embedded/testdb"
 	"tidings/sim"
 	"tidings/sim/simtest"
+	"tidings/web/browsertest"
 )
 
 // childVariable makes the test binary be tidings itself, so that a test can run it as a process of its own and kill it.
@@ -29,7 +32,10 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	testdb.Main(m)
+	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)})
+	code := testdb.Run(m)
+	browsertest.Stop()
+	os.Exit(code)
 }
 
 // configFor returns the configuration of a service beside a simulated Discord, with a database schema and a part of Redis

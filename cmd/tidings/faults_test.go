@@ -1,130 +1,223 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
 	"os"
-	"strconv"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"tidings"
 	"tidings/embedded/testdb"
 	"tidings/sim"
 	"tidings/sim/simtest"
 )
 
-// soakVariable makes the fault run longer: a duration such as 30m. soakSeed fixes another course of events.
-const (
-	soakVariable = "TIDINGS_SOAK"
-	soakSeed     = "TIDINGS_SOAK_SEED"
-)
+// Bad input gets a clear error that says what to do, and loses nothing.
 
-// Everything goes wrong, one thing after another and as chance has it, while people post, edit and delete. Afterwards the
-// database equals the simulator's record, every reader's counts equal a recount, and nobody was told that a channel was
-// complete when it was not.
-func TestWhateverFailsNothingIsLost(t *testing.T) {
-	length, seed := 35*time.Second, uint64(7)
-	if v := os.Getenv(soakVariable); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil {
-			t.Fatalf("%s: %v", soakVariable, err)
+func TestSettingsThatAreMissingAreNamedAllAtOnce(t *testing.T) {
+	for _, name := range []string{"DISCORD_TOKEN", "DISCORD_CLIENT_ID", "DISCORD_CLIENT_SECRET"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("RETENTION_DAYS", "0")
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"serve"}, &out, &errs); code != exitUsage {
+		t.Errorf("exit code %d, want %d", code, exitUsage)
+	}
+	for _, want := range []string{"DISCORD_TOKEN", "DISCORD_CLIENT_ID", "DISCORD_CLIENT_SECRET", "RETENTION_DAYS", "discord.com/developers", "tidings demo"} {
+		if !strings.Contains(errs.String(), want) {
+			t.Errorf("the error does not name %s:\n%s", want, &errs)
 		}
-		length = d
 	}
-	if v := os.Getenv(soakSeed); v != "" {
-		n, err := strconv.ParseUint(v, 10, 64)
-		if err != nil {
-			t.Fatalf("%s: %v", soakSeed, err)
-		}
-		seed = n
-	}
-	// Discord's limits are faults of their own here (429); without them the end need not be waited for as long.
-	s := newStage(t, seed, sim.Options{NoRateLimits: true})
-	for range 50 {
-		s.act()
-	}
-	postgres, redis := testdb.RestartablePostgres(t), testdb.RestartableRedis(t)
-	c := configFor(t, s.d)
-	c.DatabaseURL, c.RedisURL, c.Listen = postgres.URL(), "unix://"+redis.Options().Addr, freeAddress(t)
-	token := makeToken(t, c, s.people[0].ID)
-	p := spawn(t, c)
-	run := &service{t: t, url: "http://" + c.Listen}
-	ready := func() bool {
-		status, _, err := run.try(credential{}, "GET", "/readyz", nil)
-		return err == nil && status == 200
-	}
-	eventually(t, "the service is ready", time.Minute, ready)
-	s.settle(c.DatabaseURL, time.Minute)
-	w := watchComplete(s, run, credential{token: token})
+}
 
-	// Each fault lasts for a moment and ends by itself.
-	a := func(kind string, more simtest.Object) func() { return func() { s.fault(kind, more) } }
-	faults := []struct {
+func TestExitCodes(t *testing.T) {
+	for _, tt := range []struct {
 		name string
-		do   func()
+		args []string
+		code int
 	}{
-		{"the socket drops", a("drop", nil)},
-		{"Discord asks to reconnect", a("reconnect", nil)},
-		{"the session may be resumed, later", a("invalid_session", simtest.Object{"args": simtest.Object{"resumable": true}})},
-		{"the session is gone", a("invalid_session", nil)},
-		{"a resume is refused", func() {
-			s.fault("refuse_resume", simtest.Object{"count": 1})
-			s.fault("drop", nil)
-		}},
-		{"the socket closes with an error", a("close", simtest.Object{"args": simtest.Object{"code": 4000}})},
-		{"the socket stalls", a("stall", simtest.Object{"for_ms": 1500})},
-		{"events come twice", a("repeat", simtest.Object{"probability": 0.3, "for_ms": 1500})},
-		{"events come in another order", a("reorder", simtest.Object{"probability": 0.3, "for_ms": 1500})},
-		{"calls are answered late", a("latency", simtest.Object{"args": simtest.Object{"ms": 300}, "for_ms": 2000})},
-		{"calls fail with 500", a("status", simtest.Object{"args": simtest.Object{"status": 500}, "probability": 0.7, "for_ms": 2500})},
-		{"calls are limited", a("status", simtest.Object{"args": simtest.Object{"status": 429, "retry_after": 0.3}, "probability": 0.5, "for_ms": 2000})},
-		{"Cloudflare refuses", a("cloudflare_1015", simtest.Object{"for_ms": 1500})},
-		{"all of Discord is out", a("outage", simtest.Object{"for_ms": 2500})},
-		{"a server is out", a("outage", simtest.Object{"for_ms": 2000, "match": simtest.Object{"guild": s.guild.ID}})},
-		{"the service is killed", func() { p.kill(); p.start() }},
-		{"the service is away, and the resume is refused", func() {
-			s.fault("refuse_resume", simtest.Object{"count": 1})
-			p.kill()
-			pause(time.Duration(500+s.chance(1500)) * time.Millisecond)
-			p.start()
-		}},
-		{"Postgres is restarted", func() { postgres.Stop(); postgres.Start() }},
-		{"Redis is restarted, empty", func() { redis.Stop(); redis.Start() }},
-		{"a thread is made", func() { s.thread(false) }},
-		{"a thread is made and archived", func() { s.thread(true) }},
+		{"help", []string{"--help"}, 0},
+		{"help of a command", []string{"serve", "--help"}, 0},
+		{"version", []string{"--version"}, 0},
+		{"an unknown command", []string{"frobnicate"}, exitUsage},
+		{"an unknown flag", []string{"serve", "--frobnicate"}, exitUsage},
+		{"a user that is no id", []string{"token", "create", "--user", "me", "--discord-token", "x"}, exitUsage},
+		{"nobody there", []string{"health", "--listen", "127.0.0.1:1"}, exitFailure},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			if code := run(t.Context(), tt.args, &out, &errs); code != tt.code {
+				t.Errorf("tidings %s: exit code %d, want %d\n%s", strings.Join(tt.args, " "), code, tt.code, &errs)
+			}
+		})
 	}
-	stop := s.traffic(12 * time.Millisecond)
-	began := time.Now()
-	for n := 0; time.Since(began) < length || n < len(faults); n++ {
-		// The first round has each once, in another order with each seed.
-		if n%len(faults) == 0 {
-			s.mu.Lock()
-			s.rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
-			s.mu.Unlock()
+}
+
+func TestAWrongTokenStopsTheServiceAndIsNotHammered(t *testing.T) {
+	discord := simtest.Start(t, sim.Options{})
+	c := configFor(t, discord)
+	c.DiscordToken = "not.the.token"
+	err := serve(t.Context(), c, slog.New(slog.NewTextHandler(logWriter{t}, nil)), func(string) {})
+	if !errors.Is(err, tidings.ErrUnauthorized) || !strings.Contains(err.Error(), "DISCORD_TOKEN") {
+		t.Errorf("serve() = %v, want an error that names DISCORD_TOKEN", err)
+	}
+	var log struct {
+		Requests []struct{ Status int } `json:"requests"`
+	}
+	discord.Sim200("GET", "/sim/log", nil, &log)
+	if n := len(log.Requests); n == 0 || n > 2 {
+		t.Errorf("%d requests with the wrong token, want one or two", n)
+	}
+}
+
+func TestAPortInUseIsSaidBeforeAnythingIsStarted(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	discord := simtest.Start(t, sim.Options{})
+	c := configFor(t, discord)
+	c.Listen, c.DatabaseURL, c.DataDir = l.Addr().String(), "", filepath.Join(t.TempDir(), "data")
+	err = serve(t.Context(), c, slog.New(slog.DiscardHandler), func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "address already in use") || !strings.Contains(err.Error(), "LISTEN") {
+		t.Errorf("serve() = %v, want one that says the address is in use and names LISTEN", err)
+	}
+	if _, err := os.Stat(c.DataDir); !os.IsNotExist(err) {
+		t.Error("the data directory was made although the service cannot start")
+	}
+}
+
+func TestADataDirectoryThatCannotBeUsedIsNamed(t *testing.T) {
+	discord := simtest.Start(t, sim.Options{})
+	c := configFor(t, discord)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.DatabaseURL, c.DataDir = "", file
+	err := serve(t.Context(), c, slog.New(slog.DiscardHandler), func(string) {})
+	if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "DATA_DIR") {
+		t.Errorf("serve() = %v, want one that names %s and DATA_DIR", err, file)
+	}
+}
+
+func TestADatabaseURLThatIsNoneIsSaidAtOnce(t *testing.T) {
+	discord := simtest.Start(t, sim.Options{})
+	c := configFor(t, discord)
+	c.DatabaseURL = "postgres://host:notaport/x"
+	err := serve(t.Context(), c, slog.New(slog.DiscardHandler), func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "database URL") {
+		t.Errorf("serve() = %v, want one that speaks of the database URL", err)
+	}
+}
+
+func TestTheDatabaseIsAwayAtTheStartAndLater(t *testing.T) {
+	discord := simtest.Start(t, sim.Options{})
+	owner, reader := discord.Person("owner"), discord.Person("reader")
+	general := discord.Guild("Harbour", owner, []simtest.Person{reader}, []string{"general"}, nil).Channel("general")
+	c := configFor(t, discord)
+	db := testdb.RestartablePostgres(t)
+	c.DatabaseURL = db.URL()
+	db.Stop()
+	back := make(chan struct{})
+	go func() {
+		defer close(back)
+		// The service has found the database away by the time it asks for it a second time.
+		select {
+		case <-time.After(1500 * time.Millisecond):
+		case <-t.Context().Done():
 		}
-		f := faults[n%len(faults)]
-		t.Logf("%6.1fs %s", time.Since(began).Seconds(), f.name)
-		f.do()
-		pause(time.Duration(200+s.chance(1800)) * time.Millisecond)
+		db.Start()
+	}()
+	s := start(t, c)
+	<-back
+	me := credential{token: makeToken(t, c, reader.ID)}
+	eventually(t, "the channel is seen", 20*time.Second, func() bool { return len(s.unread(me).channels()) == 1 })
+
+	db.Stop()
+	discord.Say(owner, general, "said while the database is away")
+	if status := s.call(credential{}, "GET", "/readyz", nil, nil); status != http.StatusServiceUnavailable {
+		t.Errorf("GET /readyz without a database = %d, want 503", status)
 	}
-	// What Discord swallows without a hole in its numbering cannot be noticed when it happens: what is stated meanwhile is
-	// not judged. Reading the channels again brings it.
-	eventually(t, "the service has come to itself", time.Minute, w.allComplete)
-	w.pause()
-	t.Logf("%6.1fs events are lost", time.Since(began).Seconds())
-	s.fault("lose", simtest.Object{"probability": 0.3, "for_ms": 1500})
-	pause(2 * time.Second)
-	stop()
-	s.d.Sim200("DELETE", "/sim/faults", nil, nil)
-	t.Logf("%6.1fs all faults are over", time.Since(began).Seconds())
-	eventually(t, "the service is ready", time.Minute, ready)
-	s.settle(c.DatabaseURL, 2*time.Minute)
-	t.Logf("%6.1fs the database equals the record", time.Since(began).Seconds())
-	eventually(t, "every channel is stated to be complete", time.Minute, w.allComplete)
-	w.finish()
-	for _, person := range s.people {
-		s.sameCounts(run, person, c)
+	if status := s.call(me, "GET", "/api/unread", nil, nil); status != http.StatusServiceUnavailable {
+		t.Errorf("GET /api/unread without a database = %d, want 503", status)
 	}
-	var verify struct{ Mismatches []any }
-	if status := run.call(credential{token: token}, "GET", "/api/unread/verify", nil, &verify); status != 200 || len(verify.Mismatches) > 0 {
-		t.Errorf("GET /api/unread/verify = %d with mismatches %v", status, verify.Mismatches)
+	db.Start()
+	eventually(t, "what was said meanwhile is counted", 30*time.Second, func() bool {
+		var u unread
+		return s.call(me, "GET", "/api/unread", nil, &u) == http.StatusOK && u.Total == 1
+	})
+}
+
+func TestRedisIsAwayAtTheStartAndLater(t *testing.T) {
+	discord := simtest.Start(t, sim.Options{})
+	owner, reader := discord.Person("owner"), discord.Person("reader")
+	general := discord.Guild("Harbour", owner, []simtest.Person{reader}, []string{"general"}, nil).Channel("general")
+	cache := testdb.RestartableRedis(t)
+	c := configFor(t, discord)
+	c.RedisURL = "unix://" + cache.Options().Addr
+	cache.Stop()
+	one := start(t, c)
+	other := *c // a second process, which only serves browsers
+	other.Roles = []string{"web"}
+	two := start(t, &other)
+	me := credential{token: makeToken(t, c, reader.ID)}
+	for _, s := range []*service{one, two} {
+		eventually(t, "the channel is seen", 20*time.Second, func() bool { return len(s.unread(me).channels()) == 1 })
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	near, far := listen(ctx, one, me), listen(ctx, two, me)
+
+	said := 0
+	say := func(what string, within time.Duration) {
+		t.Helper()
+		discord.Say(owner, general, what)
+		said++
+		for _, s := range []*service{one, two} {
+			eventually(t, what+": it is counted", 10*time.Second, func() bool { return s.unread(me).Total == said })
+		}
+		eventually(t, what+": it reaches the socket of the process that stored it", 10*time.Second, func() bool { return near.unread() == said })
+		eventually(t, what+": it reaches the socket of the other process", within, func() bool { return far.unread() == said })
+		var page struct{ Messages []struct{ Content string } }
+		if status := one.call(me, "GET", "/api/messages?channel="+general, nil, &page); status != http.StatusOK || len(page.Messages) != said || page.Messages[0].Content != what {
+			t.Errorf("%s: GET /api/messages = %d with %d messages", what, status, len(page.Messages))
+		}
+	}
+	say("without Redis from the start", 30*time.Second)
+	cache.Start()
+	say("with Redis", 30*time.Second)
+	cache.Stop()
+	say("without Redis again", 30*time.Second)
+	cache.Start()
+	say("with Redis again", 30*time.Second)
+}
+
+func TestCheckPrintsTheInviteLinkAndWhatIsWrong(t *testing.T) {
+	discord := simtest.Start(t, sim.Options{})
+	discord.Guild("Harbour", discord.Person("owner"), nil, []string{"general"}, nil)
+	c := configFor(t, discord)
+	var out bytes.Buffer
+	if err := (checkCmd{}).Run(t.Context(), c, &output{&out, io.Discard}); err != nil {
+		t.Errorf("check: %v\n%s", err, &out)
+	}
+	for _, want := range []string{"/oauth2/authorize?", c.DiscordClientID, "ok"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("check does not print %q:\n%s", want, &out)
+		}
+	}
+	c.DiscordClientSecret = "wrong"
+	out.Reset()
+	if err := (checkCmd{}).Run(t.Context(), c, &output{&out, io.Discard}); err == nil || !strings.Contains(out.String(), "FAIL") {
+		t.Errorf("check with a wrong secret: %v\n%s", err, &out)
 	}
 }

@@ -19,11 +19,11 @@ import (
 )
 
 // healed is what a gap's healing tells those who see the channel: nothing when nobody can have missed anything in it.
-func healed(g store.Gap) tidings.Result {
+func healed(g store.Gap, access int64) tidings.Result {
 	if g.Recovered == 0 || g.Backfill {
 		return tidings.Result{}
 	}
-	return tidings.Result{Recovered: []tidings.Recovered{{Guild: g.Guild, Channel: g.Channel, From: g.From + 1, To: g.To, N: g.Recovered}}}
+	return tidings.Result{Recovered: []tidings.Recovered{{Guild: g.Guild, Channel: g.Channel, AccessVersion: access, From: g.From + 1, To: g.To, N: g.Recovered}}}
 }
 
 // healingStatus is the part of GET /api/status that says what is missing.

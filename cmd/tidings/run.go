@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,7 +50,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return fmt.Errorf("%w; choose another address with LISTEN=…", err)
 	}
 	defer listener.Close()
-	url := c.publicURL(listener.Addr())
+	address := c.publicURL(listener.Addr())
 	key, err := c.encryptionKey()
 	if err != nil {
 		return err
@@ -82,9 +82,17 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		door *ingest.Ingest
 		live *hub.Hub
 		site *web.Server
+		// second learns of changes of access, after which what Discord refused is asked again.
+		second *secondLook
 	)
+	limiter, err := bot.NewSharedLimiter(bot.SharedOptions{
+		Redis: backends.redis, Prefix: c.RedisPrefix, Token: c.DiscordToken, Log: part("bot"), Metrics: metrics,
+	})
+	if err != nil {
+		return err
+	}
 	discord, err := bot.New(bot.Options{
-		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Owner: me.name,
+		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter, Owner: me.name,
 		Sink: sinkFunc(func(ctx context.Context, ev tidings.Event) error { return door.Put(ctx, ev) }),
 	})
 	if err != nil {
@@ -92,18 +100,21 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	who := access.New(st, discord.REST(), access.Options{
 		Log:  part("access"),
-		Tell: func(ctx context.Context, r tidings.Result) { live.Tell(ctx, r) },
+		Tell: func(ctx context.Context, r tidings.Result) { second.Tell(ctx, r); live.Tell(ctx, r) },
 	})
 	if err := who.Load(ctx); err != nil {
 		return err
 	}
 	renderer := render.New(render.Options{DiscordCDN: c.AllowCDN})
 	live = hub.New(hub.Options{
-		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: func(m tidings.Message) ([]byte, error) { return json.Marshal(renderer.Message(m)) },
-		Alive: func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
-		Log:   part("hub"), Metrics: metrics,
+		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: renderer.Encode,
+		Origins: []string{host(address)},
+		Alive:   func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
+		Log:     part("hub"), Metrics: metrics,
 	})
-	door = ingest.New(st, live, ingest.Options{Log: part("ingest"), Metrics: metrics})
+	poll := newPoll(c, discord.REST(), st, part("poll"))
+	second = newSecondLook(discord.REST(), who, poll)
+	door = ingest.New(st, tellers{second, live}, ingest.Options{Log: part("ingest"), Metrics: metrics})
 
 	oauth, err := bot.NewOAuth(bot.OAuthOptions{
 		ClientID: c.DiscordClientID, ClientSecret: c.DiscordClientSecret, URL: c.DiscordURL, Log: part("bot"),
@@ -112,15 +123,12 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 	site, err = web.New(web.Options{
-		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: url, EncryptionKey: key, DiscordCDN: c.AllowCDN,
+		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
-		Ready: st.Ping, Healing: st,
-		Status: func(ctx context.Context) (web.Status, error) {
-			s := gatewayStatus(c, discord)
-			h, err := healingStatus(ctx, st)
-			s.Healing = h
-			return s, err
-		},
+		Ready:    st.Ping,
+		Healing:  st,
+		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
+		Webhooks: webhookOptions(c, st, discord.REST()),
 	})
 	if err != nil {
 		return err
@@ -129,26 +137,30 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics, Name: me.name})
 	past := history{discord.REST()}
 	fetch := &jobs.Fetch{History: past, Door: door, Gaps: st, Log: part("jobs"), Healed: func(ctx context.Context, g store.Gap) {
-		live.Tell(ctx, healed(g))
+		live.Tell(ctx, healed(g, who.Version(g.Guild)))
 		if _, err := st.Enqueue(ctx, store.NewJob{Kind: jobs.RefreshKind, Key: g.Channel.String(), Guild: g.Guild}); err != nil {
 			part("jobs").Warn("a channel's cache is filled when somebody looks", "channel", g.Channel, "err", err)
 		}
 	}}
 	reread := &jobs.Reread{History: past, Door: door, Ledger: st}
 	work.Handle(store.PriorityFetch, fetch.Priority, 2)
-	work.Handle(store.FetchMessages, fetch.Handle, 4)
-	work.Handle(store.Backfill, fetch.Backfill, 2)
-	work.Handle(store.Reconcile, reread.Reconcile, 2)
-	work.Handle(store.Audit, reread.Audit, 2)
-	work.Handle(store.ListThreads, jobs.ListThreads(past, door), 1)
+	work.Handle(store.FetchMessages, politely(fetch.Handle), 4)
+	work.Handle(store.Backfill, politely(fetch.Backfill), 2)
+	work.Handle(store.Reconcile, politely(reread.Reconcile), 2)
+	work.Handle(store.Audit, politely(reread.Audit), 2)
+	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, door)), 1)
 	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.RetryKind, jobs.Retry(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
+	poll.Door = door
+	work.Handle(jobs.PollKind, poll.Tick, 1)
+	work.Handle(store.PollGuild, poll.Guild, 4)
+	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
 	for kind, spec := range map[string]string{
-		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *",
+		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
 		jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m",
 	} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
@@ -161,8 +173,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	g.Go(func() error { return who.Run(ctx) })
 	g.Go(func() error { return live.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
+	g.Go(func() error { return second.Run(ctx) })
 	if c.does("gateway") && c.Gateway == "on" {
 		g.Go(func() error { return discord.Run(ctx) })
+		g.Go(func() error { return newShardWatch(c, discord, st, part("poll")).Run(ctx) })
 	}
 	if c.does("jobs") {
 		g.Go(func() error { return work.Run(ctx) })
@@ -174,12 +188,15 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		}
 		g.Go(func() error { return serveHTTP(ctx, server, listener) })
 	}
-	ready(url)
+	ready(address)
 
 	err = g.Wait()
 	log.Info("stopped")
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		return nil
+	case errors.Is(err, tidings.ErrUnauthorized):
+		return fmt.Errorf("DISCORD_TOKEN is not accepted: %w", err)
 	}
 	return err
 }
@@ -208,7 +225,19 @@ func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
 	return nil
 }
 
-// gatewayStatus sums the shards up for GET /api/status.
+// status sums up for GET /api/status how the shards are, and how much of what Discord allows is used.
+func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter, st *store.Store) web.Status {
+	s := gatewayStatus(c, b)
+	// Without Redis the budget says so itself.
+	budget, _ := l.Budget(ctx)
+	s.Requests = &web.RequestStatus{
+		Shared: budget.Shared, Processes: budget.Processes, Used: budget.Used, Allowed: budget.Places, Refused: budget.Refused, Brake: budget.Brake,
+	}
+	// Without the database there is nothing to say about it.
+	s.Healing, _ = healingStatus(ctx, st)
+	return s
+}
+
 func gatewayStatus(c *Config, b *bot.Bot) web.Status {
 	s := web.Status{Gateway: "off"}
 	if !c.does("gateway") || c.Gateway != "on" {
@@ -225,4 +254,13 @@ func gatewayStatus(c *Config, b *bot.Bot) web.Status {
 		}
 	}
 	return s
+}
+
+// host is the host of an address that was checked before.
+func host(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
