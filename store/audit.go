@@ -21,7 +21,7 @@ const priorityAudit = -20
 const auditQuiet = 30 * time.Second
 
 // A channel is read again once it has been quiet for half a minute, or five minutes after the last time when it never is.
-const movedChannels = `
+const unauditedChannels = `
 SELECT c.id, c.guild_id
 FROM channels c
 JOIN guilds g ON g.id = c.guild_id AND g.removed_at IS NULL AND g.available
@@ -41,7 +41,7 @@ func (s *Store) EnqueueAudits(ctx context.Context, limit int) (int, error) {
 		Channel discord.ChannelID `db:"id"`
 		Guild   discord.GuildID   `db:"guild_id"`
 	}
-	if err := s.db.SelectContext(ctx, &moved, movedChannels, int64(tidings.FirstID(now.Add(-auditQuiet))), limit); err != nil {
+	if err := s.db.SelectContext(ctx, &moved, unauditedChannels, int64(tidings.FirstID(now.Add(-auditQuiet))), limit); err != nil {
 		return 0, fmt.Errorf("look for channels to read again: %w", unavailable(err))
 	}
 	jobs := make([]NewJob, len(moved))

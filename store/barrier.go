@@ -21,7 +21,7 @@ import (
 func (s *Store) RecordBarrier(ctx context.Context, ev tidings.Event, marks []tidings.Mark) (tidings.Result, error) {
 	var result tidings.Result
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
-		b := barrier{guild: ev.Guild, mark: ev.Mark, at: ev.At, history: s.historyID(ev.At)}
+		b := barrier{guild: ev.Guild, source: ev.Source, mark: ev.Mark, at: ev.At, history: s.historyID(ev.At)}
 		if b.at.IsZero() {
 			b.at = time.Now()
 		}
@@ -45,10 +45,11 @@ func (s *Store) RecordBarrier(ctx context.Context, ev tidings.Event, marks []tid
 // barrier is one change of a guild. The guild's row is locked first, so that a guild's changes come one after another;
 // channels are locked after it, in the order of their ids.
 type barrier struct {
-	guild discord.GuildID
-	row   guildRow
-	mark  tidings.Mark
-	at    time.Time
+	guild  discord.GuildID
+	row    guildRow
+	source tidings.Source
+	mark   tidings.Mark
+	at     time.Time
 	// history is how far back the past of a new channel is wanted; added says that the guild itself is new here.
 	history discord.MessageID
 	added   bool

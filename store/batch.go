@@ -24,6 +24,7 @@ type batch struct {
 	pins     map[discord.ChannelID]int64
 	tallies  tallies
 	deltas   []tidings.Delta
+	horizon  discord.MessageID // older ids are not kept any more
 }
 
 type messageKey struct {
@@ -167,6 +168,8 @@ func (b *batch) see(ev tidings.Event, m tidings.Message, created bool) error {
 	}
 	row := b.messages[messageKey{ev.Channel, m.ID}]
 	switch {
+	case m.ID < b.horizon:
+		return nil // Deleted by age, or about to be; bringing it back would count it again.
 	case row.deleted:
 		return nil
 	case row.known:
@@ -344,7 +347,7 @@ func (b *batch) remove(ev tidings.Event, list []discord.MessageID) {
 	var counted, others []tidings.DeletedMessage
 	for _, id := range list {
 		row := b.messages[messageKey{ev.Channel, id}]
-		if row.deleted {
+		if row.deleted || !row.known && id < b.horizon {
 			continue
 		}
 		if row.known {

@@ -113,6 +113,8 @@ func (b *barrier) compare(ctx context.Context, tx *sqlx.Tx, channels []tidings.C
 				gaps = append(gaps, gap{channel: r.ID, from: r.Since - 1, to: top, reason: "its past", backfill: true})
 				jobs = append(jobs, b.job(Backfill, r.ID, priorityBackfill))
 			}
+		case b.source == tidings.SourcePoll:
+			// Polling asks for its news itself, of the channels that the bot may read; see OpenNews.
 		case top > r.Known, b.suspect > 0 && again && top >= b.suspect:
 			from := r.Known
 			if b.suspect > 0 && again {

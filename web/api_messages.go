@@ -69,6 +69,7 @@ func (s *Server) getMessages(ctx context.Context, in *messagesInput) (*messagesO
 	if err != nil {
 		return nil, s.failed(ctx, "read messages", err)
 	}
+	s.opened(ctx, []discord.ChannelID{q.Channel})
 	return &messagesOutput{body}, nil
 }
 

@@ -63,6 +63,14 @@ type Access interface {
 	CatchUp(ctx context.Context) error
 }
 
+// Healing knows what is missing. It is *store.Store.
+type Healing interface {
+	// Opened says that somebody looks at channels: what is missing there is fetched ahead of everything else.
+	Opened(ctx context.Context, channels []discord.ChannelID) error
+	ChannelGaps(ctx context.Context, channel discord.ChannelID) ([]store.Gap, error)
+	Recovered(ctx context.Context, channel discord.ChannelID, limit int) ([]store.Healed, error)
+}
+
 // Live is the live socket, which also learns of marks made here. It is *hub.Hub.
 type Live interface {
 	Serve(w http.ResponseWriter, r *http.Request, who hub.Who)
@@ -97,6 +105,7 @@ type Options struct {
 	Ready func(ctx context.Context) error
 	// Status fills in GET /api/status; may be nil.
 	Status  func(ctx context.Context) (Status, error)
+	Healing Healing      // may be nil
 	Metrics http.Handler // may be nil
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions
