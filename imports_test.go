@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,7 @@ var rooms = map[string][]string{
 	"tidings/bot":             {"tidings"},
 	"tidings/jobs":            {"tidings", "tidings/ingest", "tidings/store"},
 	"tidings/web":             {"tidings", "tidings/store", "tidings/access", "tidings/hub", "tidings/render"},
+	"tidings/web/browsertest": {},
 	"tidings/embedded":        {},
 	"tidings/embedded/testdb": {"tidings/embedded"},
 	"tidings/hub/client":      {"tidings"},
@@ -52,8 +54,8 @@ var kept = []struct {
 	{"github.com/jmoiron/sqlx", []string{"tidings/store", "tidings/embedded/testdb"}},
 	{"github.com/lib/pq", []string{"tidings/store", "tidings/embedded", "tidings/embedded/testdb"}},
 	{"database/sql", []string{"tidings/store", "tidings/embedded", "tidings/embedded/testdb"}},
-	{"github.com/chromedp/chromedp", nil},
-	{"testing", []string{"tidings/embedded/testdb", "tidings/sim/simtest"}},
+	{"github.com/chromedp/chromedp", []string{"tidings/web/browsertest"}},
+	{"testing", []string{"tidings/embedded/testdb", "tidings/sim/simtest", "tidings/web/browsertest"}},
 }
 
 // source is one file as far as the map goes.
@@ -121,8 +123,14 @@ func sources(t *testing.T) []source {
 			return err
 		}
 		if d.IsDir() {
-			// bench is a module of its own.
-			if b := d.Name(); name != "." && (strings.HasPrefix(b, ".") || strings.HasPrefix(b, "_") || b == "testdata" || name == "bench") {
+			if name == "." {
+				return nil
+			}
+			if b := d.Name(); strings.HasPrefix(b, ".") || strings.HasPrefix(b, "_") || b == "testdata" || b == "node_modules" {
+				return filepath.SkipDir
+			}
+			// A folder with a go.mod is a module of its own.
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
 				return filepath.SkipDir
 			}
 			return nil

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"tidings"
-	"tidings/embedded/testdb"
 	"tidings/access"
+	"tidings/embedded/testdb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.M{M: m}) }

@@ -60,7 +60,7 @@ func (c *conn) take(d *delta) {
 	case connAttaching:
 		c.hold(held{delta: d}, len(d.frame.b))
 	case connLive:
-		if v, ok := c.floors[d.channel]; ok {
+		if v, ok := c.floors[d.channel]; ok && d.version > 0 {
 			if d.version <= v {
 				return
 			}
@@ -87,7 +87,7 @@ func (c *conn) takeRead(r *tidings.ReadResult, f *frame) {
 }
 
 func (c *conn) hold(x held, size int) {
-	if c.buffered += size; c.buffered > c.hub.pending {
+	if c.buffered += size; c.buffered > c.hub.bounds.pending {
 		c.slow()
 		return
 	}
@@ -136,7 +136,9 @@ func (c *conn) open(snap snapshot) {
 		d := x.delta
 		v, ok := last[d.channel]
 		switch {
-		case !ok && !c.person.sees(d.channel), ok && d.version <= v:
+		case !ok && !c.person.sees(d.channel), ok && d.version > 0 && d.version <= v:
+		case d.version == 0:
+			c.pass(d)
 		case ok && d.version == v+1 && unsure[d.channel] == nil:
 			last[d.channel] = d.version
 			c.pass(d)

@@ -12,8 +12,11 @@ func (h *Hub) Quicken(hold, sweep time.Duration) {
 // Heartbeat sets the interval of pings.
 func (h *Hub) Heartbeat(d time.Duration) { h.timing.heartbeat = d }
 
-// Bound sets how many bytes may wait for one connection.
-func (h *Hub) Bound(n int) { h.pending = n }
+// BoundPending sets how many bytes may wait for one connection.
+func (h *Hub) BoundPending(n int) { h.bounds.pending = n }
+
+// BoundDeltas sets how many deltas may wait in each of the places where they may.
+func (h *Hub) BoundDeltas(n int) { h.bounds.inbox, h.bounds.gate, h.bounds.held = n, n, n }
 
 // Left reports what the hub still holds; all of it must be nothing when nobody is connected.
 func (h *Hub) Left() (users, audiences, tracks, crowds int) {

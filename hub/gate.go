@@ -22,9 +22,6 @@ type gate struct {
 	began bool
 }
 
-// maxWaiting is how many deltas may wait at one gate; of the rest only the newest version of each channel is kept.
-const maxWaiting = 4096
-
 // dispatch takes a delta from this process or from the bus: it passes, or waits until the guild's access is known.
 func (h *Hub) dispatch(d *delta) {
 	h.mu.Lock()
@@ -45,7 +42,10 @@ func (h *Hub) dispatch(d *delta) {
 }
 
 func (h *Hub) wait(g *gate, d *delta) {
-	if len(g.waiting) >= maxWaiting || g.lost[d.channel] > 0 {
+	if len(g.waiting) >= h.bounds.gate || g.lost[d.channel] > 0 {
+		if d.version == 0 {
+			return
+		}
 		if g.lost == nil {
 			g.lost = map[discord.ChannelID]int64{}
 		}
@@ -121,7 +121,8 @@ func (h *Hub) openGate(ctx context.Context, id discord.GuildID, g *gate) {
 		}
 		version := want
 		if all {
-			// Read before the sets, so that what is applied is never claimed to be newer than it is.
+			// Read before people are listed and their sets are taken, so that what is applied is never claimed to be newer
+			// than it is.
 			version = max(want, h.access.Version(id))
 		}
 		for _, u := range h.concerned(id, users, all) {

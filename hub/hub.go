@@ -76,6 +76,16 @@ var defaultTiming = timing{
 	spread: 5 * time.Second, closing: 5 * time.Second,
 }
 
+// bounds holds the hub's limits on what waits, so that tests can reach them.
+type bounds struct {
+	pending int // bytes for one connection; a person's snapshot is not counted
+	inbox   int // deltas for one shard's loop; past it a channel's deltas become one reset
+	gate    int // deltas at one guild's gate; of the rest only the newest version of each channel is kept
+	held    int // deltas above one hole; past it the channel is reset
+}
+
+var defaultBounds = bounds{pending: 256 << 10, inbox: 1 << 14, gate: 4096, held: 64}
+
 // Hub knows who is connected. Make one with [New].
 type Hub struct {
 	access  Access
@@ -88,7 +98,7 @@ type Hub struct {
 	bus     bus
 	timing  timing
 	epoch   string // of this hub, in cursors
-	pending int    // bytes that may wait for one connection
+	bounds  bounds
 
 	maxConns, maxPerUser int
 
@@ -124,7 +134,7 @@ type Hub struct {
 func New(o Options) *Hub {
 	h := &Hub{
 		access: o.Access, store: o.Store, encode: o.Encode, log: o.Log, origins: o.Origins, alive: o.Alive,
-		metrics: newMetrics(o.Metrics), timing: defaultTiming, epoch: randomHex(4), pending: maxPending,
+		metrics: newMetrics(o.Metrics), timing: defaultTiming, epoch: randomHex(4), bounds: defaultBounds,
 		maxConns: o.MaxConns, maxPerUser: o.MaxConnsPerUser,
 		users: map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{},
 		tracks: map[discord.ChannelID]*track{}, gates: map[discord.GuildID]*gate{},

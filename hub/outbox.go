@@ -11,9 +11,6 @@ import (
 	"time"
 )
 
-// maxPending is how many bytes may wait for one connection. A person's snapshot is not counted.
-const maxPending = 256 << 10
-
 // sendBuffer caps the kernel's share, which would grow to 4 MB a connection and show nowhere.
 const sendBuffer = 128 << 10
 

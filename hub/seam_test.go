@@ -124,7 +124,7 @@ func TestControlFramesDuringFanOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.guild(g1, []discord.UserID{anna}, c1)
-	n := start(t, newProcess(w), hub.Options{}, func(h *hub.Hub) { h.Bound(64 << 20) })
+	n := start(t, newProcess(w), hub.Options{}, func(h *hub.Hub) { h.BoundPending(64 << 20) })
 	r := n.raw(t, anna)
 	r.Write(masked(true, 1, `{"op":"watch","all":true}`))
 	r.Write(masked(true, 1, `{"op":"ping"}`))

@@ -25,9 +25,6 @@ type dueTrack struct {
 	at      time.Time
 }
 
-// maxHeld is how many frames may wait above one hole.
-const maxHeld = 64
-
 func (h *Hub) track(id discord.ChannelID, g discord.GuildID) *track {
 	t := h.tracks[id]
 	if t == nil {
@@ -45,6 +42,8 @@ func (h *Hub) sequence(d *delta) {
 		return // nobody here sees it
 	}
 	switch {
+	case d.version == 0:
+		h.post(d)
 	case !t.known || d.version == t.version+1:
 		t.version, t.known = d.version, true
 		h.post(d)
@@ -71,7 +70,7 @@ func (h *Hub) sequence(d *delta) {
 		}
 		t.held = slices.Insert(t.held, i, d)
 		h.expect(d.channel, t, d.version)
-		if len(t.held) > maxHeld {
+		if len(t.held) > h.bounds.held {
 			h.reset(d.channel, t, "hole")
 		}
 	}

@@ -34,7 +34,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 	h.mu.Unlock()
 	defer h.serving.Done()
 
-	hj := &hijacker{ResponseWriter: w, bound: h.pending, tasks: &h.tasks}
+	hj := &hijacker{ResponseWriter: w, bound: h.bounds.pending, tasks: &h.tasks}
 	ws, err := websocket.Accept(hj, r, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol}, OriginPatterns: h.origins,
 	})

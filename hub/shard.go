@@ -9,9 +9,6 @@ import (
 	"github.com/diamondburned/arikawa/v3/discord"
 )
 
-// maxInbox is how many deltas may wait for a shard's loop. Past it a channel's deltas become one reset.
-const maxInbox = 1 << 14
-
 // shard owns a part of the people and everything of their connections that changes while they live. One goroutine does
 // their whole fan-out, so that order needs no lock, and what came in during a pass leaves in one write per connection.
 type shard struct {
@@ -39,7 +36,8 @@ type item struct {
 	do    func(s *shard)
 }
 
-// delta is a change of one channel on its way to sockets.
+// delta is a change of one channel on its way to sockets. One whose version is 0 is a word beside the channel's order: it
+// passes when access allows, and nobody waits for it or misses it.
 type delta struct {
 	guild         discord.GuildID
 	channel       discord.ChannelID
@@ -78,8 +76,10 @@ func newShard(h *Hub) *shard {
 
 func (s *shard) postDelta(d *delta) {
 	s.mu.Lock()
-	if _, ok := s.lost[d.channel]; ok || s.deltas >= maxInbox {
-		s.lost[d.channel] = d
+	if _, ok := s.lost[d.channel]; ok || s.deltas >= s.hub.bounds.inbox {
+		if d.version > 0 {
+			s.lost[d.channel] = d
+		}
 	} else {
 		s.inbox = append(s.inbox, item{delta: d})
 		s.deltas++
@@ -145,7 +145,7 @@ func (s *shard) pass() {
 	s.flush()
 	clear(batch)
 	s.spare = batch[:0]
-	if cap(batch) > maxInbox {
+	if cap(batch) > s.hub.bounds.inbox {
 		s.spare = nil
 	}
 }

@@ -82,12 +82,6 @@ func (h *Hub) sweep(ctx context.Context, mask uint32) error {
 
 // sweepAccess finds guilds whose access moved without word, and people whose channels access has changed by itself.
 func (h *Hub) sweepAccess(ctx context.Context) error {
-	h.mu.Lock()
-	users := slices.Collect(maps.Values(h.users))
-	h.mu.Unlock()
-	if len(users) == 0 {
-		return nil
-	}
 	qctx, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
 	stored, err := h.store.AccessVersions(qctx)
@@ -98,13 +92,17 @@ func (h *Hub) sweepAccess(ctx context.Context) error {
 	for g := range stored {
 		reached[g] = h.access.Version(g)
 	}
+	// People are listed after the versions were read: whoever comes later has a set that is at least of these.
+	h.mu.Lock()
+	users := slices.Collect(maps.Values(h.users))
+	h.mu.Unlock()
 	for _, u := range users {
 		h.refresh(u)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for g, v := range stored {
-		// Who came since has sets that are newer still. A gate that is closed opens by itself.
+		// A gate that is closed opens by itself.
 		if h.gates[g] == nil {
 			h.applied[g] = max(h.applied[g], reached[g])
 		}

@@ -181,6 +181,7 @@ type process struct {
 	sets      map[discord.UserID]*tidings.VisibleSet
 	epoch     int64
 	broken    error                       // of Reload
+	reloading func()                      // called before a guild is reloaded
 	summaries func(*tidings.Unread)       // called with a summary before it is answered
 	counted   func([]discord.ChannelID)   // called before counts are read
 	answered  func([]tidings.ReadChannel) // called before counts are answered
@@ -248,6 +249,9 @@ func (p *process) Reload(_ context.Context, g discord.GuildID, atLeast int64) er
 		return nil
 	}
 	p.mu.Unlock()
+	if p.reloading != nil {
+		p.reloading()
+	}
 	p.world.mu.Lock()
 	v := p.world.guilds[g].version
 	p.world.mu.Unlock()

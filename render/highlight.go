@@ -2,29 +2,76 @@ package render
 
 import (
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alecthomas/chroma/v2"
 	"github.com/alecthomas/chroma/v2/lexers"
 )
 
-// Highlighting is a courtesy that must never hold up a message: chroma's expressions backtrack, so it gets so much code and
-// so much time, and when that is used up the code is shown plain.
+// Highlighting is a courtesy that must never hold up messages. chroma's expressions backtrack: a hostile block takes one of
+// them to its own limit of 250 ms, several in a row to seconds. So only common languages are highlighted, long code and long
+// lines are not, and a language that took too long once rests: an attacker's price is one slow block each, not one a message.
 const (
-	maxHighlight  = 4_000
+	maxHighlight  = 3_000
+	maxCodeLine   = 200
 	highlightTime = 50 * time.Millisecond
+	restTime      = 10 * time.Minute
 )
 
-// highlight returns code as HTML, each token in a span with one of chroma's classes.
-func highlight(lang, code string) string {
-	if lang == "" || len(code) > maxHighlight {
+// languages maps what people write after the backticks to chroma's name.
+var languages = map[string]string{
+	"bash": "bash", "sh": "bash", "shell": "bash", "zsh": "bash", "c": "c", "h": "c", "cpp": "c++", "c++": "c++", "cc": "c++", "cs": "c#", "csharp": "c#",
+	"css": "css", "diff": "diff", "patch": "diff", "go": "go", "golang": "go", "html": "html", "ini": "ini", "toml": "toml", "java": "java",
+	"js": "javascript", "javascript": "javascript", "mjs": "javascript", "json": "json", "kotlin": "kotlin", "kt": "kotlin", "lua": "lua", "php": "php",
+	"py": "python", "python": "python", "rb": "ruby", "ruby": "ruby", "rs": "rust", "rust": "rust", "sql": "sql", "swift": "swift", "ts": "typescript",
+	"typescript": "typescript", "xml": "xml", "yaml": "yaml", "yml": "yaml", "zig": "zig",
+}
+
+// resting remembers until when a language is not highlighted.
+type resting struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+func (r *resting) rests(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Now().Before(r.until[name])
+}
+
+func (r *resting) rest(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.until == nil {
+		r.until = map[string]time.Time{}
+	}
+	r.until[name] = time.Now().Add(restTime)
+}
+
+func longLine(code string) bool {
+	for l := range strings.SplitSeq(code, "\n") {
+		if len(l) > maxCodeLine {
+			return true
+		}
+	}
+	return false
+}
+
+// highlight returns code as HTML, each token in a span with a class.
+func (r *resting) highlight(lang, code string) string {
+	name := languages[strings.ToLower(lang)]
+	if name == "" || len(code) > maxHighlight || longLine(code) || r.rests(name) {
 		return escape(code)
 	}
-	lexer := lexers.Get(strings.ToLower(lang))
+	lexer := lexers.Get(name)
 	if lexer == nil {
 		return escape(code)
 	}
-	tokens, ok := tokenise(chroma.Coalesce(lexer), code)
+	tokens, ok, took := tokenise(chroma.Coalesce(lexer), code)
+	if took > highlightTime {
+		r.rest(name)
+	}
 	if !ok {
 		return escape(code)
 	}
@@ -46,7 +93,8 @@ func highlight(lang, code string) string {
 }
 
 // tokenise collects tokens until the time is used up. Lexers panic on their own faults, which must not cost the message.
-func tokenise(lexer chroma.Lexer, code string) (tokens []chroma.Token, ok bool) {
+// took leaves out what a lexer needs to get ready the first time.
+func tokenise(lexer chroma.Lexer, code string) (tokens []chroma.Token, ok bool, took time.Duration) {
 	defer func() {
 		if recover() != nil {
 			tokens, ok = nil, false
@@ -54,16 +102,16 @@ func tokenise(lexer chroma.Lexer, code string) (tokens []chroma.Token, ok bool) 
 	}()
 	it, err := lexer.Tokenise(nil, code)
 	if err != nil {
-		return nil, false
+		return nil, false, 0
 	}
-	end := time.Now().Add(highlightTime)
+	start := time.Now()
 	for t := it(); t != chroma.EOF; t = it() {
 		tokens = append(tokens, t)
-		if time.Now().After(end) {
-			return nil, false
+		if took = time.Since(start); took > highlightTime {
+			return nil, false, took
 		}
 	}
-	return tokens, true
+	return tokens, true, time.Since(start)
 }
 
 // tokenClass maps chroma's many types to the dozen that the style sheet knows.

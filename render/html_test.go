@@ -121,6 +121,19 @@ func TestHostileInputStaysText(t *testing.T) {
 	}
 }
 
+func TestASlowLanguageRests(t *testing.T) {
+	t.Parallel()
+	r := New(Options{})
+	const code = "```go\nvar x\n```"
+	if got := string(r.HTML(code, nil, false)); !strings.Contains(got, "hl-k") {
+		t.Errorf("HTML = %s", got)
+	}
+	r.resting.rest("go")
+	if got := string(r.HTML(code, nil, false)); strings.Contains(got, "hl-") || !strings.Contains(got, "var x") {
+		t.Errorf("HTML while Go rests = %s", got)
+	}
+}
+
 // What matters of these is that each ends, and that no browser has to nest without bound.
 func TestHugeAndDeepInputEnds(t *testing.T) {
 	t.Parallel()

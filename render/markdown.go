@@ -90,7 +90,7 @@ func (r *Renderer) HTML(s string, names map[string]string, everyone bool) templa
 		return template.HTML("<p>" + strings.ReplaceAll(escape(clip(s, maxPlain)), "\n", "<br>") + "</p>")
 	}
 	doc, source := parse(s, names, everyone)
-	w := writer{source: source, cdn: r.cdn}
+	w := writer{source: source, cdn: r.cdn, resting: &r.resting}
 	w.children(doc)
 	return template.HTML(w.b.String())
 }
@@ -102,7 +102,7 @@ func (r *Renderer) inline(s string, names map[string]string) template.HTML {
 		return template.HTML(escape(clip(s, maxPlain)))
 	}
 	doc, source := parse(s, names, false)
-	w := writer{source: source, cdn: r.cdn, inline: true}
+	w := writer{source: source, cdn: r.cdn, resting: &r.resting, inline: true}
 	w.children(doc)
 	return template.HTML(w.b.String())
 }

@@ -23,7 +23,8 @@ type Options struct {
 
 // Renderer renders messages. It is safe for concurrent use.
 type Renderer struct {
-	cdn bool
+	cdn     bool
+	resting resting
 }
 
 // New returns a Renderer.

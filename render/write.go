@@ -12,11 +12,12 @@ import (
 // writer writes a tree as HTML. Tags and attribute names are constants of this file; everything else goes through escape.
 // A node that is not known here writes only its children.
 type writer struct {
-	b      strings.Builder
-	source []byte
-	cdn    bool
-	inline bool // no blocks
-	inLink bool // links do not nest
+	b       strings.Builder
+	source  []byte
+	cdn     bool
+	resting *resting
+	inline  bool // no blocks
+	inLink  bool // links do not nest
 }
 
 func escape(s string) string { return html.EscapeString(s) }
@@ -119,7 +120,7 @@ func (w *writer) block(n ast.Node) {
 			lang = string(n.Info.Segment.Value(w.source))
 		}
 		w.raw(`<pre class="code" tabindex="0"><code>`)
-		w.raw(highlight(lang, blockText(n, w.source)))
+		w.raw(w.resting.highlight(lang, blockText(n, w.source)))
 		w.raw("</code></pre>")
 	default:
 		w.children(n)

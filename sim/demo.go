@@ -145,20 +145,21 @@ const demoEveryone = everyoneDefault &^ MentionEveryone
 // demoBot is what the bot's role may in the demo: reading and a few moderator's acts, no administrator.
 const demoBot = ViewChannel | ReadMessageHistory | Connect | SendMessages | SendMessagesInThreads | AddReactions | EmbedLinks
 
-// createDemo makes the lively world with two days of history.
+// createDemo makes the lively world: people and servers that are months old, and two days of history.
 func (s *Sim) createDemo() {
-	start := s.now().AddDate(0, -8, 0)
+	now := s.now()
+	defer func() { s.past = time.Time{} }()
 	var people []*User
 	for i, p := range demoPeople {
-		s.lastID = max(s.lastID, idAt(start.AddDate(0, -1, i)))
+		s.past = now.AddDate(-2, 0, i*17)
 		people = append(people, s.createUser(p.username, p.name))
 	}
 	s.app.OwnerID = people[0].ID
 	for i, d := range demoGuilds {
-		s.lastID = max(s.lastID, idAt(start.AddDate(0, 1, i*3)))
+		s.past = now.AddDate(0, -8, i*11)
 		s.createDemoGuild(d, people)
 	}
-	s.createHistory()
+	s.createHistory(now)
 }
 
 func (s *Sim) createDemoGuild(d demoGuild, people []*User) {

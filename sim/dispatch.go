@@ -38,13 +38,13 @@ func (s *Sim) emit(g *Guild, t string, need Intent, ch *Channel, data func(view)
 			}
 			cache[v] = b
 		}
-		s.deliver(x, t, b, g, ch)
+		s.deliver(x, t, b, g)
 	}
 }
 
 // deliver gives one encoded dispatch to one session, past the faults that lose, repeat or hold it.
-func (s *Sim) deliver(x *session, t string, d []byte, g *Guild, ch *Channel) {
-	for range s.tamper(x, t, d, g, ch) {
+func (s *Sim) deliver(x *session, t string, d []byte, g *Guild) {
+	for range s.tamper(x, t, d, g) {
 		s.push(x, t, d)
 	}
 }
@@ -62,6 +62,9 @@ func (s *Sim) emitMessage(t string, m *Message) {
 		}
 		if !v.content {
 			w = bare(w, v.user)
+		}
+		if len(w.extra) == 0 {
+			return plainMessage(w)
 		}
 		return w
 	})
@@ -199,7 +202,7 @@ func (s *Sim) guildCreate(g *Guild, x *session) any {
 func (s *Sim) joinGuild(g *Guild, user ID) {
 	for _, x := range s.sessions {
 		if x.user.ID == user && x.has(g.ID) && x.intents&IntentGuilds != 0 {
-			s.pushJSON(x, "GUILD_CREATE", s.guildCreate(g, x))
+			s.deliverJSON(x, "GUILD_CREATE", s.guildCreate(g, x), g)
 		}
 	}
 }
@@ -212,11 +215,22 @@ func (s *Sim) leaveGuild(g *Guild, user ID, unavailable bool) {
 			if unavailable {
 				d["unavailable"] = true
 			}
-			s.pushJSON(x, "GUILD_DELETE", d)
+			s.deliverJSON(x, "GUILD_DELETE", d, g)
 		}
 	}
 }
 
+// deliverJSON encodes a dispatch for one session and delivers it past the faults.
+func (s *Sim) deliverJSON(x *session, t string, v any, g *Guild) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		s.log.Error("event cannot be encoded", "event", t, "err", err)
+		return
+	}
+	s.deliver(x, t, b, g)
+}
+
+// pushJSON encodes a dispatch of the session's own (READY, RESUMED, chunks), which no fault touches.
 func (s *Sim) pushJSON(x *session, t string, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -87,7 +86,7 @@ func (f *fault) onEvent(x *session, t string, g *Guild) bool {
 }
 
 // tamper says how often a dispatch is delivered: 0 when it is lost or held back, 2 and more when it is repeated.
-func (s *Sim) tamper(x *session, t string, d []byte, g *Guild, _ *Channel) int {
+func (s *Sim) tamper(x *session, t string, d []byte, g *Guild) int {
 	if len(s.faults) == 0 {
 		return 1
 	}
@@ -352,38 +351,40 @@ func (s *Sim) simFault(w http.ResponseWriter, r *http.Request) {
 	if !readSim(w, r, f) {
 		return
 	}
-	if !slices.Contains(faultKinds, f.Kind) {
-		simError(w, http.StatusBadRequest, fmt.Errorf("unknown kind %q; there are %s", f.Kind, strings.Join(faultKinds, ", ")))
-		return
-	}
-	if f.Probability < 0 || f.Probability > 1 || f.Count < 0 || f.ForMS < 0 {
-		simError(w, http.StatusBadRequest, errors.New("probability is from 0 to 1, count and for_ms from 0"))
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f.ID, f.Struck, f.held = s.hexID()[:12], 0, map[*session]event{}
-	if f.Seed == 0 {
-		f.Seed = s.rand.Uint64()
-	}
-	f.rng = rand.New(rand.NewPCG(f.Seed, 0))
-	if f.ForMS > 0 {
-		life := time.Duration(f.ForMS) * time.Millisecond
-		f.until = s.now().Add(life)
-		id := f.ID
-		s.start(func(ctx context.Context) {
-			select {
-			case <-ctx.Done():
-			case <-time.After(life):
-				s.mu.Lock()
-				s.endFault(id)
-				s.mu.Unlock()
-			}
-		})
-	}
-	s.faults = append(s.faults, f)
-	s.begin(f)
-	writeJSON(w, http.StatusOK, map[string]string{"id": f.ID})
+	s.under(w, func() (any, error) {
+		if !slices.Contains(faultKinds, f.Kind) {
+			return nil, fmt.Errorf("unknown kind %q; there are %s", f.Kind, strings.Join(faultKinds, ", "))
+		}
+		if f.Probability < 0 || f.Probability > 1 || f.Count < 0 || f.ForMS < 0 {
+			return nil, errors.New("probability is from 0 to 1, count and for_ms from 0")
+		}
+		f.ID, f.Struck, f.held = s.hexID()[:12], 0, map[*session]event{}
+		if f.Seed == 0 {
+			f.Seed = s.rand.Uint64()
+		}
+		f.rng = rand.New(rand.NewPCG(f.Seed, 0))
+		if f.ForMS > 0 {
+			s.endFaultLater(f)
+		}
+		s.faults = append(s.faults, f)
+		s.begin(f)
+		return map[string]string{"id": f.ID}, nil
+	})
+}
+
+// endFaultLater takes a fault back when its time is over.
+func (s *Sim) endFaultLater(f *fault) {
+	life := time.Duration(f.ForMS) * time.Millisecond
+	f.until = s.now().Add(life)
+	s.start(func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(life):
+			s.mu.Lock()
+			s.endFault(f.ID)
+			s.mu.Unlock()
+		}
+	})
 }
 
 // endFault takes a fault back; "" takes all.
@@ -401,26 +402,21 @@ func (s *Sim) endFault(id string) bool {
 }
 
 func (s *Sim) simFaults(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	b, err := json.Marshal(append([]*fault{}, s.faults...))
-	s.mu.Unlock()
-	writeRaw(w, b, err)
+	s.under(w, func() (any, error) { return append([]*fault{}, s.faults...), nil })
 }
 
 func (s *Sim) simNoFaults(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	s.endFault("")
-	s.mu.Unlock()
-	w.WriteHeader(http.StatusNoContent)
+	s.under(w, func() (any, error) {
+		s.endFault("")
+		return nil, nil
+	})
 }
 
 func (s *Sim) simNoFault(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	found := s.endFault(r.PathValue("id"))
-	s.mu.Unlock()
-	if !found {
-		simError(w, http.StatusNotFound, errors.New("no such fault"))
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
+	s.under(w, func() (any, error) {
+		if !s.endFault(r.PathValue("id")) {
+			return nil, noSuch("fault")
+		}
+		return nil, nil
+	})
 }

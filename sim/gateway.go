@@ -208,20 +208,26 @@ func (s *Sim) poke() {
 func (c *conn) read() int {
 	for {
 		_, b, err := c.ws.Read(context.Background())
-		c.s.mu.Lock()
-		if err != nil {
-			code := c.code
-			c.s.mu.Unlock()
-			if code != 0 {
-				return code
-			}
-			return int(websocket.CloseStatus(err))
+		if code, over := c.heard(b, err); over {
+			return code
 		}
-		if c.code == 0 {
-			c.s.received(c, b)
-		}
-		c.s.mu.Unlock()
 	}
+}
+
+// heard handles what a read has given.
+func (c *conn) heard(b []byte, err error) (code int, over bool) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	switch {
+	case err == nil && c.code == 0:
+		c.s.received(c, b)
+	case err == nil:
+	case c.code != 0:
+		return c.code, true
+	default:
+		return int(websocket.CloseStatus(err)), true
+	}
+	return 0, false
 }
 
 // write sends control frames and dispatches until the connection ends.

@@ -261,3 +261,72 @@ func TestHeartbeatWithASequenceThatNeverWas(t *testing.T) {
 		t.Errorf("close code = %d, want 4007", got)
 	}
 }
+
+func TestWhichClosesEndASession(t *testing.T) {
+	t.Parallel()
+	ends := map[int]bool{4000: false, 4001: false, 4002: false, 4003: false, 4005: false, 4008: false, 4004: true, 4007: true, 4009: true,
+		4010: true, 4011: true, 4012: true, 4013: true, 4014: true}
+	for code, want := range ends {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, sim.Options{})
+			s.fault(t, O{"kind": "close", "args": O{"code": code}})
+			if got := s.c.closed(); got != code {
+				t.Errorf("close code = %d", got)
+			}
+			waitDetached(t, s.Running)
+			c := s.resume(t, s.c.seq)
+			f, err := c.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ended := f.Op == 9; ended != want {
+				t.Errorf("after %d the session has ended: %v, want %v", code, ended, want)
+			}
+		})
+	}
+}
+
+func TestShardingCanBeRequired(t *testing.T) {
+	t.Parallel()
+	r := simtest.Start(t, sim.Options{RequireShards: true})
+	c := connect(t, r, "")
+	c.want("#10")
+	c.send(2, identifyWith(r.Bot.Token, 1))
+	if got := c.closed(); got != 4011 {
+		t.Errorf("close code = %d, want 4011", got)
+	}
+}
+
+func TestPrivateThreadsReachOnlyWhoIsInThem(t *testing.T) {
+	t.Parallel()
+	r := simtest.Start(t, sim.Options{})
+	ada := r.Person("ada")
+	g := r.Guild("Works", ada, nil, []string{"general"}, O{"bot_permissions": "66560"})
+	ch := g.Channel("general")
+	c, _ := login(t, r, allIntents)
+	c.want("GUILD_CREATE")
+	var th O
+	r.Must(ada.Token, "POST", "/channels/"+ch+"/threads", O{"name": "between us", "type": 12}, &th)
+	id := th["id"].(string)
+	r.Say(ada, id, "unheard")
+	r.Say(ada, ch, "heard")
+	if f := c.want("MESSAGE_CREATE"); f.get(t, "content") != "heard" {
+		t.Errorf("heard %s", f.D)
+	}
+	r.Must(ada.Token, "PUT", "/channels/"+id+"/thread-members/"+r.Bot.ID.String(), nil, nil)
+	if f := c.want("THREAD_CREATE"); f.get(t, "id") != id || f.get(t, "member") == nil {
+		t.Errorf("THREAD_CREATE %s, want the private thread with the bot in it", f.D)
+	}
+	r.Say(ada, id, "now with the bot")
+	if f := c.want("MESSAGE_CREATE"); f.get(t, "content") != "now with the bot" {
+		t.Errorf("heard %s", f.D)
+	}
+	r.Must(ada.Token, "DELETE", "/channels/"+id+"/thread-members/"+r.Bot.ID.String(), nil, nil)
+	if f := c.want("THREAD_MEMBERS_UPDATE"); len(f.get(t, "removed_member_ids").([]any)) != 1 {
+		t.Errorf("THREAD_MEMBERS_UPDATE %s", f.D)
+	}
+	if got := r.Do(r.BotToken(), "GET", "/channels/"+id+"/messages", nil, nil); got != 403 {
+		t.Errorf("the bot reads a private thread that it was removed from: %d, want 403", got)
+	}
+}

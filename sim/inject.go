@@ -34,15 +34,13 @@ func (s *Sim) simInject(w http.ResponseWriter, r *http.Request) {
 	if !readSim(w, r, &in) {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m, err := s.inject(&in)
-	if err != nil {
-		simError(w, http.StatusBadRequest, err)
-		return
-	}
-	b, err := json.Marshal(s.wireMessage(m, 0, true))
-	writeRaw(w, b, err)
+	s.under(w, func() (any, error) {
+		m, err := s.inject(&in)
+		if err != nil {
+			return nil, err
+		}
+		return s.wireMessage(m, 0, true), nil
+	})
 }
 
 func (s *Sim) inject(in *injection) (*Message, error) {
@@ -107,17 +105,47 @@ func (s *Sim) simVote(w http.ResponseWriter, r *http.Request) {
 	if !readSim(w, r, &in) {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ch := s.channels[in.Channel]
-	var m *Message
-	if ch != nil {
-		m = ch.message(in.Message)
+	s.under(w, func() (any, error) {
+		ch := s.channels[in.Channel]
+		if ch == nil {
+			return nil, noSuch("channel")
+		}
+		m := ch.message(in.Message)
+		if m == nil || m.Poll == nil || m.Poll.Finalized || in.Answer < 1 || in.Answer > len(m.Poll.Answers) || s.users[in.User] == nil {
+			return nil, errors.New("there is no such open poll, answer or user")
+		}
+		s.vote(ch, m, in.User, in.Answer-1)
+		return nil, nil
+	})
+}
+
+// simPermissions answers what a person may in every channel and thread of their guilds (or of the one that is asked
+// for): the truth that a client's own computation is compared with.
+func (s *Sim) simPermissions(w http.ResponseWriter, r *http.Request) {
+	user, _ := parseID(r.URL.Query().Get("user"))
+	only, _ := parseID(r.URL.Query().Get("guild"))
+	type entry struct {
+		Permissions Perm `json:"permissions"`
+		View        bool `json:"view"`
+		// Read says whether messages reach the person, History whether past ones do.
+		Read    bool `json:"read"`
+		History bool `json:"history"`
 	}
-	if m == nil || m.Poll == nil || m.Poll.Finalized || in.Answer < 1 || in.Answer > len(m.Poll.Answers) || s.users[in.User] == nil {
-		simError(w, http.StatusBadRequest, errors.New("there is no such open poll, answer or user"))
-		return
-	}
-	s.vote(ch, m, in.User, in.Answer-1)
-	w.WriteHeader(http.StatusNoContent)
+	s.under(w, func() (any, error) {
+		if s.users[user] == nil {
+			return nil, noSuch("user")
+		}
+		out := map[ID]entry{}
+		for _, g := range s.guildsOf(user) {
+			if only != 0 && g.ID != only {
+				continue
+			}
+			for id, ch := range s.byGuild[g.ID] {
+				p := s.permissions(user, ch)
+				reads := s.readsText(user, ch) && ch.textual()
+				out[id] = entry{p, p&ViewChannel != 0, reads, reads && p&ReadMessageHistory != 0}
+			}
+		}
+		return out, nil
+	})
 }

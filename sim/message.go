@@ -179,10 +179,12 @@ type wireMessage struct {
 	extra             map[string]json.RawMessage `json:"-"`
 }
 
+// plainMessage is a message without fields of unknown kinds: encoding it needs no second pass.
+type plainMessage wireMessage
+
 // MarshalJSON adds the fields of unknown kinds of messages.
 func (w wireMessage) MarshalJSON() ([]byte, error) {
-	type plain wireMessage
-	b, err := json.Marshal(plain(w))
+	b, err := json.Marshal(plainMessage(w))
 	if err != nil || len(w.extra) == 0 {
 		return b, err
 	}

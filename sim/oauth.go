@@ -140,7 +140,7 @@ func (s *Sim) oauthAuthorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if problem == "" {
 		for _, u := range s.people500() {
-			p := authorizePerson{ID: u.ID, Name: u.GlobalName, Username: u.Username, Hue: uint64(u.ID>>22) * 47 % 360}
+			p := authorizePerson{ID: u.ID, Name: u.GlobalName, Username: u.Username, Hue: uint64(u.ID) * 0x9e3779b97f4a7c15 >> 32 % 360}
 			if p.Name == "" {
 				p.Name = u.Username
 			}
@@ -186,13 +186,21 @@ func (s *Sim) oauthChoose(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad form", http.StatusBadRequest)
 		return
 	}
-	q := r.Form
+	to, problem := s.choose(r.Form)
+	if problem != "" {
+		http.Error(w, problem, http.StatusBadRequest)
+		return
+	}
+	http.Redirect(w, r, to, http.StatusFound)
+}
+
+// choose makes the code and gives the address to which the browser goes back with it.
+func (s *Sim) choose(q url.Values) (to, problem string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u, problem := s.authorizeRequest(q)
 	if problem != "" {
-		http.Error(w, problem, http.StatusBadRequest)
-		return
+		return "", problem
 	}
 	back := u.Query()
 	if st := q.Get("state"); st != "" {
@@ -204,15 +212,14 @@ func (s *Sim) oauthChoose(w http.ResponseWriter, r *http.Request) {
 		back.Set("error", "access_denied")
 		back.Set("error_description", "The resource owner or authorization server denied the request")
 	case person == nil || person.Bot:
-		http.Error(w, "choose a person", http.StatusBadRequest)
-		return
+		return "", "Choose a person."
 	default:
 		code := s.secret(22)
 		s.grants.codes[code] = &authCode{user: id, scopes: scopesOf(q.Get("scope")), redirect: q.Get("redirect_uri"), challenge: q.Get("code_challenge"), expires: s.now().Add(codeLife)}
 		back.Set("code", code)
 	}
 	u.RawQuery = back.Encode()
-	http.Redirect(w, r, u.String(), http.StatusFound)
+	return u.String(), ""
 }
 
 // oauthError writes an error in OAuth2's own form. These calls send no rate limit headers.

@@ -3,7 +3,9 @@ package sim
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -63,11 +65,15 @@ func (s *Sim) act() {
 		return
 	}
 	p := s.pick(ps, total)
+	// A conversation goes on for a while where it has begun.
+	if i := slices.IndexFunc(ps, func(p place) bool { return p.ch.ID == s.spoke }); i >= 0 && s.now().Sub(s.spokeAt) < time.Minute && s.rand.Float64() < 0.55 {
+		p = ps[i]
+	}
 	recent := p.ch.page(0, 0, 0, false, false, 15)
 	chance := s.rand.Float64()
 	switch {
 	case chance < 0.72 || len(recent) == 0:
-		s.talk(p, recent, time.Time{})
+		s.talk(p, recent)
 	case chance < 0.90:
 		m := recent[s.rand.IntN(len(recent))]
 		if u := s.speaker(p.ch, AddReactions); u != nil {
@@ -86,7 +92,7 @@ func (s *Sim) act() {
 	case chance < 0.985 && p.ch.Type == typeText:
 		s.branch(p, recent)
 	default:
-		s.talk(p, recent, time.Time{})
+		s.talk(p, recent)
 	}
 }
 
@@ -105,9 +111,8 @@ func (s *Sim) speaker(ch *Channel, need Perm) *User {
 	return who[s.rand.IntN(len(who))]
 }
 
-// talk has somebody say something: often a line of the corpus, sometimes to somebody, sometimes as a reply. at dates it
-// into the past; the zero time is now and is told to everybody.
-func (s *Sim) talk(p place, recent []*Message, at time.Time) {
+// talk has somebody say something: often a line of the corpus, sometimes to somebody, sometimes as a reply.
+func (s *Sim) talk(p place, recent []*Message) {
 	need := SendMessages
 	if p.ch.thread() {
 		need = SendMessagesInThreads
@@ -116,7 +121,7 @@ func (s *Sim) talk(p place, recent []*Message, at time.Time) {
 	if u == nil {
 		return
 	}
-	m := &Message{AuthorID: u.ID, Content: s.line(p, u)}
+	m := &Message{AuthorID: u.ID, Content: s.line(p, recent)}
 	// One rarely talks twice in a row, but one does.
 	if len(recent) > 0 && recent[0].AuthorID == u.ID && s.rand.Float64() < 0.6 {
 		if v := s.speaker(p.ch, need); v != nil {
@@ -134,27 +139,30 @@ func (s *Sim) talk(p place, recent []*Message, at time.Time) {
 			m.Content = "<@" + to.AuthorID.String() + "> " + m.Content
 		}
 	}
-	may := s.permissions(u.ID, p.ch)
-	if at.IsZero() {
-		s.ping(m, p.ch, may, nil)
-		s.publish(p.ch, m)
-		return
-	}
-	m.ID = s.newIDAt(at)
-	m.At, m.ChannelID = Stamp{m.ID.Time()}, p.ch.ID
-	s.ping(m, p.ch, may, nil)
-	if p.ch.thread() {
-		p.ch.MessageCount++
-		p.ch.TotalSent++
-		p.ch.ThreadMembers[u.ID] = &ThreadMember{UserID: u.ID, JoinedAt: m.At}
-	}
-	s.insert(p.ch, m)
+	s.ping(m, p.ch, s.permissions(u.ID, p.ch), nil)
+	s.publish(p.ch, m)
+	s.spoke, s.spokeAt = p.ch.ID, s.now()
 }
 
-// line is something to say, with roles and channels of the guild in it where the corpus leaves room.
-func (s *Sim) line(p place, u *User) string {
+// line is something to say that was not said a moment ago, with its blanks filled in: {n} a number, {day} a day,
+// {time} an hour, {role} a role and {channel} a channel of the guild.
+func (s *Sim) line(p place, recent []*Message) string {
 	lines := corpora[p.voice.corpus]
 	t := lines[s.rand.IntN(len(lines))]
+	for range 8 {
+		if !slices.ContainsFunc(recent, func(m *Message) bool { return strings.HasPrefix(m.Content, t[:min(len(t), 12)]) }) {
+			break
+		}
+		t = lines[s.rand.IntN(len(lines))]
+	}
+	for strings.Contains(t, "{n}") {
+		t = strings.Replace(t, "{n}", strconv.Itoa(2+s.rand.IntN(97)), 1)
+	}
+	t = strings.ReplaceAll(t, "{day}", s.now().AddDate(0, 0, 1+s.rand.IntN(6)).Weekday().String())
+	t = strings.ReplaceAll(t, "{time}", fmt.Sprintf("%d:%02d", 7+s.rand.IntN(13), 15*s.rand.IntN(4)))
+	if s.rand.Float64() < 0.12 && !strings.ContainsAny(t[:1], "`>#*|1-{") {
+		t = openers[s.rand.IntN(len(openers))] + t
+	}
 	g := s.guilds[p.ch.GuildID]
 	if strings.Contains(t, "{role}") {
 		var mentionable []*Role
@@ -216,7 +224,7 @@ func (s *Sim) branch(p place, recent []*Message) {
 		m.ThreadID, m.Flags = th.ID, m.Flags|flagHasThread
 		s.emitMessage("MESSAGE_UPDATE", m)
 		s.publish(th, &Message{AuthorID: m.AuthorID, Type: typeThreadStarter, Reference: &Reference{MessageID: m.ID, ChannelID: p.ch.ID, GuildID: p.ch.GuildID}})
-		s.talk(place{th, p.voice}, nil, time.Time{})
+		s.talk(place{th, p.voice}, nil)
 		return
 	}
 }
@@ -240,46 +248,52 @@ func threadName(text string) string {
 	return strings.TrimRight(strings.Join(words, " "), ".,:;")
 }
 
-// createHistory fills the demo's channels with the last two days, a forum with posts, and a few threads.
-func (s *Sim) createHistory() {
-	now := s.now()
-	begin := now.Add(-48 * time.Hour)
-	s.lastID = max(s.lastID, idAt(begin.Add(-3*time.Hour)))
-	for _, g := range s.guilds {
-		s.createPosts(g, begin.Add(-2*time.Hour))
+// createHistory fills the demo's channels with the last two days: posts of the forums first, then conversations of a
+// few messages each, here and there.
+func (s *Sim) createHistory(now time.Time) {
+	s.past = now.Add(-50 * time.Hour)
+	for _, g := range s.guildsOf(s.app.ID) {
+		s.createPosts(g)
 	}
 	ps, total := s.places()
-	const messages = 1600
-	for i := range messages {
-		at := begin.Add(time.Duration(float64(i) / messages * float64(48*time.Hour)))
-		if at.After(now.Add(-time.Minute)) {
-			break
+	const conversations = 300
+	for i := range conversations {
+		// Each conversation begins in its own part of the two days, so that ids only grow.
+		at := now.Add(-48 * time.Hour).Add(time.Duration(i) * 48 * time.Hour / conversations)
+		if at.After(s.past) {
+			s.past = at
 		}
 		p := s.pick(ps, total)
-		recent := p.ch.page(0, 0, 0, false, false, 6)
-		s.talk(p, recent, at)
-		if s.rand.Float64() < 0.15 && len(recent) > 0 {
-			if u := s.speaker(p.ch, AddReactions); u != nil {
+		for range 1 + s.rand.IntN(6) {
+			s.past = s.past.Add(time.Duration(8+s.rand.IntN(75)) * time.Second)
+			if s.past.After(now.Add(-30 * time.Second)) {
+				return
+			}
+			recent := p.ch.page(0, 0, 0, false, false, 15)
+			s.talk(p, recent)
+			if u := s.speaker(p.ch, AddReactions); u != nil && len(recent) > 0 && s.rand.Float64() < 0.18 {
 				s.react(p.ch, recent[0], u.ID, 0, reactionsOf[s.rand.IntN(len(reactionsOf))])
+			}
+			if s.rand.Float64() < 0.01 && p.ch.Type == typeText {
+				s.branch(p, recent)
 			}
 		}
 	}
 }
 
-// createPosts gives the guild's forums their posts, and its busiest channel a private thread.
-func (s *Sim) createPosts(g *Guild, at time.Time) {
+// createPosts gives the guild's forums their posts.
+func (s *Sim) createPosts(g *Guild) {
 	for _, ch := range s.guildChannels(g) {
 		if ch.Type != typeForum {
 			continue
 		}
 		for i, post := range forumPosts[ch.Name] {
 			u := s.speaker(ch, SendMessages)
-			id := s.newIDAt(at.Add(time.Duration(i) * 7 * time.Minute))
-			in := &threadRequest{Name: post[0], AppliedTags: []ID{ch.Tags[i%len(ch.Tags)].ID}}
-			th := s.newThread(ch, id, typePublicThread, u.ID, in)
-			th.ArchivedAt, th.AutoArchive = Stamp{id.Time()}, 10080
-			m := &Message{ID: id, ChannelID: id, AuthorID: u.ID, Content: post[1], At: Stamp{id.Time()}}
-			s.insert(th, m)
+			s.past = s.past.Add(time.Duration(1+i) * 90 * time.Second)
+			id := s.newID()
+			th := s.newThread(ch, id, typePublicThread, u.ID, &threadRequest{Name: post[0], AppliedTags: []ID{ch.Tags[i%len(ch.Tags)].ID}})
+			th.AutoArchive = 10080
+			s.publish(th, &Message{ID: id, AuthorID: u.ID, Content: post[1]})
 		}
 	}
 }

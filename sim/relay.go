@@ -192,25 +192,24 @@ func (s *Sim) simLobby(w http.ResponseWriter, r *http.Request) {
 	if !readSim(w, r, &in) {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.channels[in.Channel] == nil {
-		simError(w, http.StatusBadRequest, fmt.Errorf("there is no channel %d", uint64(in.Channel)))
-		return
-	}
-	if s.app.LobbyChannels == nil {
-		s.app.LobbyChannels = map[ID]ID{}
-	}
-	id := in.Lobby.V
-	if !in.Lobby.Set {
-		id = s.newID()
-	}
-	if id == 0 {
-		delete(s.app.LobbyChannels, in.Channel)
-	} else {
+	s.under(w, func() (any, error) {
+		if s.channels[in.Channel] == nil {
+			return nil, noSuch("channel")
+		}
+		if s.app.LobbyChannels == nil {
+			s.app.LobbyChannels = map[ID]ID{}
+		}
+		id := in.Lobby.V
+		if !in.Lobby.Set {
+			id = s.newID()
+		}
 		s.app.LobbyChannels[in.Channel] = id
-	}
-	writeJSON(w, http.StatusOK, map[string]ID{"channel": in.Channel, "lobby": id})
+		if id == 0 {
+			delete(s.app.LobbyChannels, in.Channel)
+		}
+		s.dirty = true
+		return map[string]ID{"channel": in.Channel, "lobby": id}, nil
+	})
 }
 
 // simDeauthorize is a person removing the application in their settings, which on Discord only its client does.
@@ -221,10 +220,10 @@ func (s *Sim) simDeauthorize(w http.ResponseWriter, r *http.Request) {
 	if !readSim(w, r, &in) {
 		return
 	}
-	s.mu.Lock()
-	s.deauthorize(in.User)
-	s.mu.Unlock()
-	w.WriteHeader(http.StatusNoContent)
+	s.under(w, func() (any, error) {
+		s.deauthorize(in.User)
+		return nil, nil
+	})
 }
 
 // simProbe sends the routine bad-signature probe to the event webhooks address, as Discord does now and then. An

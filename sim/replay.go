@@ -24,6 +24,7 @@ type chatLine struct {
 
 // replay is one chat that is being said again.
 type replay struct {
+	id          string
 	total, sent int
 	done        bool
 }
@@ -108,6 +109,7 @@ func (s *Sim) play(ctx context.Context, p *replay, guild ID, lines []chatLine, r
 	}
 	s.mu.Unlock()
 	begin := time.Now()
+	told := begin
 	for i := 0; g != nil && i < len(lines); {
 		if rate > 0 {
 			due := begin.Add(time.Duration(float64(i) / rate * float64(time.Second)))
@@ -130,6 +132,10 @@ func (s *Sim) play(ctx context.Context, p *replay, guild ID, lines []chatLine, r
 		}
 		full := s.full()
 		s.mu.Unlock()
+		if now := time.Now(); s.o.OnReplay != nil && i < len(lines) && now.Sub(told) >= 100*time.Millisecond {
+			told = now
+			s.o.OnReplay(p.id, i, len(lines))
+		}
 		if full {
 			select {
 			case <-ctx.Done():
@@ -144,6 +150,9 @@ func (s *Sim) play(ctx context.Context, p *replay, guild ID, lines []chatLine, r
 	s.mu.Lock()
 	p.done = true
 	s.mu.Unlock()
+	if s.o.OnReplay != nil {
+		s.o.OnReplay(p.id, p.total, p.total)
+	}
 }
 
 // simReplay begins a replay.
@@ -165,41 +174,38 @@ func (s *Sim) simReplay(w http.ResponseWriter, r *http.Request) {
 			f.Close()
 		}
 		if err != nil {
-			simError(w, http.StatusBadRequest, err)
+			writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 			return
 		}
 	}
-	if len(lines) == 0 {
-		simError(w, http.StatusBadRequest, errors.New("there is nothing to replay"))
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g := s.guilds[in.Guild.V]
-	if in.Guild.There() && g == nil {
-		simError(w, http.StatusBadRequest, errors.New("there is no such guild"))
-		return
-	}
-	if g == nil {
-		g = s.seedGuild()
-	}
-	id := s.hexID()[:12]
-	p := &replay{total: len(lines)}
-	s.replays[id] = p
-	guild := g.ID
-	s.start(func(ctx context.Context) { s.play(ctx, p, guild, lines, in.Rate) })
-	writeJSON(w, http.StatusOK, map[string]string{"id": id, "guild": guild.String()})
+	s.under(w, func() (any, error) {
+		if len(lines) == 0 {
+			return nil, errors.New("there is nothing to replay")
+		}
+		g := s.guilds[in.Guild.V]
+		if in.Guild.There() && g == nil {
+			return nil, noSuch("guild")
+		}
+		if g == nil {
+			g = s.seedGuild()
+		}
+		id := s.hexID()[:12]
+		p := &replay{id: id, total: len(lines)}
+		s.replays[id] = p
+		guild := g.ID
+		s.start(func(ctx context.Context) { s.play(ctx, p, guild, lines, in.Rate) })
+		return map[string]string{"id": id, "guild": guild.String()}, nil
+	})
 }
 
 func (s *Sim) simReplayStatus(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.replays[r.PathValue("id")]
-	if p == nil {
-		simError(w, http.StatusNotFound, errors.New("no such replay"))
-		return
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"total": p.total, "sent": p.sent, "done": p.done})
+	s.under(w, func() (any, error) {
+		p := s.replays[r.PathValue("id")]
+		if p == nil {
+			return nil, noSuch("replay")
+		}
+		return map[string]any{"total": p.total, "sent": p.sent, "done": p.done}, nil
+	})
 }
 
 // seedGuild is the guild for chats that name none.

@@ -89,13 +89,7 @@ func (s *Sim) rest(rt route) http.Handler {
 			}
 			return
 		}
-		s.mu.Lock()
-		err = c.authenticate(rt.auth)
-		delay, refusal := s.before(c, method)
-		if err == nil || isFault(refusal) {
-			err = refusal
-		}
-		s.mu.Unlock()
+		delay, err := s.admit(c, rt, method)
 		if delay > 0 {
 			select {
 			case <-time.After(delay):
@@ -103,17 +97,35 @@ func (s *Sim) rest(rt route) http.Handler {
 				return
 			}
 		}
-		s.mu.Lock()
-		var v any
-		if err == nil {
-			if err = c.parse(body); err == nil {
-				v, err = rt.do(c)
-			}
-		}
-		status, out := encode(v, err)
-		s.mu.Unlock()
+		status, out, err := s.handle(c, rt, body, err)
 		s.answer(w, c, body, status, out, err)
 	})
+}
+
+// admit says who calls, and whether limits and faults let the call through, or how long they hold it up.
+func (s *Sim) admit(c *call, rt route, method string) (time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := c.authenticate(rt.auth)
+	delay, refusal := s.before(c, method)
+	if err == nil || isFault(refusal) {
+		err = refusal
+	}
+	return delay, err
+}
+
+// handle does the call, unless err already stands in its way.
+func (s *Sim) handle(c *call, rt route, body []byte, err error) (int, []byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var v any
+	if err == nil {
+		if err = c.parse(body); err == nil {
+			v, err = rt.do(c)
+		}
+	}
+	status, out := encode(v, err)
+	return status, out, err
 }
 
 // isFault says whether a refusal is of somebody standing in front of Discord, who does not look at tokens.

@@ -193,7 +193,8 @@ func (s *Sim) setArchived(th *Channel, archived bool) {
 func (s *Sim) emitOwnMembership(th *Channel) {
 	for _, x := range s.sessions {
 		if tm := th.ThreadMembers[x.user.ID]; tm != nil && x.has(th.GuildID) && x.intents&IntentGuilds != 0 {
-			s.pushJSON(x, "THREAD_MEMBER_UPDATE", wireThreadMember{ID: th.ID, UserID: tm.UserID, JoinedAt: tm.JoinedAt, GuildID: th.GuildID})
+			w := wireThreadMember{ID: th.ID, UserID: tm.UserID, JoinedAt: tm.JoinedAt, GuildID: th.GuildID}
+			s.deliverJSON(x, "THREAD_MEMBER_UPDATE", w, s.guilds[th.GuildID])
 		}
 	}
 }
@@ -217,11 +218,11 @@ func (s *Sim) joinThread(th *Channel, user ID) {
 	}
 	tm := &ThreadMember{UserID: user, JoinedAt: Stamp{s.now()}}
 	th.ThreadMembers[user] = tm
-	if s.users[user].Bot {
+	if s.users[user].Bot && th.Type == typePrivateThread {
 		// A bot that gains a private thread is told with THREAD_CREATE.
 		for _, x := range s.sessions {
 			if x.user.ID == user && x.has(g.ID) && x.intents&IntentGuilds != 0 {
-				s.pushJSON(x, "THREAD_CREATE", s.wireChannel(th, user))
+				s.deliverJSON(x, "THREAD_CREATE", s.wireChannel(th, user), g)
 			}
 		}
 	}

@@ -125,6 +125,7 @@ func (s *Sim) routes() http.Handler {
 	mux.HandleFunc("POST /sim/users", s.simUser)
 	mux.HandleFunc("POST /sim/guilds", s.simGuild)
 	mux.HandleFunc("GET /sim/messages", s.simMessages)
+	mux.HandleFunc("GET /sim/permissions", s.simPermissions)
 	mux.HandleFunc("GET /sim/log", s.simLog)
 	mux.HandleFunc("POST /sim/replay", s.simReplay)
 	mux.HandleFunc("GET /sim/replay/{id}", s.simReplayStatus)
@@ -138,6 +139,7 @@ func (s *Sim) routes() http.Handler {
 	mux.HandleFunc("POST /sim/deauthorize", s.simDeauthorize)
 	mux.HandleFunc("POST /sim/probe", s.simProbe)
 	mux.HandleFunc("GET /{$}", s.simIndex)
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	return mux
 }
 

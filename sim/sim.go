@@ -63,6 +63,8 @@ type Options struct {
 	OnExchange func(Exchange)
 	// OnEvent is told of every gateway dispatch as it is written for a session.
 	OnEvent func(t string, d []byte)
+	// OnReplay is told about ten times a second how far a replay is, and once at its end.
+	OnReplay func(id string, sent, total int)
 }
 
 // Sim is one simulated Discord. See the package comment for its lock.
@@ -70,6 +72,8 @@ type Sim struct {
 	o   Options
 	log *slog.Logger
 	now func() time.Time
+	// past is what the clock shows while New builds the demo's history; otherwise it is zero.
+	past time.Time
 
 	mu       sync.Mutex
 	rand     *rand.Rand
@@ -92,6 +96,9 @@ type Sim struct {
 	faults   []*fault
 	limits   *limits
 	dirty    bool
+	// spoke is where the demo's people spoke last, and when.
+	spoke   ID
+	spokeAt time.Time
 	// room is poked when a session's buffer has drained a little.
 	room chan struct{}
 	// work are loops that an act under the lock wants started: replays, resolving embeds, deliveries.
@@ -172,11 +179,17 @@ func New(o Options) *Sim {
 		o.Now = time.Now
 	}
 	s := &Sim{
-		o: o, log: o.Log, now: func() time.Time { return o.Now().UTC() },
+		o: o, log: o.Log,
 		users: map[ID]*User{}, byToken: map[string]*User{}, guilds: map[ID]*Guild{}, channels: map[ID]*Channel{},
 		byGuild: map[ID]map[ID]*Channel{}, webhooks: map[ID]*Webhook{}, files: map[ID]*file{}, grants: newGrants(),
 		sessions: map[string]*session{}, conns: map[*conn]bool{}, record: newRecord(), replays: map[string]*replay{},
 		limits: newLimits(), room: make(chan struct{}, 1), work: make(chan func(context.Context), 256),
+	}
+	s.now = func() time.Time {
+		if !s.past.IsZero() {
+			return s.past
+		}
+		return o.Now().UTC()
 	}
 	s.seedChance()
 	s.mux = s.routes()

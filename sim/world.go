@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -92,58 +94,64 @@ func (s *Sim) worldGuild(g *Guild) worldGuild {
 	return w
 }
 
-// simWorld answers everything that there is: the bot's credentials, people with tokens, guilds.
-func (s *Sim) simWorld(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	out := struct {
-		Bot    Bot          `json:"bot"`
-		Users  []worldUser  `json:"users"`
-		Guilds []worldGuild `json:"guilds"`
-	}{Bot: s.bot(), Users: []worldUser{}, Guilds: []worldGuild{}}
-	var ids []ID
-	for id, u := range s.users {
-		if !u.Bot {
-			ids = append(ids, id)
+// noSuch is the error of a call under /sim/ that names what is not there: 404. Others are 400.
+type noSuch string
+
+func (e noSuch) Error() string { return "there is no such " + string(e) }
+
+// under does the work of a call under /sim/ with the lock held, and writes its answer without it: what do gives as
+// JSON, nothing (204) for nil, or the error.
+func (s *Sim) under(w http.ResponseWriter, do func() (any, error)) {
+	b, err := func() ([]byte, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		v, err := do()
+		if err != nil || v == nil {
+			return nil, err
 		}
+		return json.Marshal(v)
+	}()
+	switch {
+	case errors.As(err, new(noSuch)):
+		writeJSON(w, http.StatusNotFound, map[string]string{"error": err.Error()})
+	case err != nil:
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+	case b == nil:
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(b)
 	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		out.Users = append(out.Users, s.users[id].world())
-	}
-	ids = ids[:0]
-	for id := range s.guilds {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		out.Guilds = append(out.Guilds, s.worldGuild(s.guilds[id]))
-	}
-	b, err := json.Marshal(out)
-	s.mu.Unlock()
-	writeRaw(w, b, err)
 }
 
-func writeRaw(w http.ResponseWriter, b []byte, err error) {
-	if err != nil {
-		simError(w, http.StatusInternalServerError, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(b)
-}
-
-func simError(w http.ResponseWriter, status int, err error) {
-	writeJSON(w, status, map[string]string{"error": err.Error()})
-}
-
-// readSim reads the JSON body of a call under /sim/.
+// readSim reads the JSON body of a call under /sim/; an empty one leaves v as it is.
 func readSim(w http.ResponseWriter, r *http.Request, v any) bool {
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 256<<20)).Decode(v)
 	if err != nil && !errors.Is(err, io.EOF) {
-		simError(w, http.StatusBadRequest, fmt.Errorf("body: %w", err))
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "body: " + err.Error()})
 		return false
 	}
 	return true
+}
+
+// simWorld answers everything that there is: the bot's credentials, people with tokens, guilds.
+func (s *Sim) simWorld(w http.ResponseWriter, _ *http.Request) {
+	s.under(w, func() (any, error) {
+		out := struct {
+			Bot    Bot          `json:"bot"`
+			Users  []worldUser  `json:"users"`
+			Guilds []worldGuild `json:"guilds"`
+		}{Bot: s.bot(), Users: []worldUser{}, Guilds: []worldGuild{}}
+		for _, id := range slices.Sorted(maps.Keys(s.users)) {
+			if u := s.users[id]; !u.Bot {
+				out.Users = append(out.Users, u.world())
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(s.guilds)) {
+			out.Guilds = append(out.Guilds, s.worldGuild(s.guilds[id]))
+		}
+		return out, nil
+	})
 }
 
 // simUser makes a person; with guilds, a member of them.
@@ -156,67 +164,70 @@ func (s *Sim) simUser(w http.ResponseWriter, r *http.Request) {
 	if !readSim(w, r, &in) {
 		return
 	}
-	if in.Username == "" {
-		simError(w, http.StatusBadRequest, errors.New("username is missing"))
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u := s.createUser(in.Username, in.GlobalName)
-	for _, id := range in.Guilds {
-		if g := s.guilds[id]; g != nil {
-			s.join(g, u, nil)
+	s.under(w, func() (any, error) {
+		if in.Username == "" {
+			return nil, errors.New("username is missing")
 		}
-	}
-	writeJSON(w, http.StatusOK, u.world())
+		u := s.createUser(in.Username, in.GlobalName)
+		for _, id := range in.Guilds {
+			if g := s.guilds[id]; g != nil {
+				s.join(g, u, nil)
+			}
+		}
+		return u.world(), nil
+	})
 }
 
 // simGuild makes a guild with the bot in it. The bot's role is an administrator unless bot_permissions says less.
 func (s *Sim) simGuild(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		Name           string          `json:"name"`
-		Owner          string          `json:"owner"`
-		Channels       []string        `json:"channels"`
-		Members        json.RawMessage `json:"members"`
-		BotPermissions opt[Perm]       `json:"bot_permissions"`
-		Everyone       opt[Perm]       `json:"everyone_permissions"`
+	var in guildRequest
+	if readSim(w, r, &in) {
+		s.under(w, func() (any, error) { return s.simCreateGuild(&in) })
 	}
-	if !readSim(w, r, &in) {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	owner, err := s.person(in.Owner)
-	if err != nil {
-		simError(w, http.StatusBadRequest, err)
-		return
-	}
-	var members []ID
+}
+
+type guildRequest struct {
+	Name           string          `json:"name"`
+	Owner          string          `json:"owner"`
+	Channels       []string        `json:"channels"`
+	Members        json.RawMessage `json:"members"`
+	BotPermissions opt[Perm]       `json:"bot_permissions"`
+	Everyone       opt[Perm]       `json:"everyone_permissions"`
+}
+
+// members reads the field of the same name: "all", or ids.
+func (in *guildRequest) members(s *Sim) ([]ID, error) {
+	var ids []ID
 	var word string
 	switch {
 	case len(in.Members) == 0 || string(in.Members) == "null":
-	case json.Unmarshal(in.Members, &word) == nil:
-		if word != "all" {
-			simError(w, http.StatusBadRequest, errors.New(`members is neither "all" nor a list of ids`))
-			return
-		}
-		for id, u := range s.users {
-			if !u.Bot {
-				members = append(members, id)
+		return nil, nil
+	case json.Unmarshal(in.Members, &word) == nil && word == "all":
+		for _, id := range slices.Sorted(maps.Keys(s.users)) {
+			if !s.users[id].Bot {
+				ids = append(ids, id)
 			}
 		}
-		slices.Sort(members)
-	default:
-		if err := json.Unmarshal(in.Members, &members); err != nil {
-			simError(w, http.StatusBadRequest, errors.New(`members is neither "all" nor a list of ids`))
-			return
+		return ids, nil
+	case json.Unmarshal(in.Members, &ids) != nil:
+		return nil, errors.New(`members is neither "all" nor a list of ids`)
+	}
+	for _, id := range ids {
+		if s.users[id] == nil {
+			return nil, fmt.Errorf("there is no user %d", uint64(id))
 		}
 	}
-	for _, id := range members {
-		if s.users[id] == nil {
-			simError(w, http.StatusBadRequest, fmt.Errorf("there is no user %d", uint64(id)))
-			return
-		}
+	return ids, nil
+}
+
+func (s *Sim) simCreateGuild(in *guildRequest) (any, error) {
+	owner, err := s.person(in.Owner)
+	if err != nil {
+		return nil, err
+	}
+	members, err := in.members(s)
+	if err != nil {
+		return nil, err
 	}
 	g := s.createGuild(in.Name, owner.ID, in.Everyone.Or(everyoneDefault), in.BotPermissions.Or(Administrator))
 	for _, id := range members {
@@ -231,8 +242,7 @@ func (s *Sim) simGuild(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.joinGuild(g, s.app.ID)
-	b, err := json.Marshal(s.worldGuild(g))
-	writeRaw(w, b, err)
+	return s.worldGuild(g), nil
 }
 
 // person finds somebody by id or username; "" is the first person, made if there is none.
@@ -267,33 +277,20 @@ func (s *Sim) person(key string) (*User, error) {
 // simMessages answers the true messages of a channel, oldest first, deleted ones with "deleted": true.
 func (s *Sim) simMessages(w http.ResponseWriter, r *http.Request) {
 	id, _ := parseID(r.URL.Query().Get("channel"))
-	s.mu.Lock()
-	ch := s.channels[id]
-	if ch == nil {
-		s.mu.Unlock()
-		simError(w, http.StatusNotFound, errors.New("no such channel"))
-		return
-	}
-	out := make([]json.RawMessage, 0, len(ch.Messages))
-	var err error
-	for _, m := range ch.Messages {
-		var b []byte
-		wm := s.wireMessage(m, 0, false)
-		wm.extra = map[string]json.RawMessage{"deleted": json.RawMessage(fmt.Sprint(m.Deleted))}
-		for k, v := range m.Extra {
-			wm.extra[k] = v
+	s.under(w, func() (any, error) {
+		ch := s.channels[id]
+		if ch == nil {
+			return nil, noSuch("channel")
 		}
-		if b, err = json.Marshal(wm); err != nil {
-			break
+		out := make([]wireMessage, 0, len(ch.Messages))
+		for _, m := range ch.Messages {
+			wm := s.wireMessage(m, 0, false)
+			wm.extra = map[string]json.RawMessage{"deleted": json.RawMessage(strconv.FormatBool(m.Deleted))}
+			maps.Copy(wm.extra, m.Extra)
+			out = append(out, wm)
 		}
-		out = append(out, b)
-	}
-	s.mu.Unlock()
-	if err != nil {
-		simError(w, http.StatusInternalServerError, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, out)
+		return out, nil
+	})
 }
 
 func (s *Sim) simIndex(w http.ResponseWriter, _ *http.Request) {

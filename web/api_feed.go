@@ -83,8 +83,17 @@ func (s *Server) feed(ctx context.Context, set *tidings.VisibleSet, q store.Feed
 	for _, g := range set.Guilds {
 		roles[g.Guild.ID] = g.Roles
 	}
+	now := s.o.Access.Visible(set.User)
 	for _, m := range page.Messages {
+		if now.Epoch != set.Epoch {
+			if _, _, err := readable(now, m.Channel); err != nil {
+				continue // It was lost while the page was being read.
+			}
+		}
 		body.Messages = append(body.Messages, s.view(m, set.User, roles[m.Guild], read[m.Channel]))
+	}
+	if err := s.hideDeletedQuotes(ctx, body.Messages); err != nil {
+		return FeedBody{}, err
 	}
 	return body, nil
 }

@@ -217,6 +217,10 @@ func (w *world) Feed(_ context.Context, set *tidings.VisibleSet, q store.FeedQue
 	return p, nil
 }
 
+func (w *world) Deleted(context.Context, []store.Quoted) (map[store.Quoted]bool, error) {
+	return nil, nil
+}
+
 func (w *world) mark(set *tidings.VisibleSet, to map[discord.ChannelID]discord.MessageID) tidings.ReadResult {
 	w.rev++
 	w.before = map[discord.ChannelID]discord.MessageID{}
@@ -408,7 +412,7 @@ func (w *world) Serve(rw http.ResponseWriter, r *http.Request, who hub.Who) {
 		}
 	}()
 	for m := range out {
-		if c.Write(ctx, websocket.MessageText, []byte(m)) != nil {
+		if m == hangUp || c.Write(ctx, websocket.MessageText, []byte(m)) != nil {
 			return
 		}
 	}
@@ -437,6 +441,17 @@ func (w *world) push(frame string) {
 		s <- frame
 	}
 }
+
+// hangUp breaks every live socket.
+func (w *world) hangUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for s := range w.sockets {
+		s <- hangUp
+	}
+}
+
+const hangUp = "hang up"
 
 func (w *world) EndSession(session string) {
 	w.mu.Lock()

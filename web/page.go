@@ -120,12 +120,17 @@ func (s *Server) pageFeed(w http.ResponseWriter, r *http.Request, p who) {
 		v = view{Kind: "all", Title: "Everything"}
 	}
 	set := s.o.Access.Visible(p.user)
+	counts, err := s.unread(r.Context(), p.user)
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
 	feed, err := s.feed(r.Context(), set, store.FeedQuery{Filter: v.Kind, Limit: 50})
 	if err != nil {
 		s.pageError(w, r, err)
 		return
 	}
-	s.app(w, r, p, first{View: v, Messages: feed.Messages, Next: feed.Next})
+	s.app(w, r, p, first{View: v, Unread: counts, Messages: feed.Messages, Next: feed.Next})
 }
 
 func (s *Server) pageChannel(w http.ResponseWriter, r *http.Request, p who) {
@@ -139,19 +144,25 @@ func (s *Server) pageChannel(w http.ResponseWriter, r *http.Request, p who) {
 		s.pageNotFound(w, r)
 		return
 	}
+	counts, err := s.unread(r.Context(), p.user)
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
 	page, err := s.messages(r.Context(), p, store.PageQuery{Channel: id, Limit: 50})
 	if err != nil {
 		s.pageError(w, r, err)
 		return
 	}
-	f := first{View: view{Kind: "channel", Channel: id.String(), Title: c.Name, Guild: g.Guild.Name, Topic: c.Topic}, Messages: page.Messages}
+	f := first{View: view{Kind: "channel", Channel: id.String(), Title: c.Name, Guild: g.Guild.Name, Topic: c.Topic}, Unread: counts, Messages: page.Messages}
 	if page.Next != 0 {
 		f.Next = page.Next.String()
 	}
 	s.app(w, r, p, f)
 }
 
-// app shows the one page that people keep open.
+// app shows the one page that people keep open. The counts in f were read before its messages: the page then hears of what
+// came in between a second time, which is harmless, and never not at all.
 func (s *Server) app(w http.ResponseWriter, r *http.Request, p who, f first) {
 	ctx := r.Context()
 	set := s.o.Access.Visible(p.user)
@@ -161,15 +172,12 @@ func (s *Server) app(w http.ResponseWriter, r *http.Request, p who, f first) {
 		return
 	}
 	if len(set.Guilds) == 0 {
+		w.Header().Set("Refresh", "5") // The page looks again by itself, every 5 s.
 		s.show(w, r, http.StatusOK, "notice.html", notice{
 			Title: "No servers yet", SignOut: true, Action: r.URL.RequestURI(), Label: "Look again",
 			Text: "You are signed in as " + f.User.Name + ", but you are in no server that this service knows, or you may read no channel there. " +
 				"Ask whoever runs it to invite its bot to your server. If you have just signed in, memberships may still be on their way.",
 		})
-		return
-	}
-	if f.Unread, err = s.unread(ctx, p.user); err != nil {
-		s.pageError(w, r, err)
 		return
 	}
 	f.Me = me{f.User.ID, f.User.Name}

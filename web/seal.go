@@ -45,5 +45,5 @@ func (s *sealer) open(u discord.UserID, sealed []byte) ([]byte, error) {
 
 func owner(u discord.UserID) []byte { return binary.BigEndian.AppendUint64(nil, uint64(u)) }
 
-// random returns n random bytes as text that fits into an address.
+// random returns a text that nobody can guess and that fits into an address.
 func random() string { return rand.Text() }

@@ -43,7 +43,7 @@ func newSessions(store scs.Store, secure bool) *scs.SessionManager {
 // who is the person behind a request.
 type who struct {
 	user    discord.UserID
-	session string // what came in the cookie or header, with its kind; hub keeps it to itself
+	session string // what came in the cookie or header, after its kind; never logged, and hub tells others only a hash
 	scopes  []string
 	cookie  bool
 }

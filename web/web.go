@@ -37,6 +37,7 @@ type ReadStore interface {
 	Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error)
 	Messages(ctx context.Context, q store.PageQuery) (store.Page, error)
 	Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error)
+	Deleted(ctx context.Context, of []store.Quoted) (map[store.Quoted]bool, error)
 }
 
 // MarkStore keeps how far people have read.

@@ -231,6 +231,20 @@ func TestPageOverTheWholeService(t *testing.T) {
 	until(t, ctx, `document.querySelectorAll('article').length === 0`)
 }
 
+// Signing out in one place ends the page in another, at once.
+func TestSigningOutEndsTheOpenPage(t *testing.T) {
+	w := newWhole(t)
+	cookies := sessionOf(t, w.store, ada)
+	ctx := tabWith(t, w.base, func() []*http.Cookie { return cookies })
+	do(t, ctx, chromedp.Navigate(w.base+"/"))
+	until(t, ctx, live)
+	status, _, _ := ask(t, newBrowser(t), "POST", w.base+"/logout", "", "Cookie", cookies[0].String(), "Origin", w.base)
+	if status != http.StatusSeeOther {
+		t.Fatalf("POST /logout = %d", status)
+	}
+	until(t, ctx, `document.querySelector('#toast').textContent.includes('signed out') && !!document.querySelector('#toast a[href^="/login"]')`)
+}
+
 // agree waits until the page's counts are those of the API, which are those of a recount.
 func agree(t *testing.T, ctx context.Context, w *whole) {
 	t.Helper()
@@ -307,5 +321,26 @@ func TestAPIOverTheWholeService(t *testing.T) {
 	}
 	if status, _, _ := ask(t, http.DefaultClient, "GET", w.base+"/api/unread", "", "Authorization", "Bearer tdg_wrong"); status != 401 {
 		t.Errorf("a wrong token = %d", status)
+	}
+}
+
+// What somebody deleted is shown nowhere, also where an answer to it still holds its text.
+func TestWhatWasDeletedIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	w := newWhole(t)
+	quoted := w.say(deck, bob, "quoted secret")
+	w.say(deck, bob, "well", fmt.Sprintf(`{"type":19,"message_reference":{"message_id":"%d","channel_id":"501"},"referenced_message":{"id":"%d","channel_id":"501","type":0,"content":"quoted secret","author":{"id":"9","username":"bob"}}}`, quoted, quoted))
+	last := w.say(deck, bob, "later")
+	paths := []string{"/api/feed?filter=all", "/api/feed?filter=unread", fmt.Sprintf("/api/messages?channel=501&before=%d&limit=1", last)}
+	for _, path := range paths {
+		if got := w.api("GET", path, ""); !strings.Contains(got, "quoted secret") {
+			t.Errorf("GET %s before the delete = %s", path, got)
+		}
+	}
+	w.record(deck, tidings.MessagesDeleted{IDs: []discord.MessageID{quoted}})
+	for _, path := range paths {
+		if got := w.api("GET", path, ""); strings.Contains(got, "quoted secret") || !strings.Contains(got, `"deleted":true`) {
+			t.Errorf("GET %s after the delete = %s", path, got)
+		}
 	}
 }

@@ -121,7 +121,7 @@ func (t tokenCreateCmd) Run(ctx context.Context, c *Config, log *slog.Logger, ou
 		user, err := b.REST().User(ctx, discord.UserID(id))
 		switch {
 		case errors.Is(err, tidings.ErrNotFound):
-			return fmt.Errorf("Discord knows nobody with the id %s", t.User)
+			return fmt.Errorf("nobody on Discord has the id %s", t.User)
 		case err != nil:
 			return err
 		}

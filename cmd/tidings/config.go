@@ -248,7 +248,7 @@ func (c *Config) encryptionKey() ([]byte, error) {
 		text, err = os.ReadFile(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the encryption key: %w", err)
+		return nil, fmt.Errorf("read the encryption key in DATA_DIR: %w; choose another folder with DATA_DIR=…", err)
 	}
 	key, err := parseKey(string(text))
 	if err != nil {

@@ -16,12 +16,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"tidings/embedded/testdb"
 	"tidings/sim"
 	"tidings/sim/simtest"
+	"tidings/web/browsertest"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+// childVariable makes the test binary be tidings itself, so that a test can run it as a process of its own and kill it.
+const childVariable = "TIDINGS_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		main()
+		return
+	}
+	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)})
+	code := testdb.Run(m)
+	browsertest.Stop()
+	os.Exit(code)
+}
 
 // configFor returns the configuration of a service beside a simulated Discord, with a database schema and a part of Redis
 // of its own.

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
 )
 
 // version is set by the release build.
@@ -81,6 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		return exitUsage
 	}
 	log := newLogger(stderr, c.Config)
+	redis.SetLogger(redisLog{log.With("part", "redis")})
 	k.BindTo(ctx, (*context.Context)(nil))
 	k.Bind(&c.Config, log, &output{stdout, stderr})
 	if err := k.Run(); err != nil {
@@ -111,6 +113,13 @@ func (e usageError) Error() string {
 		return e.faults[0]
 	}
 	return fmt.Sprintf("%d settings need attention:\n  - %s", len(e.faults), strings.Join(e.faults, "\n  - "))
+}
+
+// redisLog takes what go-redis would print on its own. Each room says once when Redis is away; the pool says it at every try.
+type redisLog struct{ log *slog.Logger }
+
+func (l redisLog) Printf(_ context.Context, format string, v ...any) {
+	l.log.Debug(fmt.Sprintf(format, v...))
 }
 
 func newLogger(w io.Writer, c Config) *slog.Logger {

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,11 +50,17 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return fmt.Errorf("%w; choose another address with LISTEN=…", err)
 	}
 	defer listener.Close()
-	url := c.publicURL(listener.Addr())
+	address := c.publicURL(listener.Addr())
 	key, err := c.encryptionKey()
 	if err != nil {
 		return err
 	}
+
+	me, err := takeInstance(c.DataDir)
+	if err != nil {
+		return err
+	}
+	defer me.release()
 
 	backends, err := openBackends(ctx, c, part("embedded"))
 	if err != nil {
@@ -86,7 +92,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 	discord, err := bot.New(bot.Options{
-		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter,
+		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Owner: me.name, Limiter: limiter,
 		Sink: sinkFunc(func(ctx context.Context, ev tidings.Event) error { return door.Put(ctx, ev) }),
 	})
 	if err != nil {
@@ -101,9 +107,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	renderer := render.New(render.Options{DiscordCDN: c.AllowCDN})
 	live = hub.New(hub.Options{
-		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: func(m tidings.Message) ([]byte, error) { return json.Marshal(renderer.Message(m)) },
-		Alive: func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
-		Log:   part("hub"), Metrics: metrics,
+		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: renderer.Encode,
+		Origins: []string{host(address)},
+		Alive:   func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
+		Log:     part("hub"), Metrics: metrics,
 	})
 	poll := newPoll(c, discord.REST(), st, part("poll"))
 	second = newSecondLook(discord.REST(), who, poll)
@@ -116,7 +123,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 	site, err = web.New(web.Options{
-		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: url, EncryptionKey: key, DiscordCDN: c.AllowCDN,
+		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 		Ready:    st.Ping,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter), nil },
@@ -126,16 +133,28 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 
-	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics})
-	fetch := &jobs.Fetch{History: history{discord.REST()}, Door: door, Gaps: st, Log: part("jobs")}
+	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics, Name: me.name})
+	past := history{discord.REST()}
+	fetch := &jobs.Fetch{History: past, Door: door, Gaps: st, Log: part("jobs"), Healed: func(ctx context.Context, g store.Gap) {
+		live.Tell(ctx, healed(g))
+	}}
+	reread := &jobs.Reread{History: past, Door: door, Ledger: st}
+	work.Handle(store.PriorityFetch, fetch.Priority, 2)
 	work.Handle(store.FetchMessages, politely(fetch.Handle), 4)
+	work.Handle(store.Backfill, politely(fetch.Backfill), 2)
+	work.Handle(store.Reconcile, politely(reread.Reconcile), 2)
+	work.Handle(store.Audit, politely(reread.Audit), 2)
+	work.Handle(store.ListThreads, jobs.ListThreads(past, door), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
+	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
 	poll.Door = door
 	work.Handle(jobs.PollKind, poll.Tick, 1)
 	work.Handle(store.PollGuild, poll.Guild, 4)
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
-	for kind, spec := range map[string]string{jobs.HealKind: "@every 1m", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule()} {
+	for kind, spec := range map[string]string{
+		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
+	} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
 		}
@@ -161,14 +180,25 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		}
 		g.Go(func() error { return serveHTTP(ctx, server, listener) })
 	}
-	ready(url)
+	ready(address)
 
 	err = g.Wait()
 	log.Info("stopped")
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		return nil
+	case errors.Is(err, tidings.ErrUnauthorized):
+		return fmt.Errorf("DISCORD_TOKEN is not accepted: %w", err)
 	}
 	return err
+}
+
+// healed is what a gap's healing tells those who see the channel: nothing when nobody can have missed anything in it.
+func healed(g store.Gap) tidings.Result {
+	if g.Recovered == 0 || g.Backfill {
+		return tidings.Result{}
+	}
+	return tidings.Result{Recovered: []tidings.Recovered{{Guild: g.Guild, Channel: g.Channel, From: g.From + 1, To: g.To, N: g.Recovered}}}
 }
 
 // sinkFunc makes a function a bot.Sink.
@@ -222,4 +252,13 @@ func gatewayStatus(c *Config, b *bot.Bot) web.Status {
 		}
 	}
 	return s
+}
+
+// host is the host of an address that was checked before.
+func host(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }

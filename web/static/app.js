@@ -29,12 +29,16 @@ let held = false;
 let below = 0;
 let quiet = localStorage.getItem('quiet') === 'yes';
 let opening = new AbortController();
+/** Up to which version of each channel the stream was told what happened. @type {Record<string, number>} */
+let streamAt = {};
 
 const live = new Live({ url: location.origin.replace(/^http/, 'ws') + '/api/live' }, {
   onFrame, onStatus,
   poll: async () => {
     try {
-      take(merge(state, await api.unread()));
+      const unread = await api.unread();
+      take(merge(state, unread));
+      catchUp();
     } catch (e) {
       if (e instanceof Problem && e.status === 401) onStatus('out');
     }
@@ -53,7 +57,6 @@ function take(r) {
 
 /** @param {any} f */
 function onFrame(f) {
-  const before = state;
   switch (f.op) {
     case 'hello':
       state = dropped(state);
@@ -63,6 +66,7 @@ function onFrame(f) {
       arrived(f.message);
       return;
     case 'delta':
+      if (f.v === streamAt[f.c] + 1) streamAt[f.c] = f.v;
       if (f.k === 'delete') remove(f.ids ? f.ids.map((/** @type {any} */ d) => d[0]) : [f.id]);
       if (f.k === 'reset' && shows(f.c)) reload();
       break;
@@ -77,8 +81,20 @@ function onFrame(f) {
       if (shows(f.c)) reload();
   }
   take(reduce(state, f));
-  if (f.op === 'snapshot' && Object.values(state.channels).some((c) => before.channels[c.id]?.version !== c.version && shows(c.id))) reload();
+  if (f.op === 'snapshot' || f.op === 'count') catchUp();
 }
+
+const behind = () => Object.values(state.channels).some((c) => shows(c.id) && c.version > (streamAt[c.id] ?? -1));
+
+let catching = 0;
+/** catchUp fetches the stream again when something has happened that it was not told of, and is not about to be. */
+function catchUp() {
+  if (!behind()) return;
+  clearTimeout(catching);
+  catching = setTimeout(() => { if (behind()) reload(); }, 400);
+}
+
+const versions = () => Object.fromEntries(Object.values(state.channels).map((c) => [c.id, c.version]));
 
 /** shows tells whether messages of a channel may stand in the stream. @param {string} channel */
 const shows = (channel) => view.kind !== 'channel' || view.channel === channel;
@@ -168,6 +184,7 @@ async function open(v, push = true) {
 
 /** load fetches the newest page of the view and puts it in place of what is shown of that range. @param {AbortSignal} signal */
 async function load(signal) {
+  const since = versions();
   try {
     const page = view.channel ? await api.messages({ channel: view.channel }, signal) : await api.feed({ filter: view.kind }, signal);
     if (signal.aborted) return;
@@ -179,6 +196,7 @@ async function load(signal) {
     const hadOlder = view.channel && messages.length > 0 && compare(messages[0].id, from) < 0;
     messages = fresh.reduce((/** @type {any[]} */ list, /** @type {any} */ m) => feed.insert(list, m), kept);
     if (!hadOlder) next = page.next ?? '';
+    for (const [id, v] of Object.entries(since)) streamAt[id] = Math.max(streamAt[id] ?? -1, v);
   } catch (e) {
     if (!(e instanceof DOMException)) failed(e);
   } finally {
@@ -277,9 +295,9 @@ function paint() {
     scroll.scrollTop = scroll.scrollHeight;
     below = 0;
   }
-  older.hidden = !next;
+  older.hidden = !next || (view.kind === 'unread' && t.unread === 0);
   const busy = stream.getAttribute('aria-busy') === 'true';
-  byID('end').hidden = busy || !(view.kind === 'unread' ? !messages.some(isUnread) && !next : messages.length === 0);
+  byID('end').hidden = busy || !(view.kind === 'unread' ? t.unread === 0 && !messages.some(isUnread) : messages.length === 0);
   byID('end-text').textContent = view.kind === 'unread' ? 'You have read everything.' : view.kind === 'mentions' ? 'Nobody has mentioned you.' : 'Nothing here yet.';
   byID('recovered').hidden = !c?.recovered;
   byID('recovered').textContent = c?.recovered ? `${inbox.count(c.recovered, 'message')} recovered from a gap; they may lie above what you have read.` : '';
@@ -618,6 +636,7 @@ function start() {
     },
   });
   drawer(false);
+  streamAt = versions();
   settle();
   live.watch(view.channel ? [view.channel] : 'all');
   live.start();

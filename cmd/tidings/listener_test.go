@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"tidings/hub/client"
+)
+
+// listener is somebody on a live socket, who only looks at the sum.
+type listener struct {
+	mu  sync.Mutex
+	sum int
+}
+
+// listen follows the live socket until ctx ends.
+func listen(ctx context.Context, s *service, who credential) *listener {
+	l := &listener{sum: -1}
+	done := make(chan struct{})
+	s.t.Cleanup(func() { <-done })
+	go func() {
+		defer close(done)
+		client.Follow(ctx, s.url, client.Options{Token: who.token, Cookie: who.cookie}, func(state *client.State, _ client.Event) {
+			unread, _ := state.Totals()
+			l.mu.Lock()
+			l.sum = unread
+			l.mu.Unlock()
+		})
+	}()
+	return l
+}
+
+// unread is the sum that frames have led to; -1 before the snapshot.
+func (l *listener) unread() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sum
+}
