@@ -334,8 +334,8 @@ CREATE TABLE IF NOT EXISTS audit_log (
 -- When each guild was last looked at by polling. It only spreads the looking: losing it costs a few requests.
 CREATE TABLE IF NOT EXISTS guild_polls (
 	guild_id   bigint      PRIMARY KEY,
-	polled_at  timestamptz NOT NULL DEFAULT '-infinity',
-	learned_at timestamptz NOT NULL DEFAULT '-infinity',  -- roles, channels and members, not only news
+	polled_at  timestamptz NOT NULL DEFAULT 'epoch',         -- 1970 for never
+	learned_at timestamptz NOT NULL DEFAULT 'epoch',  -- roles, channels and members, not only news
 	moved_at   timestamptz NOT NULL DEFAULT now()         -- when there was news last
 ) WITH (fillfactor = 50);
 
