@@ -315,3 +315,32 @@ CREATE TABLE IF NOT EXISTS audit_log (
 	what    text        NOT NULL,
 	detail  jsonb       NOT NULL DEFAULT '{}'
 );
+
+-- Sources beside the gateway ------------------------------------------------------------------------------------------
+
+-- When each guild was last looked at by polling. It only spreads the looking: losing it costs a few requests.
+CREATE TABLE IF NOT EXISTS guild_polls (
+	guild_id   bigint      PRIMARY KEY,
+	polled_at  timestamptz NOT NULL DEFAULT '-infinity',
+	learned_at timestamptz NOT NULL DEFAULT '-infinity',  -- roles, channels and members, not only news
+	moved_at   timestamptz NOT NULL DEFAULT now()         -- when there was news last
+) WITH (fillfactor = 50);
+
+-- What came to the webhook address, kept before it is answered and processed afterwards.
+CREATE TABLE IF NOT EXISTS webhook_events (
+	id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	source       text        NOT NULL,
+	replay_key   bytea       NOT NULL,                    -- SHA-256 of the signature: the same delivery is taken once
+	body         bytea       NOT NULL,                    -- as it came
+	received_at  timestamptz NOT NULL DEFAULT now(),
+	processed_at timestamptz,
+	outcome      text        NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX IF NOT EXISTS webhook_events_replay ON webhook_events (source, replay_key);
+CREATE INDEX IF NOT EXISTS webhook_events_received ON webhook_events (received_at);
+
+-- Which channel a lobby of a game is linked to, as LOBBY_MESSAGE_CREATE says it: the event of a delete names the lobby only.
+CREATE TABLE IF NOT EXISTS lobby_channels (
+	lobby_id   bigint PRIMARY KEY,
+	channel_id bigint NOT NULL
+);

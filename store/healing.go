@@ -81,7 +81,7 @@ FROM gaps g
 LEFT JOIN channels c ON c.id = g.channel_id
 WHERE g.healed_at IS NULL`
 
-const openGapsOf = gapColumns + ` AND ($1 = 0 OR g.channel_id = $1)
+const openGapsOf = gapColumns + ` AND ($1::bigint = 0 OR g.channel_id = $1)
 ORDER BY g.channel_id, g.from_id, g.id`
 
 // Gaps lists the open gaps of all channels.

@@ -121,6 +121,19 @@ type Status struct {
 	Gateway string `json:"gateway,omitempty"`
 	// LastEvent is when Discord last told something.
 	LastEvent *time.Time `json:"last_event,omitempty"`
+	// Requests is how much of what Discord allows the bot is used.
+	Requests *RequestStatus `json:"requests,omitempty"`
+}
+
+// RequestStatus is the budget of requests to Discord.
+type RequestStatus struct {
+	// Shared is false while Redis is away and each process keeps to its part of the limit.
+	Shared    bool `json:"shared"`
+	Processes int  `json:"processes"`
+	Used      int  `json:"used"`    // in the current second, by all processes
+	Allowed   int  `json:"allowed"` // a second
+	Refused   int  `json:"refused"` // answers of 401, 403 and 429 in ten minutes
+	Brake     int  `json:"brake"`   // the number of them at which requests stop; Discord bans at 10,000
 }
 
 type statusOutput struct{ Body Status }

@@ -98,7 +98,9 @@ type Options struct {
 	// Status fills in GET /api/status; may be nil.
 	Status  func(ctx context.Context) (Status, error)
 	Metrics http.Handler // may be nil
-	Log     *slog.Logger
+	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
+	Webhooks *WebhookOptions
+	Log      *slog.Logger
 }
 
 // Server is the handler of all routes. It runs nothing of its own.
@@ -110,7 +112,8 @@ type Server struct {
 	seal     *sealer
 	assets   *assets
 	pages    *pages
-	public   *url.URL // nil: what the request says
+	public   *url.URL      // nil: what the request says
+	webhooks chan struct{} // a place for each delivery that is being taken
 	handler  http.Handler
 }
 
@@ -119,7 +122,7 @@ const sessionLife = 30 * 24 * time.Hour
 
 // New returns the handler. It fails on options that cannot work.
 func New(o Options) (*Server, error) {
-	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN})}
+	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN}), webhooks: make(chan struct{}, webhooksAtOnce)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -76,9 +76,17 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		door *ingest.Ingest
 		live *hub.Hub
 		site *web.Server
+		// second learns of changes of access, after which what Discord refused is asked again.
+		second *secondLook
 	)
+	limiter, err := bot.NewSharedLimiter(bot.SharedOptions{
+		Redis: backends.redis, Prefix: c.RedisPrefix, Token: c.DiscordToken, Log: part("bot"), Metrics: metrics,
+	})
+	if err != nil {
+		return err
+	}
 	discord, err := bot.New(bot.Options{
-		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics,
+		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter,
 		Sink: sinkFunc(func(ctx context.Context, ev tidings.Event) error { return door.Put(ctx, ev) }),
 	})
 	if err != nil {
@@ -86,7 +94,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	who := access.New(st, discord.REST(), access.Options{
 		Log:  part("access"),
-		Tell: func(ctx context.Context, r tidings.Result) { live.Tell(ctx, r) },
+		Tell: func(ctx context.Context, r tidings.Result) { second.Tell(ctx, r); live.Tell(ctx, r) },
 	})
 	if err := who.Load(ctx); err != nil {
 		return err
@@ -98,7 +106,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Alive:   func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
 		Log:     part("hub"), Metrics: metrics,
 	})
-	door = ingest.New(st, live, ingest.Options{Log: part("ingest"), Metrics: metrics})
+	poll := newPoll(c, discord.REST(), st, part("poll"))
+	second = newSecondLook(discord.REST(), who, poll)
+	door = ingest.New(st, tellers{second, live}, ingest.Options{Log: part("ingest"), Metrics: metrics})
 
 	oauth, err := bot.NewOAuth(bot.OAuthOptions{
 		ClientID: c.DiscordClientID, ClientSecret: c.DiscordClientSecret, URL: c.DiscordURL, Log: part("bot"),
@@ -109,8 +119,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	site, err = web.New(web.Options{
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
-		Ready:  st.Ping,
-		Status: func(context.Context) (web.Status, error) { return gatewayStatus(c, discord), nil },
+		Ready:    st.Ping,
+		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter), nil },
+		Webhooks: webhookOptions(c, st, discord.REST()),
 	})
 	if err != nil {
 		return err
@@ -118,10 +129,14 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 
 	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics})
 	fetch := &jobs.Fetch{History: history{discord.REST()}, Door: door, Gaps: st, Log: part("jobs")}
-	work.Handle(store.FetchMessages, fetch.Handle, 4)
+	work.Handle(store.FetchMessages, politely(fetch.Handle), 4)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
-	for kind, spec := range map[string]string{jobs.HealKind: "@every 1m", jobs.CleanupKind: "17 * * * *"} {
+	poll.Door = door
+	work.Handle(jobs.PollKind, poll.Tick, 1)
+	work.Handle(store.PollGuild, poll.Guild, 4)
+	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
+	for kind, spec := range map[string]string{jobs.HealKind: "@every 1m", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule()} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
 		}
@@ -132,8 +147,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	g.Go(func() error { return who.Run(ctx) })
 	g.Go(func() error { return live.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
+	g.Go(func() error { return second.Run(ctx) })
 	if c.does("gateway") && c.Gateway == "on" {
 		g.Go(func() error { return discord.Run(ctx) })
+		g.Go(func() error { return newShardWatch(c, discord, st, part("poll")).Run(ctx) })
 	}
 	if c.does("jobs") {
 		g.Go(func() error { return work.Run(ctx) })
@@ -182,7 +199,17 @@ func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
 	return nil
 }
 
-// gatewayStatus sums the shards up for GET /api/status.
+// status sums up for GET /api/status how the shards are, and how much of what Discord allows is used.
+func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter) web.Status {
+	s := gatewayStatus(c, b)
+	// Without Redis the budget says so itself.
+	budget, _ := l.Budget(ctx)
+	s.Requests = &web.RequestStatus{
+		Shared: budget.Shared, Processes: budget.Processes, Used: budget.Used, Allowed: budget.Places, Refused: budget.Refused, Brake: budget.Brake,
+	}
+	return s
+}
+
 func gatewayStatus(c *Config, b *bot.Bot) web.Status {
 	s := web.Status{Gateway: "off"}
 	if !c.does("gateway") || c.Gateway != "on" {
