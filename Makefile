@@ -5,7 +5,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help demo build test replay lint fmt bench clean
+.PHONY: help demo build test replay soak lint fmt bench clean
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,6 +23,12 @@ test: ## install what the tests need, check the code, run all tests
 	@./scripts/install.sh test
 	@./scripts/check.sh --offline-ok
 	@go test -race -timeout 20m -p 2 ./...
+
+SOAK ?= 30m
+SEED ?= 7
+
+soak: ## the fault run for longer: make soak SOAK=2h SEED=11
+	@TIDINGS_SOAK=$(SOAK) TIDINGS_SOAK_SEED=$(SEED) go test -race -timeout 0 -run TestWhateverFailsNothingIsLost -v ./cmd/tidings
 
 lint: ## gofmt, go vet, staticcheck
 	@./scripts/check.sh

@@ -105,7 +105,7 @@ func (s *Store) ForgetPoll(ctx context.Context, g discord.GuildID) error {
 
 // A head that is covered or lies in an open gap is known. What is stored above the last covered id came by the gateway or a
 // webhook. first is the snowflake of the moment in which the guild was seen first.
-const movedChannels = `
+const aheadChannels = `
 SELECT v.channel_id, v.head, coalesce(f.first, 0) AS first, greatest(coalesce(c.last_seen_id, 0), coalesce((
 	SELECT max(to_id)
 	FROM coverage o
@@ -140,7 +140,7 @@ func (s *Store) OpenNews(ctx context.Context, guild discord.GuildID, heads map[d
 		First   discord.MessageID `db:"first"`
 		Seen    discord.MessageID `db:"seen"`
 	}
-	if err := s.db.SelectContext(ctx, &rows, movedChannels, ids(channels), ids(newest), int64(guild)); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, aheadChannels, ids(channels), ids(newest), int64(guild)); err != nil {
 		return 0, fmt.Errorf("look for news in guild %d: %w", guild, unavailable(err))
 	}
 	jobs := make([]NewJob, 0, len(rows))

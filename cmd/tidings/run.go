@@ -56,6 +56,12 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 
+	me, err := takeInstance(c.DataDir)
+	if err != nil {
+		return err
+	}
+	defer me.release()
+
 	backends, err := openBackends(ctx, c, part("embedded"))
 	if err != nil {
 		return err
@@ -86,7 +92,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 	discord, err := bot.New(bot.Options{
-		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter,
+		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Owner: me.name, Limiter: limiter,
 		Sink: sinkFunc(func(ctx context.Context, ev tidings.Event) error { return door.Put(ctx, ev) }),
 	})
 	if err != nil {
@@ -127,16 +133,28 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 
-	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics})
-	fetch := &jobs.Fetch{History: history{discord.REST()}, Door: door, Gaps: st, Log: part("jobs")}
+	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics, Name: me.name})
+	past := history{discord.REST()}
+	fetch := &jobs.Fetch{History: past, Door: door, Gaps: st, Log: part("jobs"), Healed: func(ctx context.Context, g store.Gap) {
+		live.Tell(ctx, healed(g))
+	}}
+	reread := &jobs.Reread{History: past, Door: door, Ledger: st}
+	work.Handle(store.PriorityFetch, fetch.Priority, 2)
 	work.Handle(store.FetchMessages, politely(fetch.Handle), 4)
+	work.Handle(store.Backfill, politely(fetch.Backfill), 2)
+	work.Handle(store.Reconcile, politely(reread.Reconcile), 2)
+	work.Handle(store.Audit, politely(reread.Audit), 2)
+	work.Handle(store.ListThreads, jobs.ListThreads(past, door), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
+	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
 	poll.Door = door
 	work.Handle(jobs.PollKind, poll.Tick, 1)
 	work.Handle(store.PollGuild, poll.Guild, 4)
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
-	for kind, spec := range map[string]string{jobs.HealKind: "@every 1m", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule()} {
+	for kind, spec := range map[string]string{
+		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
+	} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
 		}
@@ -173,6 +191,14 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return fmt.Errorf("DISCORD_TOKEN is not accepted: %w", err)
 	}
 	return err
+}
+
+// healed is what a gap's healing tells those who see the channel: nothing when nobody can have missed anything in it.
+func healed(g store.Gap) tidings.Result {
+	if g.Recovered == 0 || g.Backfill {
+		return tidings.Result{}
+	}
+	return tidings.Result{Recovered: []tidings.Recovered{{Guild: g.Guild, Channel: g.Channel, From: g.From + 1, To: g.To, N: g.Recovered}}}
 }
 
 // sinkFunc makes a function a bot.Sink.
