@@ -51,7 +51,7 @@ func (t *tracker) given(m tidings.Mark) {
 		p = &progress{done: map[int64]bool{}}
 		t.streams[s] = p
 	}
-	if m.Seq > p.upTo { // A resume repeats what was not committed when it began.
+	if m.Seq > p.upTo { // Discord may say the same again.
 		p.waiting = append(p.waiting, m.Seq)
 	}
 }

@@ -167,6 +167,9 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 	if err := b.loadMentions(ctx, tx, live); err != nil {
 		return err
 	}
+	if err := b.unquote(ctx, tx); err != nil {
+		return err
+	}
 	return b.loadTallies(ctx, tx)
 }
 
