@@ -59,32 +59,6 @@ func (s *Server) feed(ctx context.Context, set *tidings.VisibleSet, q store.Feed
 	if err != nil {
 		return FeedBody{}, err
 	}
-	body := FeedBody{Messages: make([]MessageView, 0, len(page.Messages)), Next: page.Next}
-	if len(page.Messages) == 0 {
-		return body, nil
-	}
-	var ids []discord.ChannelID
-	seen := map[discord.ChannelID]bool{}
-	for _, m := range page.Messages {
-		if !seen[m.Channel] {
-			seen[m.Channel] = true
-			ids = append(ids, m.Channel)
-		}
-	}
-	counts, err := s.o.Store.Counts(ctx, set, ids)
-	if err != nil {
-		return FeedBody{}, err
-	}
-	read := make(map[discord.ChannelID]discord.MessageID, len(counts))
-	for _, c := range counts {
-		read[c.ID] = c.ReadID
-	}
-	roles := make(map[discord.GuildID][]discord.RoleID, len(set.Guilds))
-	for _, g := range set.Guilds {
-		roles[g.Guild.ID] = g.Roles
-	}
-	for _, m := range page.Messages {
-		body.Messages = append(body.Messages, s.view(m, set.User, roles[m.Guild], read[m.Channel]))
-	}
-	return body, nil
+	views, err := s.views(ctx, set, page.Messages)
+	return FeedBody{Messages: views, Next: page.Next}, err
 }
