@@ -5,10 +5,10 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help demo build test lint fmt bench clean
+.PHONY: help demo build test soak-unread lint fmt bench clean
 
 help: ## say what can be made
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: ## install what is missing and run the service beside a simulated Discord
 	@./scripts/install.sh demo
@@ -23,6 +23,10 @@ test: ## install what the tests need, check the code, run all tests
 	@./scripts/install.sh test
 	@./scripts/check.sh --offline-ok
 	@go test -race -timeout 20m -p 2 ./...
+
+soak-unread: ## compare unread counts with a model over 100,000 random operations
+	@./scripts/install.sh test
+	@SOAK_OPERATIONS=$${SOAK_OPERATIONS:-100000} go test -race -count=1 -timeout 2h -run '^TestUnreadSoak$$' -v ./store
 
 lint: ## gofmt, go vet, staticcheck
 	@./scripts/check.sh
