@@ -49,6 +49,7 @@ func (s *Server) api(mux *http.ServeMux) {
 	get(api, "/api/unread", "Unread and mention counts of every visible channel", s.getUnread)
 	get(api, "/api/unread/verify", "Every count beside a recount from the messages", s.getVerify)
 	get(api, "/api/feed", "Messages of all visible channels together", s.getFeed)
+	get(api, "/api/search", "Search in all visible channels", s.getSearch)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
 	get(api, "/api/me", "Who is asking", s.getMe)

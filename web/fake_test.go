@@ -170,6 +170,10 @@ func (w *world) Counts(_ context.Context, set *tidings.VisibleSet, channels []di
 	return out, nil
 }
 
+func (w *world) Search(context.Context, *tidings.VisibleSet, store.SearchQuery, string, int) (store.FeedPage, error) {
+	return store.FeedPage{}, nil
+}
+
 func (w *world) Ignored(context.Context, discord.UserID) ([]discord.UserID, error) { return nil, nil }
 
 func (w *world) Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error) {

@@ -38,6 +38,7 @@ type ReadStore interface {
 	Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error)
 	Messages(ctx context.Context, q store.PageQuery) (store.Page, error)
 	Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error)
+	Search(ctx context.Context, set *tidings.VisibleSet, q store.SearchQuery, cursor string, limit int) (store.FeedPage, error)
 }
 
 // MarkStore keeps how far people have read.
