@@ -106,9 +106,12 @@ CREATE TABLE IF NOT EXISTS messages (
 	deleted     boolean NOT NULL DEFAULT false,        -- a tombstone: content and payload are blank, and stay so
 	countable   boolean NOT NULL DEFAULT true,
 	recorded_at timestamptz NOT NULL DEFAULT now(),
+	has         int     NOT NULL DEFAULT 0,            -- what the message has besides text, a bit each; see features.go
+	words       tsvector GENERATED ALWAYS AS (to_tsvector('simple', left(content, 16000))) STORED,
 	PRIMARY KEY (channel_id, id)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX IF NOT EXISTS messages_live ON messages (channel_id, id) INCLUDE (author_id) WHERE NOT deleted AND countable;
+CREATE INDEX IF NOT EXISTS messages_words ON messages USING gin (words);
 CREATE INDEX IF NOT EXISTS messages_own ON messages (channel_id, author_id, id) WHERE NOT deleted AND countable;
 
 -- kind: 0 a person, 1 a role, 2 everyone (target_id is the guild's id). @everyone is one row, whatever the guild's size.
@@ -335,8 +338,8 @@ CREATE TABLE IF NOT EXISTS audit_log (
 -- When each guild was last looked at by polling. It only spreads the looking: losing it costs a few requests.
 CREATE TABLE IF NOT EXISTS guild_polls (
 	guild_id   bigint      PRIMARY KEY,
-	polled_at  timestamptz NOT NULL DEFAULT '-infinity',
-	learned_at timestamptz NOT NULL DEFAULT '-infinity',  -- roles, channels and members, not only news
+	polled_at  timestamptz NOT NULL DEFAULT 'epoch',         -- 1970 for never
+	learned_at timestamptz NOT NULL DEFAULT 'epoch',  -- roles, channels and members, not only news
 	moved_at   timestamptz NOT NULL DEFAULT now()         -- when there was news last
 ) WITH (fillfactor = 50);
 

@@ -55,7 +55,7 @@ func (t *tracker) given(m tidings.Mark) {
 		t.streams[s] = p
 	}
 	p.open[m.Seq]++
-	if m.Seq > p.upTo { // A resume repeats what was not committed when it began.
+	if m.Seq > p.upTo { // Discord may say the same again.
 		p.waiting = append(p.waiting, m.Seq)
 	}
 }

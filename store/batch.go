@@ -365,7 +365,7 @@ func (b *batch) remove(ev tidings.Event, list []discord.MessageID) {
 			c.lastSeen, c.changed = max(c.lastSeen, id), true
 		}
 		row.known, row.deleted, row.changed = true, true, true
-		row.Content, row.Payload, row.targets, row.Mentions = "", nil, tidings.Mentions{}, tidings.Mentions{}
+		row.Content, row.Payload, row.Has, row.targets, row.Mentions = "", nil, 0, tidings.Mentions{}, tidings.Mentions{}
 	}
 	b.tellDeleted(ev, counted, -1)
 	b.tellDeleted(ev, others, 0)

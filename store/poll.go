@@ -77,7 +77,7 @@ func (s *Store) GuildPolls(ctx context.Context) ([]GuildPoll, error) {
 
 const savePoll = `
 INSERT INTO guild_polls (guild_id, polled_at, learned_at, moved_at)
-VALUES ($1, now(), CASE WHEN $2 THEN now() ELSE '-infinity' END, now())
+VALUES ($1, now(), CASE WHEN $2 THEN now() ELSE 'epoch' END, now())
 ON CONFLICT (guild_id) DO UPDATE
 SET polled_at = now(),
     learned_at = CASE WHEN $2 THEN now() ELSE guild_polls.learned_at END,

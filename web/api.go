@@ -37,9 +37,19 @@ func (s *Server) api(mux *http.ServeMux) {
 	post(api, "/api/messages/read", "Mark as read up to a message", s.postRead)
 	post(api, "/api/messages/unread", "Mark as unread from a message on", s.postUnread)
 	post(api, "/api/messages/undo", "Take a mark back", s.postUndo)
+	get(api, "/api/mutes", "What is muted", s.getMutes)
+	put(api, "/api/mutes/{scope}", "Mute a channel, category, forum or guild", s.putMute)
+	del(api, "/api/mutes/{scope}", "End a mute", s.deleteMute)
+	get(api, "/api/ignored", "Authors whose messages count for nothing", s.getIgnored)
+	put(api, "/api/ignored/{author}", "Ignore an author", s.putIgnored)
+	del(api, "/api/ignored/{author}", "Count an author's messages again", s.deleteIgnored)
+	get(api, "/api/saved", "Messages saved for later", s.getSaved)
+	put(api, "/api/saved/{channel}/{message}", "Save a message for later", s.putSaved)
+	del(api, "/api/saved/{channel}/{message}", "Take a saved message back", s.deleteSaved)
 	get(api, "/api/unread", "Unread and mention counts of every visible channel", s.getUnread)
 	get(api, "/api/unread/verify", "Every count beside a recount from the messages", s.getVerify)
 	get(api, "/api/feed", "Messages of all visible channels together", s.getFeed)
+	get(api, "/api/search", "Search in all visible channels", s.getSearch)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
 	get(api, "/api/me", "Who is asking", s.getMe)
@@ -50,9 +60,17 @@ func get[I, O any](api huma.API, path, summary string, h func(context.Context, *
 	huma.Register(api, operation(http.MethodGet, path, summary, scopeRead), h)
 }
 
-// post registers an operation that changes how far somebody has read.
+// post, put and del register operations that change what is kept for somebody, such as how far they have read.
 func post[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
 	huma.Register(api, operation(http.MethodPost, path, summary, scopeAck), h)
+}
+
+func put[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
+	huma.Register(api, operation(http.MethodPut, path, summary, scopeAck), h)
+}
+
+func del[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
+	huma.Register(api, operation(http.MethodDelete, path, summary, scopeAck), h)
 }
 
 func operation(method, path, summary, scope string) huma.Operation {

@@ -25,25 +25,26 @@ import (
 // world is a small service behind the handler: one person, two guilds, messages in memory. It stands for store, access, hub
 // and Discord in tests of what web itself does.
 type world struct {
-	t        testing.TB
-	mu       sync.Mutex
-	users    map[discord.UserID]tidings.User
-	sealed   map[discord.UserID][]byte
-	sessions map[string][]byte
-	tokens   map[string][]string
-	sets     map[discord.UserID]*tidings.VisibleSet
-	messages map[discord.ChannelID][]tidings.Message // oldest first
-	version  map[discord.ChannelID]int64
-	read     map[discord.ChannelID]discord.MessageID
-	before   map[discord.ChannelID]discord.MessageID
-	rev      int64
-	marks    []tidings.MarkRead
-	enrolled [][]discord.GuildID
-	ended    []string
-	sockets  map[chan string]bool
-	broken   error // what the store answers when it is set
-	oauth    error
-	codes    map[string]string // code → verifier that it was asked with
+	PreferenceStore // what is not written out below is not asked for
+	t               testing.TB
+	mu              sync.Mutex
+	users           map[discord.UserID]tidings.User
+	sealed          map[discord.UserID][]byte
+	sessions        map[string][]byte
+	tokens          map[string][]string
+	sets            map[discord.UserID]*tidings.VisibleSet
+	messages        map[discord.ChannelID][]tidings.Message // oldest first
+	version         map[discord.ChannelID]int64
+	read            map[discord.ChannelID]discord.MessageID
+	before          map[discord.ChannelID]discord.MessageID
+	rev             int64
+	marks           []tidings.MarkRead
+	enrolled        [][]discord.GuildID
+	ended           []string
+	sockets         map[chan string]bool
+	broken          error // what the store answers when it is set
+	oauth           error
+	codes           map[string]string // code → verifier that it was asked with
 }
 
 const (
@@ -168,6 +169,12 @@ func (w *world) Counts(_ context.Context, set *tidings.VisibleSet, channels []di
 	}
 	return out, nil
 }
+
+func (w *world) Search(context.Context, *tidings.VisibleSet, store.SearchQuery, string, int) (store.FeedPage, error) {
+	return store.FeedPage{}, nil
+}
+
+func (w *world) Ignored(context.Context, discord.UserID) ([]discord.UserID, error) { return nil, nil }
 
 func (w *world) Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error) {
 	return w.Counts(ctx, set, set.ChannelIDs())

@@ -27,6 +27,7 @@ type Store interface {
 	ReadStore
 	MarkStore
 	PeopleStore
+	PreferenceStore
 	scs.CtxStore // sessions
 }
 
@@ -38,6 +39,7 @@ type ReadStore interface {
 	Messages(ctx context.Context, q store.PageQuery) (store.Page, error)
 	Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error)
 	Deleted(ctx context.Context, of []store.Quoted) (map[store.Quoted]bool, error)
+	Search(ctx context.Context, set *tidings.VisibleSet, q store.SearchQuery, cursor string, limit int) (store.FeedPage, error)
 }
 
 // MarkStore keeps how far people have read.
@@ -45,6 +47,19 @@ type MarkStore interface {
 	MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings.MarkRead) (tidings.ReadResult, error)
 	MarkUnread(ctx context.Context, set *tidings.VisibleSet, channel discord.ChannelID, message discord.MessageID) (tidings.ReadResult, error)
 	Undo(ctx context.Context, set *tidings.VisibleSet, rev int64) (tidings.ReadResult, error)
+}
+
+// PreferenceStore keeps what people mute, whom they ignore and what they save for later.
+type PreferenceStore interface {
+	Mute(ctx context.Context, user discord.UserID, scope discord.Snowflake, until time.Time) (tidings.ReadResult, error)
+	Unmute(ctx context.Context, user discord.UserID, scope discord.Snowflake) (tidings.ReadResult, error)
+	Mutes(ctx context.Context, user discord.UserID) ([]store.Mute, error)
+	Ignore(ctx context.Context, user, author discord.UserID) (tidings.ReadResult, error)
+	Unignore(ctx context.Context, user, author discord.UserID) (tidings.ReadResult, error)
+	Ignored(ctx context.Context, user discord.UserID) ([]discord.UserID, error)
+	Save(ctx context.Context, set *tidings.VisibleSet, channel discord.ChannelID, message discord.MessageID) error
+	Unsave(ctx context.Context, user discord.UserID, channel discord.ChannelID, message discord.MessageID) error
+	SavedMessages(ctx context.Context, set *tidings.VisibleSet, cursor string, limit int) (store.SavedPage, error)
 }
 
 // PeopleStore keeps who has signed in.

@@ -19,8 +19,8 @@ import (
 	"testing"
 
 	"tidings"
-	"tidings/store"
 	"tidings/render"
+	"tidings/store"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")

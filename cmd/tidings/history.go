@@ -17,6 +17,10 @@ type history struct {
 	rest *bot.REST
 }
 
+// unknownMessage is Discord's code of a 404 for a message that does not exist.
+// Source: discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes.
+const unknownMessage = 10008
+
 func (h history) MessagesBefore(ctx context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) ([]tidings.Message, bool, error) {
 	return h.rest.Page(ctx, c, bot.PageQuery{Guild: g, Before: before, Limit: limit})
 }

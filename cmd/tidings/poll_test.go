@@ -229,6 +229,10 @@ func TestServersOfAShardThatIsDownArePolled(t *testing.T) {
 	me := credential{token: makeToken(t, c, reader.ID)}
 	s := start(t, c)
 	eventually(t, "the reader sees the channel", 30*time.Second, func() bool { return len(s.unread(me).channels()) == 1 })
+	eventually(t, "the gateway has a session", 30*time.Second, func() bool {
+		var st struct{ Gateway string }
+		return s.call(me, "GET", "/api/status", nil, &st) == http.StatusOK && st.Gateway == "on"
+	})
 	d.Say(owner, g.Channel("general"), "over the gateway")
 	eventually(t, "the gateway's message is unread", 20*time.Second, func() bool { return s.unread(me).Total == 1 })
 

@@ -70,10 +70,6 @@ func (h hydrator) Channel(ctx context.Context, c discord.ChannelID) (tidings.Cha
 	return h.rest.Channel(bot.Background(ctx), c)
 }
 
-// unknownMessage is Discord's error code for a message that is deleted.
-// Source: discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes.
-const unknownMessage = 10008
-
 func (h hydrator) Gone(err error) bool { return bot.Code(err) == unknownMessage }
 
 // newWebhooks makes the handler of what came to the webhook address.
