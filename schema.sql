@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS guilds (
 	access_version bigint      NOT NULL DEFAULT 1,     -- grows with each change of who may read what
 	first_seen     timestamptz NOT NULL DEFAULT now(),
 	live_session   text        NOT NULL DEFAULT '',    -- the gateway session that has told all since the guild was last seen whole; see channels.known_id
+	lived          boolean     NOT NULL DEFAULT false, -- some gateway session has shown it whole; until then nobody has looked for archived threads
 	suspect_id     bigint      NOT NULL DEFAULT 0      -- from here on something may have been left out; looked at when the guild is next seen whole
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS guilds_session ON guilds (live_session) WHERE live_session <> '';

@@ -50,9 +50,8 @@ type barrier struct {
 	source tidings.Source
 	mark   tidings.Mark
 	at     time.Time
-	// history is how far back the past of a new channel is wanted; added says that the guild itself is new here.
+	// history is how far back the past of a new channel is wanted.
 	history discord.MessageID
-	added   bool
 	suspect discord.MessageID
 	moved   bool // the guild's access version must grow
 	// users are those whom the change concerns; anybody is set when they cannot be named.
@@ -64,6 +63,7 @@ type guildRow struct {
 	tidings.Guild
 	Removed     bool              `db:"removed"`
 	LiveSession string            `db:"live_session"`
+	Lived       bool              `db:"lived"`
 	Suspect     discord.MessageID `db:"suspect_id"`
 }
 
@@ -120,7 +120,7 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 }
 
 const lockGuild = `
-SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, suspect_id
+SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id
 FROM guilds
 WHERE id = $1
 FOR UPDATE`
@@ -150,7 +150,6 @@ func (b *barrier) lockOrAdd(ctx context.Context, tx *sqlx.Tx) error {
 		return err
 	}
 	b.move()
-	b.added = true
 	_, err = b.lock(ctx, tx)
 	return err
 }

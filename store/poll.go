@@ -39,7 +39,7 @@ held AS (
 	WHERE s.lease_until > now() - interval '30 seconds')
 SELECT coalesce(g.id, p.guild_id) AS guild_id, g.id IS NOT NULL AND g.removed_at IS NULL AS known,
        least(extract(epoch FROM now() - p.polled_at), 1e9)::float8 AS polled,
-       least(extract(epoch FROM now() - p.learned_at), 1e9)::float8 AS learned,
+       least(extract(epoch FROM now() - nullif(p.learned_at, '-infinity')), 1e9)::float8 AS learned,
        least(extract(epoch FROM now() - p.moved_at), 1e9)::float8 AS moved,
        EXISTS (SELECT FROM held h WHERE (coalesce(g.id, p.guild_id) >> 22) % h.shards = h.shard) AS held
 FROM guilds g

@@ -93,7 +93,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	discord, err := bot.New(bot.Options{
 		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter, Owner: me.name,
-		Sink: sinkFunc(func(ctx context.Context, ev tidings.Event) error { return door.Put(ctx, ev) }),
+		Sink: lateDoor{&door},
 	})
 	if err != nil {
 		return err
@@ -201,10 +201,11 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	return err
 }
 
-// sinkFunc makes a function a bot.Sink.
-type sinkFunc func(context.Context, tidings.Event) error
+// lateDoor is a door that is made after those who go through it.
+type lateDoor struct{ door **ingest.Ingest }
 
-func (f sinkFunc) Put(ctx context.Context, ev tidings.Event) error { return f(ctx, ev) }
+func (d lateDoor) Put(ctx context.Context, ev tidings.Event) error  { return (*d.door).Put(ctx, ev) }
+func (d lateDoor) Settle(ctx context.Context, m tidings.Mark) error { return (*d.door).Settle(ctx, m) }
 
 // serveHTTP answers requests until ctx ends, then lets those under way finish. Live sockets are hub's to end.
 func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
