@@ -52,6 +52,12 @@ func (s *Server) api(mux *http.ServeMux) {
 	get(api, "/api/search", "Search in all visible channels", s.getSearch)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
+	register(api, http.MethodGet, "/api/tokens", "Your API tokens", scopeAdmin, s.getTokens)
+	register(api, http.MethodPost, "/api/tokens", "Make an API token", scopeAdmin, s.postToken)
+	register(api, http.MethodDelete, "/api/tokens/{id}", "Revoke an API token", scopeAdmin, s.deleteToken)
+	register(api, http.MethodGet, "/api/sessions", "Browsers in which you are signed in", scopeAdmin, s.getSessions)
+	register(api, http.MethodDelete, "/api/sessions", "Sign out everywhere", scopeAdmin, s.deleteSessions)
+	register(api, http.MethodDelete, "/api/sessions/{id}", "Sign out in one browser", scopeAdmin, s.deleteSession)
 	get(api, "/api/me", "Who is asking", s.getMe)
 	get(api, "/api/status", "How the service is", s.getStatus)
 }
@@ -71,6 +77,10 @@ func put[I, O any](api huma.API, path, summary string, h func(context.Context, *
 
 func del[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
 	huma.Register(api, operation(http.MethodDelete, path, summary, scopeAck), h)
+}
+
+func register[I, O any](api huma.API, method, path, summary, scope string, h func(context.Context, *I) (*O, error)) {
+	huma.Register(api, operation(method, path, summary, scope), h)
 }
 
 func operation(method, path, summary, scope string) huma.Operation {
