@@ -27,8 +27,8 @@ func (s *Server) api(mux *http.ServeMux) {
 		"token":   {Type: "http", Scheme: "bearer", Description: "Made by: tidings token create"},
 		"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name},
 	}
-	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0)} {
-		config.Components.Schemas.RegisterTypeAlias(reflect.TypeOf(id), reflect.TypeFor[ID]())
+	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0), discord.Snowflake(0)} {
+		config.Components.Schemas.RegisterTypeAlias(reflect.TypeOf(id), reflect.TypeFor[givenID]())
 	}
 	api := humago.New(mux, config)
 	api.UseMiddleware(s.authorize(api))
@@ -129,7 +129,17 @@ type ID string
 
 // Schema describes an ID to huma.
 func (ID) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Pattern: `^[0-9]{1,20}$`, PatternDescription: "a Discord id: 1 to 20 digits", Examples: []any{"175928847299117063"}}
+	return &huma.Schema{Type: huma.TypeString, Pattern: `^[0-9]{1,20}$`, Description: "A Discord id: 1 to 20 digits", Examples: []any{"175928847299117063"}}
+}
+
+// givenID is an id in an answer, which is null where there is none.
+type givenID string
+
+// Schema describes a givenID to huma.
+func (givenID) Schema(r huma.Registry) *huma.Schema {
+	s := ID("").Schema(r)
+	s.Nullable = true
+	return s
 }
 
 func (id ID) given() bool { return id != "" }
