@@ -11,6 +11,8 @@ type Result struct {
 	Deltas []Delta
 	Reads  []ReadResult   // own messages read their channel
 	Access []AccessChange // guilds whose access version moved
+	// Recovered are ranges of the past in which messages were found again: whoever may see the channel is told how many.
+	Recovered []Recovered
 }
 
 // Delta is what changed in one channel. A channel's deltas have consecutive versions.
@@ -62,4 +64,14 @@ type AccessChange struct {
 	Version int64
 	// Users are those concerned when they are known; empty means anybody in the guild.
 	Users []discord.UserID
+}
+
+// Recovered says that messages were found again in a range of a channel that was not known to be complete.
+type Recovered struct {
+	Guild   discord.GuildID
+	Channel discord.ChannelID
+	// AccessVersion is the guild's, at the commit, as in [Delta].
+	AccessVersion int64
+	From, To      discord.MessageID // the range, both ends in it
+	N             int               // messages found in it
 }

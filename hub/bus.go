@@ -36,7 +36,7 @@ type envelope struct {
 	seq       uint64 // of the publisher, in this bus channel; grows by one
 	kind      byte
 
-	delta   *delta               // kindDelta
+	delta   *delta               // kindDelta, kindRecovered
 	access  tidings.AccessChange // kindAccess
 	read    tidings.ReadResult   // kindRead
 	session sessionKey           // kindEnd
@@ -48,7 +48,8 @@ const (
 	kindAccess
 	kindRead
 	kindEnd
-	kindLost // the publisher could not publish what came before
+	kindLost      // the publisher could not publish what came before
+	kindRecovered // as kindDelta, without a version
 )
 
 // wireVersion begins every envelope, so that a process of another version is not misread.
@@ -77,7 +78,7 @@ func (e envelope) encode() []byte {
 	b = binary.BigEndian.AppendUint64(b, e.publisher)
 	b = binary.AppendUvarint(b, e.seq)
 	switch e.kind {
-	case kindDelta:
+	case kindDelta, kindRecovered:
 		d := e.delta
 		b = binary.AppendUvarint(b, uint64(d.guild))
 		b = binary.AppendUvarint(b, uint64(d.channel))
@@ -131,7 +132,7 @@ func decodeEnvelope(b []byte) (envelope, error) {
 	}
 	e.seq = r.uint()
 	switch e.kind {
-	case kindDelta:
+	case kindDelta, kindRecovered:
 		d := &delta{
 			guild: discord.GuildID(r.uint()), channel: discord.ChannelID(r.uint()), version: r.int(), accessVersion: r.int(),
 		}
@@ -139,7 +140,7 @@ func decodeEnvelope(b []byte) (envelope, error) {
 		if m := r.bytes(); len(m) > 0 {
 			d.message = textFrame(m)
 		}
-		if d.guild == 0 || d.channel == 0 || len(d.frame.body()) == 0 {
+		if d.guild == 0 || d.channel == 0 || len(d.frame.body()) == 0 || (d.version == 0) != (e.kind == kindRecovered) {
 			r.bad = true
 		}
 		e.delta = d

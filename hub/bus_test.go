@@ -306,3 +306,37 @@ func TestClientsOfTwoProcessesEndWithTheTruth(t *testing.T) {
 		f.becomes(w)
 	}
 }
+
+func TestRecoveredMessagesAreToldToWhoMaySeeTheChannel(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna, ben}, c1, c2)
+	r, prefix := testdb.Redis(t)
+	one := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix}, nil)
+	two := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix}, nil)
+	listening(t, r, prefix, 2)
+	a1, a2, b2 := one.dial(t, anna), two.dial(t, anna), two.dial(t, ben)
+
+	// Ben loses the channel in the same moment: the word of it is newer than what his process knows.
+	w.allow(ben, c1, false)
+	recovered := tidings.Recovered{Guild: g1, Channel: c1, AccessVersion: 2, From: 500, To: 600, N: 3}
+	one.Tell(bg, tidings.Result{
+		Deltas:    []tidings.Delta{w.create(c1, carl, tidings.Mentions{}), w.create(c2, carl, tidings.Mentions{})},
+		Recovered: []tidings.Recovered{recovered},
+	})
+	for _, s := range []*socket{a1, a2} {
+		if got, want := s.next("recovered").raw, `{"op":"recovered","c":"1001","from":"500","to":"600","n":3}`; got != want {
+			t.Errorf("frame = %s, want %s", got, want)
+		}
+	}
+	one.Tell(bg, told(w.create(c1, carl, tidings.Mentions{})))
+	a1.delta(c1, 2) // the channel's versions go on as if nothing had been between
+	a2.delta(c1, 2)
+	one.Tell(bg, told(w.create(c2, carl, tidings.Mentions{})))
+	b2.delta(c2, 2)
+	for _, f := range b2.all() {
+		if f.Op == "recovered" {
+			t.Errorf("ben was told of what he may not see: %s", f.raw)
+		}
+	}
+}

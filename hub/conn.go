@@ -7,6 +7,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/diamondburned/arikawa/v3/discord"
+	"golang.org/x/time/rate"
 
 	"tidings"
 )
@@ -21,6 +22,11 @@ type conn struct {
 	out   *outbox
 	shard *shard
 	user  *user
+
+	// The reader's alone.
+	limit    *rate.Limiter // nil before the first frame
+	slowed   bool          // told that it is read more slowly
+	draining bool          // nothing that it sends counts any more
 
 	// Guarded by Hub.mu.
 	live    bool      // its snapshot is on its way: it wants access frames
@@ -60,7 +66,7 @@ func (c *conn) take(d *delta) {
 	case connAttaching:
 		c.hold(held{delta: d}, len(d.frame.b))
 	case connLive:
-		if v, ok := c.floors[d.channel]; ok {
+		if v, ok := c.floors[d.channel]; ok && d.version > 0 {
 			if d.version <= v {
 				return
 			}
@@ -136,7 +142,9 @@ func (c *conn) open(snap snapshot) {
 		d := x.delta
 		v, ok := last[d.channel]
 		switch {
-		case !ok && !c.person.sees(d.channel), ok && d.version <= v:
+		case !ok && !c.person.sees(d.channel), ok && d.version > 0 && d.version <= v:
+		case d.version == 0:
+			c.pass(d)
 		case ok && d.version == v+1 && unsure[d.channel] == nil:
 			last[d.channel] = d.version
 			c.pass(d)
@@ -187,6 +195,7 @@ func (c *conn) close(code int, reason string, drop bool) {
 	}
 	// The reader ends with the peer's answer, or then.
 	_ = c.out.Conn.SetReadDeadline(time.Now().Add(wait))
+	c.out.wake()
 }
 
 func (c *conn) watches(id discord.ChannelID) bool {

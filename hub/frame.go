@@ -152,6 +152,15 @@ func resetFrame(g discord.GuildID, c discord.ChannelID, version int64) *frame {
 	return seal(append(appendDeltaHead(room(96), g, c, version, tidings.DeltaReset), '}'))
 }
 
+// recoveredFrame tells that messages of the past were found again.
+func recoveredFrame(r tidings.Recovered) *frame {
+	b := appendID(append(room(112), `{"op":"recovered","c":`...), r.Channel)
+	b = appendID(append(b, `,"from":`...), r.From)
+	b = appendID(append(b, `,"to":`...), r.To)
+	b = strconv.AppendInt(append(b, `,"n":`...), int64(r.N), 10)
+	return seal(append(b, '}'))
+}
+
 // messageFrame wraps a message's JSON for those who watch the channel.
 func messageFrame(c discord.ChannelID, version int64, message []byte) (*frame, error) {
 	if bytes.IndexByte(message, '\n') >= 0 {

@@ -43,6 +43,9 @@ func (h *Hub) dispatch(d *delta) {
 
 func (h *Hub) wait(g *gate, d *delta) {
 	if len(g.waiting) >= h.bounds.gate || g.lost[d.channel] > 0 {
+		if d.version == 0 {
+			return
+		}
 		if g.lost == nil {
 			g.lost = map[discord.ChannelID]int64{}
 		}

@@ -42,6 +42,8 @@ func (h *Hub) sequence(d *delta) {
 		return // nobody here sees it
 	}
 	switch {
+	case d.version == 0:
+		h.post(d)
 	case !t.known || d.version == t.version+1:
 		t.version, t.known = d.version, true
 		h.post(d)

@@ -36,7 +36,8 @@ type item struct {
 	do    func(s *shard)
 }
 
-// delta is a change of one channel on its way to sockets.
+// delta is a change of one channel on its way to sockets. One whose version is 0 is a word beside the channel's order: it
+// passes when access allows, and nobody waits for it or misses it.
 type delta struct {
 	guild         discord.GuildID
 	channel       discord.ChannelID
@@ -76,7 +77,9 @@ func newShard(h *Hub) *shard {
 func (s *shard) postDelta(d *delta) {
 	s.mu.Lock()
 	if _, ok := s.lost[d.channel]; ok || s.deltas >= s.hub.bounds.inbox {
-		s.lost[d.channel] = d
+		if d.version > 0 {
+			s.lost[d.channel] = d
+		}
 	} else {
 		s.inbox = append(s.inbox, item{delta: d})
 		s.deltas++

@@ -213,7 +213,7 @@ func (s *socket) check(f frame) {
 			s.t.Errorf("hole: version %d of channel %d after %d: %s", f.V, f.C, last, f.raw)
 		}
 		s.version[f.C] = f.V
-	case "message", "count":
+	case "message", "count", "recovered":
 		see(f.C)
 	case "read":
 		for _, c := range f.Channels {

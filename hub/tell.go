@@ -23,6 +23,11 @@ func (h *Hub) Tell(_ context.Context, r tidings.Result) {
 		h.dispatch(out)
 		h.bus.publish(channelOf(uint64(d.Guild)), envelope{kind: kindDelta, delta: out})
 	}
+	for _, x := range r.Recovered {
+		out := &delta{guild: x.Guild, channel: x.Channel, accessVersion: x.AccessVersion, frame: recoveredFrame(x)}
+		h.dispatch(out)
+		h.bus.publish(channelOf(uint64(x.Guild)), envelope{kind: kindRecovered, delta: out})
+	}
 	for _, m := range r.Reads {
 		h.TellRead(m)
 	}
@@ -112,7 +117,7 @@ func (h *Hub) receive(e envelope) {
 	switch e.kind {
 	case kindAccess:
 		h.accessMoved(e.access)
-	case kindDelta:
+	case kindDelta, kindRecovered:
 		h.dispatch(e.delta)
 	case kindRead:
 		h.deliverRead(e.read)

@@ -24,6 +24,9 @@ func envelopes() []envelope {
 		}}},
 		{publisher: 1, seq: 4, kind: kindEnd, session: keyOf("secret")},
 		{publisher: 1, seq: 5, kind: kindLost},
+		{publisher: 1, seq: 6, kind: kindRecovered, delta: &delta{
+			guild: 1, channel: 2, accessVersion: 4, frame: recoveredFrame(tidings.Recovered{Guild: 1, Channel: 2, From: 3, To: 4, N: 5}),
+		}},
 	}
 }
 

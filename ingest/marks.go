@@ -51,7 +51,9 @@ func (t *tracker) given(m tidings.Mark) {
 		p = &progress{done: map[int64]bool{}}
 		t.streams[s] = p
 	}
-	p.waiting = append(p.waiting, m.Seq)
+	if m.Seq > p.upTo { // Discord may say the same again.
+		p.waiting = append(p.waiting, m.Seq)
+	}
 }
 
 // after returns the marks that hold once the events are committed, beside what is committed already.
@@ -77,7 +79,7 @@ func (t *tracker) after(events []tidings.Event) []tidings.Mark {
 		}
 		upTo := p.upTo
 		for _, seq := range p.waiting {
-			if !p.done[seq] && !seqs[seq] {
+			if seq > upTo && !p.done[seq] && !seqs[seq] {
 				break
 			}
 			upTo = max(upTo, seq)
@@ -96,12 +98,13 @@ func (t *tracker) committed(m tidings.Mark) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.streams[streamOf(m)]
-	if p == nil {
+	if p == nil || m.Seq <= p.upTo {
 		return
 	}
 	p.done[m.Seq] = true
 	n := 0
-	for n < len(p.waiting) && p.done[p.waiting[n]] {
+	// A sequence that was given twice is committed with its first event, which is the same as the second.
+	for n < len(p.waiting) && (p.waiting[n] <= p.upTo || p.done[p.waiting[n]]) {
 		p.upTo = max(p.upTo, p.waiting[n])
 		delete(p.done, p.waiting[n])
 		n++

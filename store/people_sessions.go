@@ -60,8 +60,8 @@ WITH ended AS (
 DELETE FROM sessions
 WHERE token IN (SELECT token FROM ended)`
 
-// EndSessions ends those of the person's sessions that have the keys.
-func (s *Store) EndSessions(ctx context.Context, user discord.UserID, keys []string) error {
+// EndSessionsOf ends those of the person's sessions that have the keys.
+func (s *Store) EndSessionsOf(ctx context.Context, user discord.UserID, keys []string) error {
 	if _, err := s.db.ExecContext(ctx, endSessions, int64(user), pq.StringArray(keys)); err != nil {
 		return fmt.Errorf("end sessions of user %d: %w", user, unavailable(err))
 	}

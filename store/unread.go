@@ -214,13 +214,19 @@ SELECT scope_id, until
 FROM mutes
 WHERE user_id = $1 AND (until IS NULL OR until > now())`
 
-// A range that reaches up to the newest id known is what "complete since" speaks of; an older one has a gap above it.
+// What is complete is derived from the ledger; see ledger.go.
 const selectComplete = `
-SELECT c.id, min(greatest(k.from_id, c.id)) AS from_id
-FROM unnest($1::bigint[]) AS v (id)
-JOIN channels c ON c.id = v.id
-JOIN coverage k ON k.channel_id = c.id AND k.from_id <= c.last_seen_id AND k.to_id >= c.last_seen_id
-GROUP BY c.id`
+SELECT c.id, greatest(c.since_id, coalesce(h.top + 1, 0)) AS from_id
+FROM channels c
+JOIN guilds g ON g.id = c.guild_id
+JOIN gateway_sessions s ON s.session_id = g.live_session AND s.listening AND s.hole = 0 AND s.lease_until > now()
+LEFT JOIN (
+	SELECT channel_id, max(rest_id) AS top
+	FROM gaps
+	WHERE healed_at IS NULL AND channel_id = ANY($1::bigint[])
+	GROUP BY channel_id
+) h ON h.channel_id = c.id
+WHERE c.id = ANY($1::bigint[]) AND g.live_session <> '' AND c.since_id > 0 AND c.last_live_id <= c.known_id`
 
 // Summary counts every channel of the set, all at one moment. A person who has never marked anything, or is not known at
 // all, has rev 0.
@@ -260,7 +266,8 @@ func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.
 	}
 	since := make(map[discord.ChannelID]time.Time, len(complete))
 	for _, c := range complete {
-		since[c.ID] = c.From.Time().UTC()
+		// Rounded up: others of the same millisecond may be missing.
+		since[c.ID] = (c.From + 1<<22 - 1).Time().UTC()
 	}
 	muted := make(map[discord.Snowflake]*time.Time, len(mutes))
 	for _, m := range mutes {

@@ -152,7 +152,7 @@ func (s *Server) endSessions(ctx context.Context, chosen func(key string) bool) 
 	if len(keys) == 0 {
 		return nil, s.failed(ctx, "end sessions", tidings.ErrNotFound)
 	}
-	if err := s.o.Store.EndSessions(ctx, p.user, keys); err != nil {
+	if err := s.o.Store.EndSessionsOf(ctx, p.user, keys); err != nil {
 		return nil, s.failed(ctx, "end sessions", err)
 	}
 	for _, key := range keys {

@@ -61,6 +61,9 @@ func (s *Server) getFeed(ctx context.Context, in *feedInput) (*feedOutput, error
 	if err != nil {
 		return nil, s.failed(ctx, "read the feed", err)
 	}
+	if q.Cursor == "" {
+		s.opened(ctx, set.ChannelIDs())
+	}
 	return &feedOutput{body}, nil
 }
 

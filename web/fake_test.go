@@ -247,6 +247,10 @@ func (w *world) Feed(_ context.Context, set *tidings.VisibleSet, q store.FeedQue
 	return p, nil
 }
 
+func (w *world) Deleted(context.Context, []store.Quoted) (map[store.Quoted]bool, error) {
+	return nil, nil
+}
+
 func (w *world) mark(set *tidings.VisibleSet, to map[discord.ChannelID]discord.MessageID) tidings.ReadResult {
 	w.rev++
 	w.before = map[discord.ChannelID]discord.MessageID{}

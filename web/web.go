@@ -39,6 +39,7 @@ type ReadStore interface {
 	Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error)
 	Messages(ctx context.Context, q store.PageQuery) (store.Page, error)
 	Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error)
+	Deleted(ctx context.Context, of []store.Quoted) (map[store.Quoted]bool, error)
 	Search(ctx context.Context, set *tidings.VisibleSet, q store.SearchQuery, cursor string, limit int) (store.FeedPage, error)
 }
 
@@ -78,7 +79,7 @@ type CredentialStore interface {
 	TokenStands(ctx context.Context, key, scope string) (bool, error)
 	NoteSession(ctx context.Context, key string, user discord.UserID, agent string) error
 	Sessions(ctx context.Context, user discord.UserID) ([]store.Session, error)
-	EndSessions(ctx context.Context, user discord.UserID, keys []string) error
+	EndSessionsOf(ctx context.Context, user discord.UserID, keys []string) error
 	SessionStands(ctx context.Context, key string) (bool, error)
 }
 
@@ -88,6 +89,14 @@ type Access interface {
 	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
 	// CatchUp reads what other processes have changed and not told yet, at most once a second.
 	CatchUp(ctx context.Context) error
+}
+
+// Healing knows what is missing. It is *store.Store.
+type Healing interface {
+	// Opened says that somebody looks at channels: what is missing there is fetched ahead of everything else.
+	Opened(ctx context.Context, channels []discord.ChannelID) error
+	ChannelGaps(ctx context.Context, channel discord.ChannelID) ([]store.Gap, error)
+	Recovered(ctx context.Context, channel discord.ChannelID, limit int) ([]store.Healed, error)
 }
 
 // Live is the live socket, which also learns of marks made here. It is *hub.Hub.
@@ -126,8 +135,11 @@ type Options struct {
 	Ready func(ctx context.Context) error
 	// Status fills in GET /api/status; may be nil.
 	Status  func(ctx context.Context) (Status, error)
+	Healing Healing      // may be nil
 	Metrics http.Handler // may be nil
-	Log     *slog.Logger
+	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
+	Webhooks *WebhookOptions
+	Log      *slog.Logger
 }
 
 // Server is the handler of all routes. It runs nothing of its own.
@@ -139,7 +151,8 @@ type Server struct {
 	seal     *sealer
 	assets   *assets
 	pages    *pages
-	public   *url.URL // nil: what the request says
+	public   *url.URL      // nil: what the request says
+	webhooks chan struct{} // a place for each delivery that is being taken
 	handler  http.Handler
 }
 
@@ -148,7 +161,7 @@ const sessionLife = 30 * 24 * time.Hour
 
 // New returns the handler. It fails on options that cannot work.
 func New(o Options) (*Server, error) {
-	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN})}
+	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN}), webhooks: make(chan struct{}, webhooksAtOnce)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
