@@ -14,8 +14,12 @@ CREATE TABLE IF NOT EXISTS guilds (
 	available      boolean     NOT NULL DEFAULT true,
 	removed_at     timestamptz,                        -- the bot was removed; what is held is purged after a grace period
 	access_version bigint      NOT NULL DEFAULT 1,     -- grows with each change of who may read what
-	first_seen     timestamptz NOT NULL DEFAULT now()
+	first_seen     timestamptz NOT NULL DEFAULT now(),
+	live_session   text        NOT NULL DEFAULT '',    -- the gateway session that has told all since the guild was last seen whole; see channels.known_id
+	lived          boolean     NOT NULL DEFAULT false, -- some gateway session has shown it whole; until then nobody has looked for archived threads
+	suspect_id     bigint      NOT NULL DEFAULT 0      -- from here on something may have been left out; looked at when the guild is next seen whole
 ) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS guilds_session ON guilds (live_session) WHERE live_session <> '';
 
 CREATE TABLE IF NOT EXISTS roles (
 	guild_id    bigint NOT NULL,
@@ -42,7 +46,15 @@ CREATE TABLE IF NOT EXISTS channels (
 	last_message_id bigint  NOT NULL DEFAULT 0,        -- what Discord says; may be of a deleted message
 	last_live_id    bigint  NOT NULL DEFAULT 0,        -- the newest live, countable message here
 	last_seen_id    bigint  NOT NULL DEFAULT 0,        -- the newest id ever recorded here, dead ones too
-	version         bigint  NOT NULL DEFAULT 0         -- grows by one with each delta
+	version         bigint  NOT NULL DEFAULT 0,        -- grows by one with each delta
+	-- Every message from since_id up to known_id is stored or lies in an open gap; since_id is 0 while that is not known. Only
+	-- what the guild's live_session tells in its order moves known_id, and what opens a gap up to there.
+	since_id        bigint  NOT NULL DEFAULT 0,
+	known_id        bigint  NOT NULL DEFAULT 0,
+	-- The version that was current when the newest messages were last read again, and up to which id.
+	audited_version bigint  NOT NULL DEFAULT 0,
+	audited_id      bigint  NOT NULL DEFAULT 0,
+	audited_at      timestamptz
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS channels_guild ON channels (guild_id);
 CREATE INDEX IF NOT EXISTS channels_parent ON channels (parent_id) WHERE parent_id <> 0;
@@ -94,9 +106,12 @@ CREATE TABLE IF NOT EXISTS messages (
 	deleted     boolean NOT NULL DEFAULT false,        -- a tombstone: content and payload are blank, and stay so
 	countable   boolean NOT NULL DEFAULT true,
 	recorded_at timestamptz NOT NULL DEFAULT now(),
+	has         int     NOT NULL DEFAULT 0,            -- what the message has besides text, a bit each; see features.go
+	words       tsvector GENERATED ALWAYS AS (to_tsvector('simple', left(content, 16000))) STORED,
 	PRIMARY KEY (channel_id, id)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX IF NOT EXISTS messages_live ON messages (channel_id, id) INCLUDE (author_id) WHERE NOT deleted AND countable;
+CREATE INDEX IF NOT EXISTS messages_words ON messages USING gin (words);
 CREATE INDEX IF NOT EXISTS messages_own ON messages (channel_id, author_id, id) WHERE NOT deleted AND countable;
 
 -- kind: 0 a person, 1 a role, 2 everyone (target_id is the guild's id). @everyone is one row, whatever the guild's size.
@@ -207,13 +222,7 @@ CREATE TABLE IF NOT EXISTS mutes (
 
 -- Completeness --------------------------------------------------------------------------------------------------------
 
-CREATE TABLE IF NOT EXISTS coverage (
-	channel_id bigint NOT NULL,
-	from_id    bigint NOT NULL,
-	to_id      bigint NOT NULL,
-	PRIMARY KEY (channel_id, from_id)
-);
-
+-- What is complete of a channel is derived: from since_id up to known_id, without the open gaps. No row says it a second time.
 CREATE TABLE IF NOT EXISTS gaps (
 	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	channel_id bigint      NOT NULL,
@@ -222,10 +231,12 @@ CREATE TABLE IF NOT EXISTS gaps (
 	reason     text        NOT NULL,
 	opened_at  timestamptz NOT NULL DEFAULT now(),
 	healed_at  timestamptz,
-	recovered  int         NOT NULL DEFAULT 0,
-	healed_to  bigint      NOT NULL DEFAULT 0          -- how far reading it has got, 0 for not at all
+	recovered  int         NOT NULL DEFAULT 0,         -- countable messages that were found in it
+	rest_id    bigint      NOT NULL,                   -- it is read from the newest down: what is still to be read ends here, inclusive
+	backfill   boolean     NOT NULL DEFAULT false      -- the past of a channel that is new here, which nobody misses yet
 );
 CREATE INDEX IF NOT EXISTS gaps_open ON gaps (channel_id) WHERE healed_at IS NULL;
+CREATE INDEX IF NOT EXISTS gaps_healed ON gaps (channel_id, healed_at) WHERE healed_at IS NOT NULL AND recovered > 0;
 
 CREATE TABLE IF NOT EXISTS gateway_sessions (
 	shard       int         NOT NULL,
@@ -237,6 +248,9 @@ CREATE TABLE IF NOT EXISTS gateway_sessions (
 	owner       text        NOT NULL DEFAULT '',
 	lease_until timestamptz NOT NULL DEFAULT now(),
 	updated_at  timestamptz NOT NULL DEFAULT now(),
+	listening   boolean     NOT NULL DEFAULT false,    -- connected, and past the replay
+	hole        bigint      NOT NULL DEFAULT 0,        -- the lowest sequence that was left out and may still come; 0 for none
+	hole_id     bigint      NOT NULL DEFAULT 0,        -- messages below this id were told before the hole
 	PRIMARY KEY (shard, shards)
 ) WITH (fillfactor = 50);
 
@@ -248,7 +262,9 @@ CREATE TABLE IF NOT EXISTS dead_events (
 	kind       text        NOT NULL,
 	raw        bytea,
 	cause      text        NOT NULL,
-	at         timestamptz NOT NULL DEFAULT now()
+	at         timestamptz NOT NULL DEFAULT now(),
+	tries      int         NOT NULL DEFAULT 0,         -- how often it was tried again
+	retry_at   timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE IF NOT EXISTS jobs (
@@ -267,6 +283,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 	lease_until  timestamptz,
 	worker       text        NOT NULL DEFAULT '',      -- names the one claim under which it runs
 	last_error   text        NOT NULL DEFAULT '',
+	revived      int         NOT NULL DEFAULT 0,       -- how often it was brought back from the dead
 	created_at   timestamptz NOT NULL DEFAULT now(),
 	finished_at  timestamptz
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 80);
@@ -289,6 +306,15 @@ CREATE TABLE IF NOT EXISTS sessions (
 	expires timestamptz NOT NULL
 );
 CREATE INDEX IF NOT EXISTS sessions_expires ON sessions (expires);
+
+-- Whose session it is, so that people can see and end theirs. What is in a session is for the web only.
+CREATE TABLE IF NOT EXISTS session_people (
+	token      text        PRIMARY KEY,                -- as in sessions
+	user_id    bigint      NOT NULL,
+	agent      text        NOT NULL DEFAULT '',        -- what the browser calls itself
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS session_people_user ON session_people (user_id);
 
 CREATE TABLE IF NOT EXISTS api_tokens (
 	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -314,4 +340,33 @@ CREATE TABLE IF NOT EXISTS audit_log (
 	user_id bigint      NOT NULL DEFAULT 0,
 	what    text        NOT NULL,
 	detail  jsonb       NOT NULL DEFAULT '{}'
+);
+
+-- Sources beside the gateway ------------------------------------------------------------------------------------------
+
+-- When each guild was last looked at by polling. It only spreads the looking: losing it costs a few requests.
+CREATE TABLE IF NOT EXISTS guild_polls (
+	guild_id   bigint      PRIMARY KEY,
+	polled_at  timestamptz NOT NULL DEFAULT 'epoch',         -- 1970 for never
+	learned_at timestamptz NOT NULL DEFAULT 'epoch',  -- roles, channels and members, not only news
+	moved_at   timestamptz NOT NULL DEFAULT now()         -- when there was news last
+) WITH (fillfactor = 50);
+
+-- What came to the webhook address, kept before it is answered and processed afterwards.
+CREATE TABLE IF NOT EXISTS webhook_events (
+	id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	source       text        NOT NULL,
+	replay_key   bytea       NOT NULL,                    -- SHA-256 of the signature: the same delivery is taken once
+	body         bytea       NOT NULL,                    -- as it came
+	received_at  timestamptz NOT NULL DEFAULT now(),
+	processed_at timestamptz,
+	outcome      text        NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX IF NOT EXISTS webhook_events_replay ON webhook_events (source, replay_key);
+CREATE INDEX IF NOT EXISTS webhook_events_received ON webhook_events (received_at);
+
+-- Which channel a lobby of a game is linked to, as LOBBY_MESSAGE_CREATE says it: the event of a delete names the lobby only.
+CREATE TABLE IF NOT EXISTS lobby_channels (
+	lobby_id   bigint PRIMARY KEY,
+	channel_id bigint NOT NULL
 );

@@ -67,6 +67,22 @@ type DeadLetterer interface {
 	DeadLetter(ctx context.Context, ev tidings.Event, cause error) error
 }
 
+// Ledger keeps whether a shard misses nothing, for those who state what is complete. It is *store.Store: whatever fills
+// [Sessions] is asked whether it can do this as well.
+type Ledger interface {
+	// Listening notes that a shard is connected and past the replay, or that it is not.
+	Listening(ctx context.Context, g tidings.GatewaySession, on bool) error
+	// NoteHole notes the lowest sequence that was left out, before anything after it goes to the sink; 0 that none is
+	// missing any more. before is an id below which nothing can be missing.
+	NoteHole(ctx context.Context, g tidings.GatewaySession, seq int64, before discord.MessageID) error
+}
+
+// Settler waits until all events of a mark's session that were put are committed. It is *ingest.Ingest: whatever fills [Sink] is
+// asked whether it can do this as well.
+type Settler interface {
+	Settle(ctx context.Context, m tidings.Mark) error
+}
+
 // GuildLister names the guilds that are stored and not removed, so that those which the bot has left while nobody was
 // connected are noticed. It is *store.Store: whatever fills [Sessions] is asked whether it can do this as well.
 type GuildLister interface {
@@ -108,6 +124,7 @@ type Bot struct {
 	sessions Sessions
 	dead     DeadLetterer // nil when Sessions cannot
 	guilds   GuildLister  // nil when Sessions cannot
+	ledger   Ledger       // nil when Sessions cannot
 	http     *http.Client
 	log      *slog.Logger
 	owner    string
@@ -134,6 +151,7 @@ type pace struct {
 	pauseMax   time.Duration
 	hole       time.Duration // how long a missing sequence may still come late
 	holeEvery  time.Duration // how often a hole may cost a reconnect
+	holeFresh  time.Duration // how often a hole may cost a new session
 	drain      time.Duration // how long an ordinary reconnect waits for the buffer
 	identify   time.Duration // between two IDENTIFY of one key: Discord's five seconds and some for the clocks
 	queue      int
@@ -143,7 +161,7 @@ type pace struct {
 var discordPace = pace{
 	leaseTTL: 30 * time.Second, ready: 60 * time.Second, backoffMin: time.Second, backoffMax: time.Minute,
 	steady: 30 * time.Second, pauseMin: time.Second, pauseMax: 5 * time.Second, hole: 2 * time.Second,
-	holeEvery: 30 * time.Second, drain: 5 * time.Second, identify: 5500 * time.Millisecond,
+	holeEvery: 30 * time.Second, holeFresh: 2 * time.Minute, drain: 5 * time.Second, identify: 5500 * time.Millisecond,
 	queue: maxQueued, queueBytes: maxQueuedBytes,
 }
 
@@ -170,6 +188,7 @@ func New(o Options) (*Bot, error) {
 	}
 	b.dead, _ = o.Sessions.(DeadLetterer)
 	b.guilds, _ = o.Sessions.(GuildLister)
+	b.ledger, _ = o.Sessions.(Ledger)
 	if b.metrics, err = newMetrics(o.Metrics, b.Status); err != nil {
 		return nil, fmt.Errorf("register the bot's metrics: %w", err)
 	}

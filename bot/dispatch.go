@@ -23,12 +23,59 @@ func (s *shard) deliver(ctx context.Context) {
 		switch it.name {
 		case "READY":
 			s.started(ctx, it)
+		case holeNoted:
+			s.noteHole(ctx, it)
 		case "RESUMED":
+			s.listening(ctx, *it.session, true)
 			s.tell(ctx, Ready{Session: it.session.Session, Resumed: true, At: it.at})
 		default:
 			s.event(ctx, it)
 		}
 		s.set(func(st *ShardStatus) { st.Dispatched++ })
+	}
+}
+
+// holeNoted is the name of what the reader puts into the queue when it finds a sequence missing, ahead of what came after
+// it; seq is the lowest that is missing, 0 when all have come.
+const holeNoted = "(hole)"
+
+// holeMargin is how much older than the last event an event may be that was left out.
+const holeMargin = 2 * time.Minute
+
+// noteHole keeps a hole and does not give up: what is handed on after it could be committed above it.
+func (s *shard) noteHole(ctx context.Context, it queued) {
+	if s.bot.ledger == nil {
+		return
+	}
+	if door, ok := s.bot.sink.(Settler); ok && it.seq == 0 {
+		// What filled the hole may be on its way still, and what came after it committed long ago.
+		if door.Settle(ctx, tidings.Mark{Shard: s.id, Session: it.session.Session, Epoch: it.session.Epoch}) != nil {
+			return
+		}
+	}
+	for try := 0; ; try++ {
+		err := s.bot.ledger.NoteHole(ctx, *it.session, it.seq, tidings.FirstID(it.at.Add(-holeMargin)))
+		if err == nil || ctx.Err() != nil || errors.Is(err, tidings.ErrLeaseLost) {
+			return
+		}
+		if try == 0 {
+			s.log.Warn("a hole could not be noted; trying again", "seq", it.seq, "err", err)
+		}
+		if sleep(ctx, s.bot.pace.backoff(try)) != nil {
+			return
+		}
+	}
+}
+
+// listening notes whether the shard hears everything. Where that fails for long, the lease ends and says the same.
+func (s *shard) listening(ctx context.Context, g tidings.GatewaySession, on bool) {
+	if s.bot.ledger == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := s.bot.ledger.Listening(ctx, g, on); err != nil && !errors.Is(err, tidings.ErrLeaseLost) {
+		s.log.Warn("whether the shard listens could not be noted", "on", on, "err", err)
 	}
 }
 

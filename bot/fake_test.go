@@ -19,9 +19,10 @@ import (
 	"go.uber.org/goleak"
 
 	"tidings"
+	"tidings/embedded/testdb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.M{M: m}) }
 
 // patience bounds every wait of the tests; nothing is asserted about how long it takes.
 const patience = 20 * time.Second

@@ -21,6 +21,7 @@ var (
 	errOverflow = errors.New("the buffer is full")
 	errNoReady  = errors.New("no READY or RESUMED in time")
 	errHole     = errors.New("an event is missing")
+	errLost     = errors.New("an event was left out twice")
 	errDial     = errors.New("dial")
 	errReady    = errors.New("READY without a session_id")
 )
@@ -35,6 +36,7 @@ type life struct {
 	since   time.Time // of READY or RESUMED
 	top     int64     // the highest sequence seen
 	missing []int64   // lower ones that have not come, ascending
+	lost    bool      // some of them will not come any more
 	holes   *time.Timer
 }
 
@@ -236,13 +238,22 @@ func (l *life) dispatch(d *dispatch) error {
 	if l.session == nil {
 		return nil // Nothing comes before READY of a new session; it could not be marked.
 	}
+	had := len(l.missing) > 0
 	l.follow(d.seq)
-	if _, known := decoders[d.name]; !known && d.name != "READY" && d.name != "RESUMED" {
-		return nil
+	has := len(l.missing) > 0
+	if has && !had {
+		if err := l.note(d, l.missing[0]); err != nil {
+			return err
+		}
 	}
-	if !s.queue.push(queued{dispatch: d, session: l.session}) {
-		s.set(func(st *ShardStatus) { st.Overflows++ })
-		return errOverflow
+	if _, known := decoders[d.name]; known || d.name == "READY" || d.name == "RESUMED" {
+		if !s.queue.push(queued{dispatch: d, session: l.session}) {
+			s.set(func(st *ShardStatus) { st.Overflows++ })
+			return errOverflow
+		}
+	}
+	if !has && !l.lost && (had || d.name == "RESUMED") {
+		return l.note(d, 0)
 	}
 	return nil
 }
@@ -272,12 +283,24 @@ func (l *life) follow(seq int64) {
 	}
 }
 
+// note queues what is to be kept about a hole: ahead of the event that showed it, so that nothing above it is committed first,
+// and after the one that filled it.
+func (l *life) note(d *dispatch, lowest int64) error {
+	if !l.shard.queue.push(queued{dispatch: &dispatch{name: holeNoted, seq: lowest, at: d.at}, session: l.session}) {
+		return errOverflow
+	}
+	return nil
+}
+
 // judgeHoles ends the connection when sequences are still missing, so that a resume brings them. It asks for each once:
-// what Discord leaves out twice will not come.
+// what Discord leaves out twice will not come, and then only a new session shows what has become of everything.
 func (l *life) judgeHoles() error {
 	s, p := l.shard, l.shard.bot.pace
-	if len(l.missing) == 0 {
+	if len(l.missing) == 0 && !l.lost {
 		return nil
+	}
+	if l.lost {
+		return l.giveUp()
 	}
 	if s.holeOf != l.session.Session {
 		s.holeOf, s.holeTried = l.session.Session, 0
@@ -287,8 +310,8 @@ func (l *life) judgeHoles() error {
 		s.log.Warn("events were left out by Discord and did not come with a resume", "from", lowest, "to", highest, "n", len(l.missing))
 		s.set(func(st *ShardStatus) { st.Lost += int64(len(l.missing)) })
 		s.bot.metrics.lost.Add(float64(len(l.missing)))
-		l.missing = nil
-		return nil
+		l.missing, l.lost = nil, true
+		return l.giveUp()
 	}
 	if wait := p.holeEvery - time.Since(s.holeAt); wait > 0 {
 		l.holes.Reset(wait)
@@ -296,4 +319,17 @@ func (l *life) judgeHoles() error {
 	}
 	s.hole, s.holeTried, s.holeAt = lowest, highest, time.Now()
 	return fmt.Errorf("%w: sequence %d", errHole, lowest)
+}
+
+// giveUp ends a session that will not bring what it left out, unless the last one was given up only just now.
+func (l *life) giveUp() error {
+	s := l.shard
+	if s.bot.ledger == nil {
+		return nil // Nobody keeps what is complete.
+	}
+	if wait := s.bot.pace.holeFresh - time.Since(s.freshAt); wait > 0 && !s.freshAt.IsZero() {
+		l.holes.Reset(wait)
+		return nil
+	}
+	return errLost
 }

@@ -28,6 +28,8 @@ type Route struct {
 	Method string
 	Path   string // with :id for every id that does not count by itself
 	Major  string // the guild, channel or webhook that does, such as "channels/123"; "" for none
+	// Background marks a request for which nobody waits; see [Background].
+	Background bool
 }
 
 // Answer is what a response says about limits.
@@ -40,6 +42,7 @@ type Answer struct {
 	RetryAfter time.Duration // of a 429; always above 0 then
 	Global     bool          // the 429 is about everything this bot does
 	Shared     bool          // others' requests caused the 429; it is not held against us
+	Refused    bool          // the 401 is about our own token
 }
 
 // LimitError says that a request was not sent, or not answered, because of limits. It is [tidings.ErrUnavailable].
@@ -64,15 +67,19 @@ const (
 	// globalRate and globalBurst keep any second below Discord's 50 requests.
 	globalRate  = 44
 	globalBurst = 5
-	maxBuckets  = 10_000
+	// backgroundShare is how much of it requests may use for which nobody waits.
+	backgroundShare = 0.75
+	maxBuckets      = 10_000
 	// maxSpacing bounds how slowly a route is asked whose headers promise more than Discord gives.
 	maxSpacing = 5 * time.Second
 )
 
 // localLimiter is a [Limiter] for one process.
 type localLimiter struct {
-	global *rate.Limiter
-	now    func() time.Time
+	global     *rate.Limiter
+	background *rate.Limiter // that those go through first for which nobody waits
+	circuit    *circuit
+	now        func() time.Time
 
 	mu          sync.Mutex
 	globalUntil time.Time
@@ -95,15 +102,30 @@ type bucket struct {
 }
 
 // NewLimiter returns a limiter for one process.
-func NewLimiter() Limiter {
-	return &localLimiter{
-		global: rate.NewLimiter(globalRate, globalBurst), now: time.Now,
+func NewLimiter() Limiter { return newLocalLimiter() }
+
+func newLocalLimiter() *localLimiter {
+	l := &localLimiter{
+		global: rate.NewLimiter(globalRate, globalBurst), background: rate.NewLimiter(globalRate, 1), circuit: newCircuit(time.Now), now: time.Now,
 		hashes: map[string]string{}, buckets: map[string]*bucket{},
 	}
+	l.pace(globalRate)
+	return l
 }
+
+// pace sets how many requests a second may go out.
+func (l *localLimiter) pace(perSecond float64) {
+	l.global.SetLimit(rate.Limit(perSecond))
+	l.background.SetLimit(rate.Limit(perSecond * backgroundShare))
+}
+
+func (l *localLimiter) forgive(_ context.Context, majors []string) { l.circuit.forgive(majors) }
 
 // Acquire implements [Limiter].
 func (l *localLimiter) Acquire(ctx context.Context, r Route) (func(Answer), error) {
+	if err := l.circuit.check(r); err != nil {
+		return nil, err
+	}
 	waited := time.Duration(0)
 	var b *bucket
 	for {
@@ -138,11 +160,20 @@ func (l *localLimiter) Acquire(ctx context.Context, r Route) (func(Answer), erro
 		timer.Stop()
 		waited += l.now().Sub(began)
 	}
+	if r.Background {
+		if err := l.background.Wait(ctx); err != nil {
+			l.release(b, r, Answer{})
+			return nil, err
+		}
+	}
 	if err := l.global.Wait(ctx); err != nil {
 		l.release(b, r, Answer{})
 		return nil, err
 	}
-	return func(a Answer) { l.release(b, r, a) }, nil
+	return func(a Answer) {
+		l.circuit.note(r, a)
+		l.release(b, r, a)
+	}, nil
 }
 
 // untilChanged stands for waiting until another request of the bucket is answered.

@@ -182,6 +182,13 @@ type PageQuery struct {
 //
 // An empty page does not mean that there is nothing: without READ_MESSAGE_HISTORY Discord answers with one as well.
 func (r *REST) Messages(ctx context.Context, channel discord.ChannelID, q PageQuery) ([]tidings.Message, error) {
+	messages, _, err := r.Page(ctx, channel, q)
+	return messages, err
+}
+
+// Page is Messages that also reports whether the page was full: one that is neither full nor empty ends where the channel
+// does.
+func (r *REST) Page(ctx context.Context, channel discord.ChannelID, q PageQuery) (messages []tidings.Message, full bool, err error) {
 	query := url.Values{"limit": {strconv.Itoa(limit(q.Limit))}}
 	for _, p := range []struct {
 		name string
@@ -193,9 +200,9 @@ func (r *REST) Messages(ctx context.Context, channel discord.ChannelID, q PageQu
 	}
 	var page []json.RawMessage
 	if err := r.get(ctx, &page, "channels/"+channel.String()+"/messages", query); err != nil {
-		return nil, fmt.Errorf("get messages of channel %d: %w", channel, err)
+		return nil, false, fmt.Errorf("get messages of channel %d: %w", channel, err)
 	}
-	messages := make([]tidings.Message, 0, len(page))
+	messages = make([]tidings.Message, 0, len(page))
 	for _, raw := range page {
 		m, err := tidings.ParseMessage(raw, q.Guild)
 		if err != nil {
@@ -216,7 +223,7 @@ func (r *REST) Messages(ctx context.Context, channel discord.ChannelID, q PageQu
 		}
 		return 0
 	})
-	return messages, nil
+	return messages, len(page) >= limit(q.Limit), nil
 }
 
 // badMessage keeps a message of a page that could not be understood.

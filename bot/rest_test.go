@@ -235,14 +235,15 @@ func TestRefusalsSayWhatTheyAre(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	r := asking(t, f, newMemory())
-	for _, c := range []struct {
+	for i, c := range []struct {
 		status, code int
 		want         error
 	}{
 		{403, 50001, tidings.ErrForbidden}, {404, 10008, tidings.ErrNotFound}, {400, 50035, tidings.ErrInvalid},
 	} {
-		f.answer("GET /channels/9/messages/100", c.status, fmt.Sprintf(`{"message":"m","code":%d,"errors":{"x":{"_errors":[{"code":"A","message":"b"}]}}}`, c.code))
-		_, err := r.Message(t.Context(), 9, 100)
+		channel := discord.ChannelID(9 + i)
+		f.answer("GET /channels/"+channel.String()+"/messages/100", c.status, fmt.Sprintf(`{"message":"m","code":%d,"errors":{"x":{"_errors":[{"code":"A","message":"b"}]}}}`, c.code))
+		_, err := r.Message(t.Context(), channel, 100)
 		if !errors.Is(err, c.want) || Code(err) != c.code {
 			t.Errorf("Message() = %v with code %d, want %v with %d", err, Code(err), c.want, c.code)
 		}
@@ -404,12 +405,12 @@ func TestAWaiterWhoGivesUpHoldsNobodyUp(t *testing.T) {
 func TestARouteIsKnownByMethodPathAndMajorID(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]Route{
-		"/channels/12/messages":         {"GET", "/channels/:major/messages", "channels/12"},
-		"/channels/12/messages/34":      {"GET", "/channels/:major/messages/:id", "channels/12"},
-		"/guilds/5/members/6":           {"GET", "/guilds/:major/members/:id", "guilds/5"},
-		"/users/6":                      {"GET", "/users/:id", ""},
-		"/users/@me/guilds/5/member":    {"GET", "/users/@me/guilds/:id/member", ""},
-		"/channels/1/threads/archived/": {"GET", "/channels/:major/threads/archived", "channels/1"},
+		"/channels/12/messages":         {Method: "GET", Path: "/channels/:major/messages", Major: "channels/12"},
+		"/channels/12/messages/34":      {Method: "GET", Path: "/channels/:major/messages/:id", Major: "channels/12"},
+		"/guilds/5/members/6":           {Method: "GET", Path: "/guilds/:major/members/:id", Major: "guilds/5"},
+		"/users/6":                      {Method: "GET", Path: "/users/:id", Major: ""},
+		"/users/@me/guilds/5/member":    {Method: "GET", Path: "/users/@me/guilds/:id/member", Major: ""},
+		"/channels/1/threads/archived/": {Method: "GET", Path: "/channels/:major/threads/archived", Major: "channels/1"},
 	} {
 		if got := routeOf("GET", path); got != want {
 			t.Errorf("routeOf(%s) = %+v, want %+v", path, got, want)

@@ -39,6 +39,7 @@ type shard struct {
 	// the second time it is left out.
 	badFrames map[int64]bool
 	badOf     string
+	freshAt   time.Time // when a hole last cost a session
 }
 
 func newShard(b *Bot, i, n int) *shard {
@@ -159,6 +160,9 @@ func (s *shard) serve(ctx context.Context, lease tidings.GatewaySession, failure
 	}
 	s.hole = 0
 	end := s.connect(ctx, lease)
+	if end.lasted > 0 {
+		s.listening(context.WithoutCancel(ctx), held, false)
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		end.err, end.fatal = cause, nil
 		return end
@@ -225,6 +229,10 @@ func (s *shard) judge(ctx context.Context, lease tidings.GatewaySession, end *en
 		s.refused = session
 		s.log.Warn("Discord has ended the session; starting a new one", "err", end.err, "wait", pause)
 		return max(pause, p.backoff(failures)/2)
+	case errors.Is(end.err, errLost):
+		s.refused, s.freshAt = session, time.Now()
+		s.log.Warn("Discord has left events out for good; starting a new session, which shows everything afresh", "wait", pause)
+		return pause
 	case errors.Is(end.err, errSessionPaused):
 		// Discord says that the session may still be resumed. It may also never be.
 		if s.pauses++; s.pauses >= 5 {
@@ -331,7 +339,7 @@ func reason(err error) string {
 		return "invalid_session"
 	case errors.Is(err, errNoReady):
 		return "no_ready"
-	case errors.Is(err, errHole):
+	case errors.Is(err, errHole), errors.Is(err, errLost):
 		return "hole"
 	case errors.Is(err, errFrame):
 		return "bad_frame"

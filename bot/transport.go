@@ -28,6 +28,8 @@ const (
 	// invalidBrake stops requests long before Discord would ban the address: at 10,000 answers of 401, 403 or 429 in ten
 	// minutes. Source: discord.com/developers/docs/topics/rate-limits#invalid-request-limit-aka-cloudflare-bans.
 	invalidBrake = 500
+	// backgroundBrake stops those first for which nobody waits.
+	backgroundBrake = 200
 )
 
 // transport is the way to Discord's REST API for all of a bot's requests. It rewrites the address, waits for limits, tries
@@ -40,9 +42,9 @@ type transport struct {
 	metrics *metrics
 	retry   time.Duration // the first wait after a failure of Discord's
 
-	// trips says that a 401 is about our own token, after which no request is made any more.
+	// trips says that a 401 is about our own token, after which nothing is asked for a while.
 	trips   bool
-	refused atomic.Bool
+	refused atomic.Bool // whether that was said
 	invalid *invalidCount
 	banned  atomic.Int32 // answers of Cloudflare in a row
 }
@@ -75,11 +77,13 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	path := apiPath(r.URL.Path)
 	route := routeOf(r.Method, path)
+	route.Background = isBackground(ctx)
+	brake := invalidBrake
+	if route.Background {
+		brake = backgroundBrake
+	}
 	for try := 0; ; try++ {
-		if t.refused.Load() {
-			return nil, fmt.Errorf("not asked again after 401: %w", tidings.ErrUnauthorized)
-		}
-		if wait := t.invalid.wait(); wait > 0 {
+		if wait := t.invalid.waitBelow(brake); wait > 0 {
 			return nil, &LimitError{After: wait, Why: "Discord has refused too many requests"}
 		}
 		release, err := t.limiter.Acquire(ctx, route)
@@ -90,6 +94,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		answer := Answer{Remaining: -1}
 		if err == nil {
 			answer = t.answer(resp)
+			answer.Refused = t.trips && answer.Status == http.StatusUnauthorized
 		}
 		release(answer)
 		t.metrics.requests.WithLabelValues(method(r.Method), outcome(answer.Status)).Inc()
@@ -114,7 +119,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		case answer.Status == http.StatusUnauthorized:
 			t.invalid.add()
 			if t.trips && !t.refused.Swap(true) {
-				t.log.Error("Discord refuses the bot token; nothing is asked any more until it is replaced", "portal", portal)
+				t.log.Error("Discord refuses the bot token; it is only asked now and then until the token is replaced", "portal", portal)
 			}
 			return resp, nil
 		case answer.Status >= 500:
@@ -124,6 +129,9 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		default:
 			if answer.Status == http.StatusForbidden {
 				t.invalid.add()
+			}
+			if answer.Status < 400 && t.refused.Swap(false) {
+				t.log.Info("Discord takes the bot token again")
 			}
 			return resp, nil
 		}
@@ -275,18 +283,21 @@ func (c *invalidCount) add() {
 }
 
 // wait returns how long no request may be made: 0 while there have been few refusals.
-func (c *invalidCount) wait() time.Duration {
+func (c *invalidCount) wait() time.Duration { return c.waitBelow(invalidBrake) }
+
+// waitBelow returns how long there will have been as many refusals.
+func (c *invalidCount) waitBelow(brake int) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn()
-	if c.total < invalidBrake {
+	if c.total < brake {
 		return 0
 	}
 	// Until enough slots have fallen out of the window.
 	left := c.total
 	for i := int64(1); i <= int64(len(c.slots)); i++ {
 		left -= c.slots[(c.slot+i)%int64(len(c.slots))]
-		if left < invalidBrake {
+		if left < brake {
 			return time.Duration(i) * 10 * time.Second
 		}
 	}

@@ -136,7 +136,7 @@ func (c *conn) open(snap snapshot) {
 	for _, x := range c.buffer {
 		if x.read != nil {
 			if x.read.Rev > snap.rev {
-				c.add(readFrame(x.read.Rev, x.read.Channels, c.person.sees))
+				c.add(readFrame(x.read, c.person.sees))
 			}
 			continue
 		}

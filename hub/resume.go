@@ -275,7 +275,7 @@ func (c *conn) reopen(hello *frame, missed []kept, floors map[discord.ChannelID]
 	c.send(b, true)
 	for _, x := range c.buffer {
 		if x.read != nil && x.read.Rev > rev {
-			c.add(readFrame(x.read.Rev, x.read.Channels, c.person.sees))
+			c.add(readFrame(x.read, c.person.sees))
 		}
 	}
 	c.buffer, c.buffered = nil, 0

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -14,28 +13,15 @@ import (
 	"tidings/store"
 )
 
-// History reads a channel's past from Discord. It is bot's REST, with a page's options filled in by cmd.
-type History interface {
-	// MessagesAfter returns up to limit messages closest above an id, newest first, as Discord does. An empty page does
-	// not mean that there are none: that is also Discord's answer without READ_MESSAGE_HISTORY.
-	MessagesAfter(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, after discord.MessageID, limit int) ([]tidings.Message, error)
-	// MayReadHistory reports whether the bot itself may read the channel's history, as Discord says now.
-	MayReadHistory(ctx context.Context, guild discord.GuildID, channel discord.ChannelID) (bool, error)
-}
-
-// Door is where fetched messages go in, like all others. It is *ingest.Ingest. Commit returns once they are stored.
-type Door interface {
-	Commit(ctx context.Context, events ...tidings.Event) error
-}
-
 // Gaps keeps what is missing. It is *store.Store.
 type Gaps interface {
+	Stored
 	ChannelGaps(ctx context.Context, channel discord.ChannelID) ([]store.Gap, error)
-	AdvanceGap(ctx context.Context, g store.Gap, to discord.MessageID) (recovered int, err error)
+	AdvanceGap(ctx context.Context, g store.Gap, above discord.MessageID) (recovered int, err error)
 	CloseGap(ctx context.Context, g store.Gap) (recovered int, err error)
 }
 
-// Fetch heals gaps. Its Handle is the handler of [store.FetchMessages].
+// Fetch heals gaps. Its methods are the handlers of [store.FetchMessages], [store.Backfill] and [store.PriorityFetch].
 type Fetch struct {
 	History History
 	Door    Door
@@ -46,74 +32,92 @@ type Fetch struct {
 }
 
 const (
-	pageSize = 100 // Discord's limit
 	// pagesPerTurn is how many pages a job reads before it lets others have their turn.
 	pagesPerTurn = 50
+	// pagesForReader is how many pages are read at once because somebody opened a channel; the ordinary job does the rest.
+	pagesForReader = 5
 )
 
-// Handle reads all gaps of the channel that the job's key names, page by page upwards. Each page is stored before the gap is
-// noted to be shorter, so that it goes on there after a crash.
+// Handle heals what a channel has missed. The job's key names the channel.
 func (f *Fetch) Handle(ctx context.Context, j store.Job) error {
-	id, err := strconv.ParseUint(j.Key, 10, 64)
-	if err != nil || id == 0 {
-		return Dead(fmt.Errorf("%w job: its key %q is not a channel", tidings.ErrInvalid, j.Key))
+	return f.channel(ctx, j, pagesPerTurn, func(g store.Gap) bool { return !g.Backfill })
+}
+
+// Backfill reads the past of a channel that is new here.
+func (f *Fetch) Backfill(ctx context.Context, j store.Job) error {
+	return f.channel(ctx, j, pagesPerTurn, func(g store.Gap) bool { return g.Backfill })
+}
+
+// Priority heals the newest of whatever is missing, because somebody looks at the channel.
+func (f *Fetch) Priority(ctx context.Context, j store.Job) error {
+	err := f.channel(ctx, j, pagesForReader, func(store.Gap) bool { return true })
+	if errors.Is(err, ErrYield) {
+		return nil
 	}
-	gaps, err := f.Gaps.ChannelGaps(ctx, discord.ChannelID(id))
+	return err
+}
+
+// channel heals gaps of the channel that the job's key names, newest first and each from its newest end down. Each page is
+// stored before the gap is noted to be shorter, so that it goes on there after a crash.
+func (f *Fetch) channel(ctx context.Context, j store.Job, pages int, wanted func(store.Gap) bool) error {
+	channel, err := channelOf(j)
 	if err != nil {
 		return err
 	}
-	pages := pagesPerTurn
+	gaps, err := f.Gaps.ChannelGaps(ctx, channel)
+	if err != nil {
+		return err
+	}
 	for _, g := range gaps {
+		if !wanted(g) {
+			continue
+		}
 		if g.Guild == 0 {
 			g.Guild = j.Guild
 		}
-		err := f.heal(ctx, g, &pages)
-		switch {
-		case errors.Is(err, tidings.ErrForbidden), errors.Is(err, tidings.ErrUnauthorized):
-			return Dead(err) // The gap stays open and is looked at again in an hour.
-		case err != nil:
+		if err := final(f.heal(ctx, g, &pages)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// channelOf reads a key that is a channel's id.
+func channelOf(j store.Job) (discord.ChannelID, error) {
+	id, err := strconv.ParseUint(j.Key, 10, 64)
+	if err != nil || id == 0 {
+		return 0, Dead(fmt.Errorf("%w job: its key %q is not a channel", tidings.ErrInvalid, j.Key))
+	}
+	return discord.ChannelID(id), nil
+}
+
+// final ends a job that the bot is not allowed to do. What it was to do stays written down and is looked at again in an hour.
+func final(err error) error {
+	if errors.Is(err, tidings.ErrForbidden) || errors.Is(err, tidings.ErrUnauthorized) {
+		return Dead(err)
+	}
+	return err
+}
+
 // heal reads one gap.
 func (f *Fetch) heal(ctx context.Context, g store.Gap, pages *int) error {
-	for at := g.HealedTo; at < g.To; {
+	r := reader{f.History, f.Door, f.Gaps}
+	for done := false; !done && g.Rest > g.From; {
 		if *pages == 0 {
 			return ErrYield
 		}
 		*pages--
-		// Discord takes after=0 for no bound at all, which would give the newest page.
-		page, err := f.History.MessagesAfter(ctx, g.Guild, g.Channel, max(at, 1), pageSize)
-		if errors.Is(err, tidings.ErrNotFound) {
-			break // The channel is deleted: nothing can be missing in it any more.
-		}
+		down, last, err := r.page(ctx, g.Guild, g.Channel, g.From, g.Rest+1)
 		if err != nil {
 			return err
 		}
-		if len(page) == 0 {
-			may, err := f.History.MayReadHistory(ctx, g.Guild, g.Channel)
-			if err != nil {
-				return err
-			}
-			if !may {
-				return fmt.Errorf("%w: the bot may not read the history of channel %d", tidings.ErrForbidden, g.Channel)
-			}
-			break // There is nothing above.
-		}
-		newest, err := f.record(ctx, g, at, page)
-		if err != nil {
-			return err
-		}
-		at = newest
-		if at >= g.To {
+		if done = last; done {
 			break
 		}
-		if _, err := f.Gaps.AdvanceGap(ctx, g, at); err != nil {
+		if _, err := f.Gaps.AdvanceGap(ctx, g, down); err != nil {
 			return ignoreClosed(err)
 		}
+		g.Rest = down
 	}
 	n, err := f.Gaps.CloseGap(ctx, g)
 	if err != nil {
@@ -129,33 +133,7 @@ func (f *Fetch) heal(ctx context.Context, g store.Gap, pages *int) error {
 	return nil
 }
 
-// record puts a page's messages that lie in the gap through the door, oldest first, and returns the page's newest id.
-func (f *Fetch) record(ctx context.Context, g store.Gap, after discord.MessageID, page []tidings.Message) (newest discord.MessageID, err error) {
-	now := time.Now()
-	events := make([]tidings.Event, 0, len(page))
-	for i := len(page) - 1; i >= 0; i-- {
-		m := page[i]
-		if m.ID <= after || m.Channel != g.Channel {
-			return 0, fmt.Errorf("channel %d: a page above %d holds message %d of channel %d", g.Channel, after, m.ID, m.Channel)
-		}
-		newest = max(newest, m.ID)
-		if m.ID > g.To {
-			continue
-		}
-		if m.Guild == 0 {
-			m.Guild = g.Guild
-		}
-		events = append(events, tidings.Event{
-			Source: tidings.SourceBackfill, Guild: m.Guild, Channel: m.Channel, At: now, Body: tidings.MessageCreated{Message: m},
-		})
-	}
-	if len(events) == 0 {
-		return newest, nil
-	}
-	return newest, f.Door.Commit(ctx, events...)
-}
-
-// ignoreClosed lets a gap be that somebody else has closed.
+// ignoreClosed lets a gap be that somebody else has closed or read further.
 func ignoreClosed(err error) error {
 	if errors.Is(err, tidings.ErrNotFound) {
 		return nil

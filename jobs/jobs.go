@@ -33,6 +33,7 @@ type Queue interface {
 	RetryJob(ctx context.Context, j store.Job, wait time.Duration, cause error, free bool) error
 	ReleaseJob(ctx context.Context, j store.Job, progressed bool) error
 	ExpireJobs(ctx context.Context) (int, error)
+	ReclaimJobs(ctx context.Context, name string) (int, error)
 	EnqueueTick(ctx context.Context, j store.NewJob, tick time.Time) (fresh bool, err error)
 	ListenJobs(ctx context.Context, wake func()) error
 }
@@ -51,7 +52,8 @@ type Options struct {
 	Poll time.Duration
 	// Backoff is the wait after failed attempt number n, from 1. Default: 2 s doubling to an hour, with jitter.
 	Backoff func(n int) time.Duration
-	// Name tells this process from others in the jobs table. Default: host and process id.
+	// Name tells this process from all others that run now. What an earlier process of the same name left running is done again
+	// at once. Default: host and process id.
 	Name string
 }
 
@@ -137,6 +139,11 @@ func exponential(n int) time.Duration {
 func (j *Jobs) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	if n, err := j.queue.ReclaimJobs(ctx, j.o.Name); err != nil && ctx.Err() == nil {
+		j.log.Warn("jobs that an earlier process left are done again later", "err", err)
+	} else if n > 0 {
+		j.log.Info("jobs that an earlier process left are done again", "jobs", n)
+	}
 	wg.Go(func() { j.listen(ctx) })
 	wg.Go(func() { j.keepLeases(ctx) })
 	wg.Go(func() { j.expire(ctx) })

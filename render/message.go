@@ -131,7 +131,7 @@ func (r *Renderer) reply(p payload, m tidings.Message) *Reply {
 	if ref == nil || ref.Type.int() == referenceForward || (m.Type != tidings.TypeReply && m.Type != tidings.TypeThreadStarter && m.Type != tidings.TypeContextMenuCommand) {
 		return nil
 	}
-	v := &Reply{ID: discord.MessageID(snowflake(ref.MessageID))}
+	v := &Reply{ID: discord.MessageID(snowflake(ref.MessageID)), Channel: discord.ChannelID(snowflake(ref.ChannelID))}
 	if string(p.Referenced) == "null" {
 		v.Deleted = true
 		return v

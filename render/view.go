@@ -55,6 +55,7 @@ type Mentions struct {
 // Reply is the line above an answer. Deleted is set when what was answered is gone.
 type Reply struct {
 	ID      discord.MessageID `json:"id"`
+	Channel discord.ChannelID `json:"-"` // 0 where Discord does not name it: the message's own
 	Author  *Author           `json:"author,omitempty"`
 	Excerpt string            `json:"excerpt"`
 	Deleted bool              `json:"deleted"`

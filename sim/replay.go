@@ -24,6 +24,7 @@ type chatLine struct {
 
 // replay is one chat that is being said again.
 type replay struct {
+	id          string
 	total, sent int
 	done        bool
 }
@@ -108,6 +109,7 @@ func (s *Sim) play(ctx context.Context, p *replay, guild ID, lines []chatLine, r
 	}
 	s.mu.Unlock()
 	begin := time.Now()
+	told := begin
 	for i := 0; g != nil && i < len(lines); {
 		if rate > 0 {
 			due := begin.Add(time.Duration(float64(i) / rate * float64(time.Second)))
@@ -130,6 +132,10 @@ func (s *Sim) play(ctx context.Context, p *replay, guild ID, lines []chatLine, r
 		}
 		full := s.full()
 		s.mu.Unlock()
+		if now := time.Now(); s.o.OnReplay != nil && i < len(lines) && now.Sub(told) >= 100*time.Millisecond {
+			told = now
+			s.o.OnReplay(p.id, i, len(lines))
+		}
 		if full {
 			select {
 			case <-ctx.Done():
@@ -144,6 +150,9 @@ func (s *Sim) play(ctx context.Context, p *replay, guild ID, lines []chatLine, r
 	s.mu.Lock()
 	p.done = true
 	s.mu.Unlock()
+	if s.o.OnReplay != nil {
+		s.o.OnReplay(p.id, p.total, p.total)
+	}
 }
 
 // simReplay begins a replay.
@@ -181,7 +190,7 @@ func (s *Sim) simReplay(w http.ResponseWriter, r *http.Request) {
 			g = s.seedGuild()
 		}
 		id := s.hexID()[:12]
-		p := &replay{total: len(lines)}
+		p := &replay{id: id, total: len(lines)}
 		s.replays[id] = p
 		guild := g.ID
 		s.start(func(ctx context.Context) { s.play(ctx, p, guild, lines, in.Rate) })

@@ -63,6 +63,8 @@ type Options struct {
 	OnExchange func(Exchange)
 	// OnEvent is told of every gateway dispatch as it is written for a session.
 	OnEvent func(t string, d []byte)
+	// OnReplay is told about ten times a second how far a replay is, and once at its end.
+	OnReplay func(id string, sent, total int)
 }
 
 // Sim is one simulated Discord. See the package comment for its lock.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
@@ -20,7 +21,10 @@ import (
 func (s *Store) RecordBarrier(ctx context.Context, ev tidings.Event, marks []tidings.Mark) (tidings.Result, error) {
 	var result tidings.Result
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
-		b := barrier{guild: ev.Guild}
+		b := barrier{guild: ev.Guild, source: ev.Source, mark: ev.Mark, at: ev.At, history: s.historyID(ev.At)}
+		if b.at.IsZero() {
+			b.at = time.Now()
+		}
 		if err := b.record(ctx, tx, ev.Body); err != nil {
 			return err
 		}
@@ -41,9 +45,15 @@ func (s *Store) RecordBarrier(ctx context.Context, ev tidings.Event, marks []tid
 // barrier is one change of a guild. The guild's row is locked first, so that a guild's changes come one after another;
 // channels are locked after it, in the order of their ids.
 type barrier struct {
-	guild discord.GuildID
-	row   guildRow
-	moved bool // the guild's access version must grow
+	guild  discord.GuildID
+	row    guildRow
+	source tidings.Source
+	mark   tidings.Mark
+	at     time.Time
+	// history is how far back the past of a new channel is wanted.
+	history discord.MessageID
+	suspect discord.MessageID
+	moved   bool // the guild's access version must grow
 	// users are those whom the change concerns; anybody is set when they cannot be named.
 	users   []discord.UserID
 	anybody bool
@@ -51,7 +61,10 @@ type barrier struct {
 
 type guildRow struct {
 	tidings.Guild
-	Removed bool `db:"removed"`
+	Removed     bool              `db:"removed"`
+	LiveSession string            `db:"live_session"`
+	Lived       bool              `db:"lived"`
+	Suspect     discord.MessageID `db:"suspect_id"`
 }
 
 // move notes a change that may concern anybody in the guild.
@@ -88,7 +101,10 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 		}
 		return b.saveRoles(ctx, tx, e.Roles)
 	case tidings.ChannelSeen:
-		return b.saveChannels(ctx, tx, []tidings.Channel{e.Channel})
+		if err := b.saveChannels(ctx, tx, []tidings.Channel{e.Channel}); err != nil {
+			return err
+		}
+		return b.compare(ctx, tx, []tidings.Channel{e.Channel}, false)
 	case tidings.ChannelGone:
 		return b.removeChannels(ctx, tx, []discord.ChannelID{e.ID})
 	case tidings.RoleSeen:
@@ -104,7 +120,7 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 }
 
 const lockGuild = `
-SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed
+SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id
 FROM guilds
 WHERE id = $1
 FOR UPDATE`
@@ -174,7 +190,11 @@ func (b *barrier) guildSeen(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSee
 	if err := b.removeUnnamed(ctx, tx, e.Channels); err != nil {
 		return err
 	}
-	if err := b.archiveUnnamed(ctx, tx, nil, e.Threads); err != nil {
+	closed, err := b.archiveUnnamed(ctx, tx, nil, e.Threads)
+	if err != nil {
+		return err
+	}
+	if err := b.seenWhole(ctx, tx, e, closed); err != nil {
 		return err
 	}
 	return b.membersSeen(ctx, tx, e.Members)
@@ -191,8 +211,7 @@ WHERE id = $1`
 
 func (b *barrier) saveGuild(ctx context.Context, tx *sqlx.Tx, g tidings.Guild, removed bool) error {
 	g.ID, g.Name, g.Icon = b.guild, clean(g.Name), clean(g.Icon)
-	next := guildRow{Guild: g, Removed: removed}
-	if next == b.row {
+	if g == b.row.Guild && removed == b.row.Removed {
 		return nil
 	}
 	_, err := tx.ExecContext(ctx, saveGuild, int64(g.ID), g.Name, g.Icon, int64(g.Owner), g.Available, removed)
@@ -202,12 +221,14 @@ func (b *barrier) saveGuild(ctx context.Context, tx *sqlx.Tx, g tidings.Guild, r
 
 const guildAway = `
 UPDATE guilds
-SET available = false
+SET available = false,
+    live_session = ''
 WHERE id = $1`
 
 const guildRemoved = `
 UPDATE guilds
-SET removed_at = now()
+SET removed_at = now(),
+    live_session = ''
 WHERE id = $1`
 
 // Whoever was a member may have left by the time the bot is back, so they are asked anew then; an answer that is under way

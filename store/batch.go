@@ -20,9 +20,11 @@ type batch struct {
 	buckets  map[bucketKey]int
 	own      map[ownKey]ownMessage
 	gaps     []gap
+	late     map[discord.ChannelID]*lateRange
 	pins     map[discord.ChannelID]int64
 	tallies  tallies
 	deltas   []tidings.Delta
+	horizon  discord.MessageID // older ids are not kept any more
 }
 
 type messageKey struct {
@@ -43,7 +45,10 @@ type channelRow struct {
 	version  int64
 	lastLive discord.MessageID
 	lastSeen discord.MessageID
-	headless bool // the newest live message went; the one before it must be looked up
+	live     string // the guild's live session; see ledger.go
+	since    discord.MessageID
+	heard    discord.MessageID // known_id
+	headless bool              // the newest live message went; the one before it must be looked up
 	changed  bool
 }
 
@@ -73,6 +78,7 @@ func newBatch(events []tidings.Event) *batch {
 		buckets:  map[bucketKey]int{},
 		own:      map[ownKey]ownMessage{},
 		pins:     map[discord.ChannelID]int64{},
+		late:     map[discord.ChannelID]*lateRange{},
 		tallies:  newTallies(),
 	}
 	for _, ev := range events {
@@ -132,7 +138,9 @@ func (b *batch) apply(ev tidings.Event) error {
 	var err error
 	switch e := ev.Body.(type) {
 	case tidings.MessageCreated:
-		err = b.see(ev, e.Message, true)
+		if err = b.see(ev, e.Message, true); err == nil {
+			c.hear(ev, e.Message.ID)
+		}
 	case tidings.MessageUpdated:
 		err = b.see(ev, e.Message, false)
 	case tidings.MessagesDeleted:
@@ -160,12 +168,14 @@ func (b *batch) see(ev tidings.Event, m tidings.Message, created bool) error {
 	}
 	row := b.messages[messageKey{ev.Channel, m.ID}]
 	switch {
+	case m.ID < b.horizon:
+		return nil // Deleted by age, or about to be; bringing it back would count it again.
 	case row.deleted:
 		return nil
 	case row.known:
 		return b.revise(ev, row, m, weigh(row, m, ev.Source, created))
 	case m.Partial:
-		b.gaps = append(b.gaps, gap{ev.Channel, m.ID - 1, m.ID, "an update named only a part of an unknown message"})
+		b.gaps = append(b.gaps, gap{channel: ev.Channel, from: m.ID - 1, to: m.ID, reason: "an update named only a part of an unknown message"})
 		return nil
 	}
 	b.insert(ev, row, m)
@@ -178,6 +188,9 @@ func (b *batch) insert(ev tidings.Event, row *heldMessage, m tidings.Message) {
 	m.Guild, m.Mentions, m.Content = c.guild, compactMentions(m.Mentions), clean(m.Content)
 	row.Message, row.source = m, ev.Source
 	row.known, row.changed = true, true
+	if m.Countable && m.ID < c.lastSeen {
+		b.comesLate(ev, m.ID)
+	}
 	c.lastSeen, c.changed = max(c.lastSeen, m.ID), true
 	d := tidings.Delta{Kind: tidings.DeltaCreate, ID: m.ID, Author: m.Author}
 	if m.Countable {
@@ -334,7 +347,7 @@ func (b *batch) remove(ev tidings.Event, list []discord.MessageID) {
 	var counted, others []tidings.DeletedMessage
 	for _, id := range list {
 		row := b.messages[messageKey{ev.Channel, id}]
-		if row.deleted {
+		if row.deleted || !row.known && id < b.horizon {
 			continue
 		}
 		if row.known {
@@ -352,7 +365,7 @@ func (b *batch) remove(ev tidings.Event, list []discord.MessageID) {
 			c.lastSeen, c.changed = max(c.lastSeen, id), true
 		}
 		row.known, row.deleted, row.changed = true, true, true
-		row.Content, row.Payload, row.targets, row.Mentions = "", nil, tidings.Mentions{}, tidings.Mentions{}
+		row.Content, row.Payload, row.Has, row.targets, row.Mentions = "", nil, 0, tidings.Mentions{}, tidings.Mentions{}
 	}
 	b.tellDeleted(ev, counted, -1)
 	b.tellDeleted(ev, others, 0)

@@ -192,22 +192,26 @@ WHERE id = ANY($1::bigint[])`
 
 // archiveUnnamed closes the threads that a list of all active threads of parents, or of the guild, does not name. They may
 // have been archived or deleted; an archived thread stays readable and a later look at it can tell.
-func (b *barrier) archiveUnnamed(ctx context.Context, tx *sqlx.Tx, parents []discord.ChannelID, named []tidings.Channel) error {
+// It returns those that it closed.
+func (b *barrier) archiveUnnamed(ctx context.Context, tx *sqlx.Tx, parents []discord.ChannelID, named []tidings.Channel) ([]discord.ChannelID, error) {
 	var closed []discord.ChannelID
 	err := tx.SelectContext(ctx, &closed, lockUnnamedThreads, int64(b.guild), channelIDs(named), ids(parents))
 	if err != nil || len(closed) == 0 {
-		return err
+		return nil, err
 	}
 	b.move()
 	_, err = tx.ExecContext(ctx, archiveThreads, ids(closed))
-	return err
+	return closed, err
 }
 
 func (b *barrier) syncThreads(ctx context.Context, tx *sqlx.Tx, e tidings.ThreadsSynced) error {
 	if err := b.saveChannels(ctx, tx, e.Threads); err != nil {
 		return err
 	}
-	return b.archiveUnnamed(ctx, tx, e.Parents, e.Threads)
+	if _, err := b.archiveUnnamed(ctx, tx, e.Parents, e.Threads); err != nil {
+		return err
+	}
+	return b.compare(ctx, tx, e.Threads, false)
 }
 
 func channelIDs(channels []tidings.Channel) any {

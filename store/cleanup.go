@@ -21,19 +21,33 @@ WHERE id IN (
 	{"sessions", `
 DELETE FROM sessions
 WHERE token IN (SELECT token FROM sessions WHERE expires < now() LIMIT $1)`},
+	{"session_people", `
+DELETE FROM session_people
+WHERE token IN (
+	SELECT p.token
+	FROM session_people p
+	WHERE p.created_at < now() - interval '1 hour' AND NOT EXISTS (SELECT FROM sessions s WHERE s.token = p.token)
+	LIMIT $1)`},
 	{"read_log", `
 DELETE FROM read_log
 WHERE ctid IN (SELECT ctid FROM read_log WHERE at < now() - interval '30 days' LIMIT $1)`},
 	{"dead_events", `
 DELETE FROM dead_events
 WHERE id IN (SELECT id FROM dead_events WHERE at < now() - interval '30 days' LIMIT $1)`},
+	{"webhook_events", `
+DELETE FROM webhook_events
+WHERE id IN (
+	SELECT id
+	FROM webhook_events
+	WHERE received_at < now() - CASE WHEN processed_at IS NULL THEN interval '14 days' ELSE interval '1 day' END
+	LIMIT $1)`},
 	{"gaps", `
 DELETE FROM gaps
 WHERE id IN (SELECT id FROM gaps WHERE healed_at < now() - interval '90 days' LIMIT $1)`},
 }
 
-// Cleanup deletes what has served: old jobs, expired sessions, marks too old to be undone, dead events that nobody looked at and
-// gaps healed long ago. It returns how many rows of each table went. Cut short, it goes on the next time.
+// Cleanup deletes what has served: old jobs, expired sessions, marks too old to be undone, dead events that nobody looked at, webhook
+// events that were processed and gaps healed long ago. It returns how many rows of each table went. Cut short, it goes on the next time.
 func (s *Store) Cleanup(ctx context.Context) (map[string]int64, error) {
 	deleted := map[string]int64{}
 	for _, l := range leftovers {

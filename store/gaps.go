@@ -19,19 +19,22 @@ type gap struct {
 	from    discord.MessageID // exclusive
 	to      discord.MessageID // inclusive
 	reason  string
+	// backfill marks the past of a channel that is new here. Nobody waits for it, so it is fetched last.
+	backfill bool
 }
 
-// A gap that lies in one that is open already says nothing new.
+// A gap that lies in what is still to be read of an open one says nothing new, unless that one can wait and this one cannot.
 const addGaps = `
-INSERT INTO gaps (channel_id, from_id, to_id, reason)
-SELECT v.channel_id, v.from_id, v.to_id, v.reason
-FROM (VALUES %s) v(channel_id, from_id, to_id, reason)
-WHERE NOT EXISTS (
+INSERT INTO gaps (channel_id, from_id, to_id, rest_id, reason, backfill)
+SELECT v.channel_id, v.from_id, v.to_id, v.to_id, v.reason, v.backfill
+FROM (VALUES %s) v(channel_id, from_id, to_id, reason, backfill)
+WHERE v.from_id < v.to_id AND NOT EXISTS (
 	SELECT
 	FROM gaps g
-	WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id <= v.from_id AND g.to_id >= v.to_id)`
+	WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id <= v.from_id AND g.rest_id >= v.to_id
+	  AND (v.backfill OR NOT g.backfill))`
 
-var addGapsTypes = []string{"bigint", "bigint", "bigint", "text"}
+var addGapsTypes = []string{"bigint", "bigint", "bigint", "text", "boolean"}
 
 func openGaps(ctx context.Context, tx *sqlx.Tx, gaps []gap) error {
 	var rows [][]any
@@ -39,7 +42,7 @@ func openGaps(ctx context.Context, tx *sqlx.Tx, gaps []gap) error {
 	for _, g := range gaps {
 		if k := (messageKey{g.channel, g.to}); !seen[k] {
 			seen[k] = true
-			rows = append(rows, []any{int64(g.channel), int64(g.from), int64(g.to), g.reason})
+			rows = append(rows, []any{int64(g.channel), int64(g.from), int64(g.to), clean(g.reason), g.backfill})
 		}
 	}
 	return execRows(ctx, tx, addGaps, addGapsTypes, rows)
@@ -105,5 +108,5 @@ func gapsAround(ev tidings.Event) []gap {
 	if first == 0 {
 		return nil
 	}
-	return []gap{{ev.Channel, first - 1, last, reason}}
+	return []gap{{channel: ev.Channel, from: first - 1, to: last, reason: reason}}
 }

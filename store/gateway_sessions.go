@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
 
 	"tidings"
@@ -21,11 +22,13 @@ ON CONFLICT (shard, shards) DO UPDATE
 SET owner = excluded.owner,
     lease_epoch = gateway_sessions.lease_epoch + 1,
     lease_until = excluded.lease_until,
+    listening = false,
     updated_at = now()
 WHERE gateway_sessions.lease_until <= now() OR gateway_sessions.owner = excluded.owner
-RETURNING shard, shards, session_id, resume_url, seq, lease_epoch`
+RETURNING shard, shards, session_id, resume_url, CASE WHEN hole > 0 THEN least(seq, hole - 1) ELSE seq END AS seq, lease_epoch`
 
-// LeaseShard makes owner the one who runs a shard for ttl, and returns the session to resume. The error is
+// LeaseShard makes owner the one who runs a shard for ttl, and returns the session to resume: from before a hole, where there
+// is one. The error is
 // [tidings.ErrLeaseLost] while another owner holds a live lease. Leasing again, by the same owner too, ends the lease before.
 func (s *Store) LeaseShard(ctx context.Context, shard, shards int, owner string, ttl time.Duration) (tidings.GatewaySession, error) {
 	var g tidings.GatewaySession
@@ -70,18 +73,37 @@ func (s *Store) ReleaseShard(ctx context.Context, g tidings.GatewaySession) erro
 	return nil
 }
 
+// With a session that ends, the guilds that it told about are no longer told about without interruption. The hole that it had
+// goes on as a doubt about them.
+const endLive = `
+UPDATE guilds g
+SET live_session = '',
+    suspect_id = CASE WHEN s.hole = 0 THEN g.suspect_id WHEN g.suspect_id = 0 THEN s.hole_id ELSE least(g.suspect_id, s.hole_id) END
+FROM gateway_sessions s
+WHERE s.shard = $1 AND s.shards = $2 AND s.lease_epoch = $3 AND s.session_id <> '' AND s.session_id <> $4
+  AND g.live_session = s.session_id`
+
 const saveSession = `
 UPDATE gateway_sessions
 SET session_id = $4,
     resume_url = $5,
     seq = $6,
+    listening = $4 <> '',
+    hole = 0,
+    hole_id = 0,
     updated_at = now()
 WHERE shard = $1 AND shards = $2 AND lease_epoch = $3`
 
 // SaveSession keeps a new session after READY; an empty one forgets it. The error is [tidings.ErrLeaseLost] when somebody has
 // leased the shard since.
 func (s *Store) SaveSession(ctx context.Context, g tidings.GatewaySession) error {
-	if err := s.underLease(ctx, saveSession, g.Shard, g.Shards, g.Epoch, g.Session, g.ResumeURL, g.Seq); err != nil {
+	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, endLive, g.Shard, g.Shards, g.Epoch, g.Session); err != nil {
+			return err
+		}
+		return changeLeased(ctx, tx, saveSession, g.Shard, g.Shards, g.Epoch, g.Session, g.ResumeURL, g.Seq)
+	})
+	if err != nil {
 		return fmt.Errorf("save the session of shard %d of %d: %w", g.Shard, g.Shards, err)
 	}
 	return nil
@@ -89,18 +111,50 @@ func (s *Store) SaveSession(ctx context.Context, g tidings.GatewaySession) error
 
 // underLease runs an update that meets its row only while the lease's epoch stands.
 func (s *Store) underLease(ctx context.Context, query string, args ...any) error {
-	return s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
-		r, err := tx.ExecContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		if n, err := r.RowsAffected(); err != nil {
-			return err
-		} else if n == 0 {
-			return tidings.ErrLeaseLost
-		}
-		return nil
-	})
+	return s.inTx(ctx, nil, func(tx *sqlx.Tx) error { return changeLeased(ctx, tx, query, args...) })
+}
+
+func changeLeased(ctx context.Context, tx *sqlx.Tx, query string, args ...any) error {
+	r, err := tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil {
+		return err
+	} else if n == 0 {
+		return tidings.ErrLeaseLost
+	}
+	return nil
+}
+
+const listening = `
+UPDATE gateway_sessions
+SET listening = $4
+WHERE shard = $1 AND shards = $2 AND lease_epoch = $3`
+
+// Listening notes whether a shard is connected and past the replay. While it is not, nothing of its guilds is stated to be
+// complete. The error is [tidings.ErrLeaseLost] when somebody has leased the shard since.
+func (s *Store) Listening(ctx context.Context, g tidings.GatewaySession, on bool) error {
+	if err := s.underLease(ctx, listening, g.Shard, g.Shards, g.Epoch, on); err != nil {
+		return fmt.Errorf("note whether shard %d of %d listens: %w", g.Shard, g.Shards, err)
+	}
+	return nil
+}
+
+const noteHole = `
+UPDATE gateway_sessions
+SET hole = CASE WHEN $5::bigint = 0 THEN 0 WHEN hole = 0 THEN $5 ELSE least(hole, $5) END,
+    hole_id = CASE WHEN $5 = 0 THEN 0 WHEN hole = 0 OR $6 < hole_id THEN $6 ELSE hole_id END
+WHERE shard = $1 AND shards = $2 AND lease_epoch = $3 AND session_id = $4`
+
+// NoteHole keeps that a sequence of a session was left out, before anything that came after it is committed: whoever runs the
+// shard next resumes from below it. before is a message that was told ahead of the hole, with a margin for what is under way;
+// seq 0 says that nothing is missing any more. The error is [tidings.ErrLeaseLost] when somebody has leased the shard since.
+func (s *Store) NoteHole(ctx context.Context, g tidings.GatewaySession, seq int64, before discord.MessageID) error {
+	if err := s.underLease(ctx, noteHole, g.Shard, g.Shards, g.Epoch, g.Session, seq, int64(before)); err != nil {
+		return fmt.Errorf("note a hole of shard %d of %d: %w", g.Shard, g.Shards, err)
+	}
+	return nil
 }
 
 // SaveMarks keeps how far gateway sessions are committed. It only goes up, and a mark of another session or of an older lease

@@ -16,47 +16,57 @@ import (
 // FetchMessages is the kind of the job that heals a channel's gaps. Its key is the channel's id.
 const FetchMessages = "fetch-messages"
 
-// Gap is a range of a channel's ids that is not known to be complete.
+// PriorityFetch is the kind of the job that heals a channel's gaps while somebody looks at it. Its key is the channel's id.
+const PriorityFetch = "priority-fetch"
+
+// Gap is a range of a channel's ids that is not known to be complete. It is read from its newest end down.
 type Gap struct {
 	ID        int64             `db:"id"`
 	Channel   discord.ChannelID `db:"channel_id"`
-	Guild     discord.GuildID   `db:"guild_id"`  // 0 when the channel is not known
-	From      discord.MessageID `db:"from_id"`   // exclusive
-	To        discord.MessageID `db:"to_id"`     // inclusive
-	HealedTo  discord.MessageID `db:"healed_to"` // read up to here; From when nothing was read yet
+	Guild     discord.GuildID   `db:"guild_id"` // 0 when the channel is not known
+	From      discord.MessageID `db:"from_id"`  // exclusive
+	To        discord.MessageID `db:"to_id"`    // inclusive
+	Rest      discord.MessageID `db:"rest_id"`  // what is still to be read ends here, inclusive; To when nothing was read yet
 	Reason    string            `db:"reason"`
 	Opened    time.Time         `db:"opened_at"`
 	Recovered int               `db:"recovered"` // countable messages that were found so far
+	Backfill  bool              `db:"backfill"`  // the past of a channel that is new here
 }
 
 // OpenGap notes that the messages of a channel above from, up to and including to, may be missing, and asks for the job that
-// fetches them. A range that is empty or lies in an open gap already says nothing new.
+// fetches them. A range that is empty or lies in an open gap already says nothing new. What lies between the ledger's end
+// and a range above it is part of the gap.
 func (s *Store) OpenGap(ctx context.Context, channel discord.ChannelID, from, to discord.MessageID, reason string) error {
 	if to <= from {
 		return nil
 	}
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		from := from
 		guild, err := lockChannel(ctx, tx, channel)
 		if err != nil {
 			return err
 		}
-		if err := openGaps(ctx, tx, []gap{{channel, from, to, clean(reason)}}); err != nil {
+		var rows []ledgerRow
+		if err := tx.SelectContext(ctx, &rows, loadLedger, ids([]discord.ChannelID{channel})); err != nil {
 			return err
 		}
-		if err := uncover(ctx, tx, channel, int64(from)+1, int64(to)); err != nil {
+		if len(rows) == 1 && rows[0].Since > 0 && to > rows[0].Known {
+			from = min(from, rows[0].Known)
+			moved := [][]any{{int64(channel), int64(rows[0].Since), int64(to)}}
+			if err := execRows(ctx, tx, moveLedger, moveLedgerTypes, moved); err != nil {
+				return err
+			}
+		}
+		if err := openGaps(ctx, tx, []gap{{channel: channel, from: from, to: to, reason: reason}}); err != nil {
 			return err
 		}
-		_, err = enqueue(ctx, tx, []NewJob{fetchJob(channel, guild)})
+		_, err = enqueue(ctx, tx, []NewJob{{Kind: FetchMessages, Key: channel.String(), Guild: guild}})
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("open a gap in channel %d: %w", channel, err)
 	}
 	return nil
-}
-
-func fetchJob(channel discord.ChannelID, guild discord.GuildID) NewJob {
-	return NewJob{Kind: FetchMessages, Key: channel.String(), Guild: guild}
 }
 
 const lockOneChannel = `
@@ -74,20 +84,18 @@ func lockChannel(ctx context.Context, tx *sqlx.Tx, channel discord.ChannelID) (g
 	return guild, err
 }
 
-const gapColumns = `
-SELECT g.id, g.channel_id, coalesce(c.guild_id, 0) AS guild_id, g.from_id, g.to_id, greatest(g.healed_to, g.from_id) AS healed_to,
-       g.reason, g.opened_at, g.recovered
+const openGapsOf = `
+SELECT g.id, g.channel_id, coalesce(c.guild_id, 0) AS guild_id, g.from_id, g.to_id, g.rest_id, g.reason, g.opened_at, g.recovered,
+       g.backfill
 FROM gaps g
 LEFT JOIN channels c ON c.id = g.channel_id
-WHERE g.healed_at IS NULL`
-
-const openGapsOf = gapColumns + ` AND ($1 = 0 OR g.channel_id = $1)
-ORDER BY g.channel_id, g.from_id, g.id`
+WHERE g.healed_at IS NULL AND ($1::bigint = 0 OR g.channel_id = $1)
+ORDER BY g.channel_id, g.rest_id DESC, g.id`
 
 // Gaps lists the open gaps of all channels.
 func (s *Store) Gaps(ctx context.Context) ([]Gap, error) { return s.gaps(ctx, 0) }
 
-// ChannelGaps lists the open gaps of a channel, oldest range first.
+// ChannelGaps lists the open gaps of a channel, newest range first.
 func (s *Store) ChannelGaps(ctx context.Context, channel discord.ChannelID) ([]Gap, error) {
 	return s.gaps(ctx, channel)
 }
@@ -95,7 +103,7 @@ func (s *Store) ChannelGaps(ctx context.Context, channel discord.ChannelID) ([]G
 func (s *Store) gaps(ctx context.Context, channel discord.ChannelID) ([]Gap, error) {
 	var gaps []Gap
 	if err := s.db.SelectContext(ctx, &gaps, openGapsOf, int64(channel)); err != nil {
-		return nil, fmt.Errorf("list gaps: %w", err)
+		return nil, fmt.Errorf("list gaps: %w", unavailable(err))
 	}
 	return gaps, nil
 }
@@ -103,41 +111,38 @@ func (s *Store) gaps(ctx context.Context, channel discord.ChannelID) ([]Gap, err
 // What backfilling has stored since the gap was opened is what was missing; messages that were here already are not.
 const advanceGap = `
 UPDATE gaps g
-SET healed_to = $2,
+SET rest_id = $2,
     healed_at = CASE WHEN $3 THEN now() END,
     recovered = recovered + (
 	SELECT count(*)
 	FROM messages m
-	WHERE m.channel_id = g.channel_id AND m.id > greatest(g.healed_to, g.from_id) AND m.id <= $2
+	WHERE m.channel_id = g.channel_id AND m.id > $2 AND m.id <= g.rest_id
 	  AND m.source = $4 AND m.recorded_at >= g.opened_at AND NOT m.deleted AND m.countable)
-WHERE g.id = $1 AND g.healed_at IS NULL AND $2 >= greatest(g.healed_to, g.from_id)
+WHERE g.id = $1 AND g.healed_at IS NULL AND g.rest_id >= $2
 RETURNING recovered`
 
-// AdvanceGap notes that everything up to an id is stored, so that healing goes on from there after a crash. It returns how
+// AdvanceGap notes that everything above an id is stored, so that healing goes on from there after a crash. It returns how
 // many messages have been recovered in all.
-func (s *Store) AdvanceGap(ctx context.Context, g Gap, to discord.MessageID) (recovered int, err error) {
-	return s.advanceGap(ctx, g, min(to, g.To), false)
+func (s *Store) AdvanceGap(ctx context.Context, g Gap, above discord.MessageID) (recovered int, err error) {
+	return s.advanceGap(ctx, g, max(above, g.From), false)
 }
 
 // CloseGap notes that the whole range is known to be complete, and returns how many messages were recovered in it.
 // [tidings.ErrNotFound] when the gap is not open any more.
 func (s *Store) CloseGap(ctx context.Context, g Gap) (recovered int, err error) {
-	return s.advanceGap(ctx, g, g.To, true)
+	return s.advanceGap(ctx, g, g.From, true)
 }
 
-func (s *Store) advanceGap(ctx context.Context, g Gap, to discord.MessageID, done bool) (recovered int, err error) {
+func (s *Store) advanceGap(ctx context.Context, g Gap, above discord.MessageID, done bool) (recovered int, err error) {
 	err = s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
 		if _, err := lockChannel(ctx, tx, g.Channel); err != nil {
 			return err
 		}
-		err := tx.GetContext(ctx, &recovered, advanceGap, g.ID, int64(to), done, int(tidings.SourceBackfill))
+		err := tx.GetContext(ctx, &recovered, advanceGap, g.ID, int64(above), done, int(tidings.SourceBackfill))
 		if errors.Is(err, sql.ErrNoRows) {
 			return tidings.ErrNotFound
 		}
-		if err != nil {
-			return err
-		}
-		return cover(ctx, tx, g.Channel, int64(g.From)+1, int64(to))
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("heal gap %d of channel %d: %w", g.ID, g.Channel, err)
@@ -147,7 +152,7 @@ func (s *Store) advanceGap(ctx context.Context, g Gap, to discord.MessageID, don
 
 // A channel whose fetching has died is left alone for an hour: what kept it from being read seldom passes sooner.
 const unhealedChannels = `
-SELECT DISTINCT ON (g.channel_id) g.channel_id, c.guild_id
+SELECT DISTINCT ON (g.channel_id, g.backfill) g.channel_id, c.guild_id, g.backfill
 FROM gaps g
 JOIN channels c ON c.id = g.channel_id
 JOIN guilds ON guilds.id = c.guild_id AND guilds.removed_at IS NULL
@@ -155,22 +160,26 @@ WHERE g.healed_at IS NULL
   AND NOT EXISTS (
 	SELECT
 	FROM jobs j
-	WHERE j.kind = $1 AND j.key = g.channel_id::text
+	WHERE j.kind = CASE WHEN g.backfill THEN $2 ELSE $1 END AND j.key = g.channel_id::text
 	  AND (j.state IN ('ready', 'running') OR j.state = 'dead' AND j.finished_at > now() - interval '1 hour'))
-LIMIT $2`
+LIMIT $3`
 
 // EnqueueHealing asks for the fetching of channels that have a gap and no job, at most so many, and returns how many.
 func (s *Store) EnqueueHealing(ctx context.Context, limit int) (int, error) {
 	var channels []struct {
-		Channel discord.ChannelID `db:"channel_id"`
-		Guild   discord.GuildID   `db:"guild_id"`
+		Channel  discord.ChannelID `db:"channel_id"`
+		Guild    discord.GuildID   `db:"guild_id"`
+		Backfill bool              `db:"backfill"`
 	}
-	if err := s.db.SelectContext(ctx, &channels, unhealedChannels, FetchMessages, limit); err != nil {
-		return 0, fmt.Errorf("look for gaps: %w", err)
+	if err := s.db.SelectContext(ctx, &channels, unhealedChannels, FetchMessages, Backfill, limit); err != nil {
+		return 0, fmt.Errorf("look for gaps: %w", unavailable(err))
 	}
 	jobs := make([]NewJob, len(channels))
 	for i, c := range channels {
-		jobs[i] = fetchJob(c.Channel, c.Guild)
+		jobs[i] = NewJob{Kind: FetchMessages, Key: c.Channel.String(), Guild: c.Guild, Priority: priorityCatchUp}
+		if c.Backfill {
+			jobs[i].Kind, jobs[i].Priority = Backfill, priorityBackfill
+		}
 	}
 	if len(jobs) == 0 {
 		return 0, nil
@@ -178,52 +187,60 @@ func (s *Store) EnqueueHealing(ctx context.Context, limit int) (int, error) {
 	return s.Enqueue(ctx, jobs...)
 }
 
-// span is a range of ids, both ends included.
-type span struct {
-	From int64 `db:"from_id"`
-	To   int64 `db:"to_id"`
-}
+const gapsOfInterest = `
+SELECT DISTINCT g.channel_id, c.guild_id
+FROM gaps g
+JOIN channels c ON c.id = g.channel_id
+WHERE g.healed_at IS NULL AND g.channel_id = ANY($1::bigint[])
+  AND NOT EXISTS (
+	SELECT
+	FROM jobs j
+	WHERE j.kind = $2 AND j.key = g.channel_id::text
+	  AND (j.state IN ('ready', 'running') OR j.state = 'dead' AND j.finished_at > now() - interval '10 minutes'))`
 
-const takeCoverage = `
-DELETE FROM coverage
-WHERE channel_id = $1 AND to_id >= $2 AND from_id <= $3
-RETURNING from_id, to_id`
-
-const addCoverage = `
-INSERT INTO coverage (channel_id, from_id, to_id)
-VALUES ($1, $2, $3)`
-
-// cover notes that a range is complete, and joins it with those that touch it. The channel's row is locked.
-func cover(ctx context.Context, tx *sqlx.Tx, channel discord.ChannelID, from, to int64) error {
-	if to < from {
+// Opened asks for the gaps of channels that somebody looks at to be healed ahead of everything else.
+func (s *Store) Opened(ctx context.Context, channels []discord.ChannelID) error {
+	var behind []struct {
+		Channel discord.ChannelID `db:"channel_id"`
+		Guild   discord.GuildID   `db:"guild_id"`
+	}
+	if err := s.db.SelectContext(ctx, &behind, gapsOfInterest, ids(channels), PriorityFetch); err != nil {
+		return fmt.Errorf("look for gaps: %w", unavailable(err))
+	}
+	if len(behind) == 0 {
 		return nil
 	}
-	var touching []span
-	if err := tx.SelectContext(ctx, &touching, takeCoverage, int64(channel), from-1, to+1); err != nil {
-		return err
+	jobs := make([]NewJob, len(behind))
+	for i, c := range behind {
+		jobs[i] = NewJob{Kind: PriorityFetch, Key: c.Channel.String(), Guild: c.Guild, Priority: priorityReader, Tries: 3}
 	}
-	for _, t := range touching {
-		from, to = min(from, t.From), max(to, t.To)
-	}
-	_, err := tx.ExecContext(ctx, addCoverage, int64(channel), from, to)
+	_, err := s.Enqueue(ctx, jobs...)
 	return err
 }
 
-// uncover notes that a range is not known to be complete any more. The channel's row is locked.
-func uncover(ctx context.Context, tx *sqlx.Tx, channel discord.ChannelID, from, to int64) error {
-	var overlapping []span
-	if err := tx.SelectContext(ctx, &overlapping, takeCoverage, int64(channel), from, to); err != nil {
-		return err
+const selectClock = `
+SELECT clock_timestamp()`
+
+// Clock is the database's time.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	if err := s.db.GetContext(ctx, &now, selectClock); err != nil {
+		return time.Time{}, fmt.Errorf("ask the database for the time: %w", unavailable(err))
 	}
-	for _, o := range overlapping {
-		for _, rest := range []span{{o.From, from - 1}, {to + 1, o.To}} {
-			if rest.To < rest.From {
-				continue
-			}
-			if _, err := tx.ExecContext(ctx, addCoverage, int64(channel), rest.From, rest.To); err != nil {
-				return err
-			}
-		}
+	return now, nil
+}
+
+const selectLive = `
+SELECT id
+FROM messages
+WHERE channel_id = $1 AND id > $2 AND id < $3 AND NOT deleted AND recorded_at < $4
+ORDER BY id DESC`
+
+// LiveIDs lists a channel's stored messages between two ids, both exclusive, that were recorded before a time of [Store.Clock].
+func (s *Store) LiveIDs(ctx context.Context, channel discord.ChannelID, above, below discord.MessageID, before time.Time) ([]discord.MessageID, error) {
+	var list []discord.MessageID
+	if err := s.db.SelectContext(ctx, &list, selectLive, int64(channel), int64(above), int64(below), before); err != nil {
+		return nil, fmt.Errorf("list messages of channel %d: %w", channel, unavailable(err))
 	}
-	return nil
+	return list, nil
 }

@@ -316,6 +316,29 @@ func (s *Store) releaseJob(ctx context.Context, j Job, attempt, more int, wait t
 	return nil
 }
 
+const reclaimJobs = `
+UPDATE jobs
+SET state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'ready' END,
+    finished_at = CASE WHEN attempt >= max_attempts THEN now() END,
+    run_at = now(),
+    turn = now() - priority * interval '5 minutes',
+    again = false,
+    lease_until = NULL,
+    worker = '',
+    last_error = 'its worker was lost'
+WHERE state = 'running' AND left(worker, length($1) + 1) = $1 || '#'`
+
+// ReclaimJobs gives back what an earlier process of a name left running when it ended without a word, and returns how many
+// jobs that are. The try counts, so that a job that ends its process each time dies in the end.
+func (s *Store) ReclaimJobs(ctx context.Context, name string) (int, error) {
+	res, err := s.db.ExecContext(ctx, reclaimJobs, name)
+	if err != nil {
+		return 0, fmt.Errorf("reclaim jobs: %w", unavailable(err))
+	}
+	n, err := res.RowsAffected()
+	return int(n), err
+}
+
 func jobError(err error) string {
 	if err == nil {
 		return ""

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
@@ -31,6 +32,7 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 	var result tidings.Result
 	record := func(tx *sqlx.Tx) error {
 		b := newBatch(events)
+		b.horizon = s.Horizon(time.Now())
 		if err := b.load(ctx, tx); err != nil {
 			return err
 		}
@@ -46,11 +48,15 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 		if err := b.writeHeads(ctx, tx); err != nil {
 			return err
 		}
+		late, err := b.writeLate(ctx, tx)
+		if err != nil {
+			return err
+		}
 		reads, err := readOwn(ctx, tx, b.own)
 		if err != nil {
 			return err
 		}
-		result = tidings.Result{Deltas: deltas, Reads: reads}
+		result = tidings.Result{Deltas: deltas, Reads: reads, Recovered: late}
 		return saveMarks(ctx, tx, marks)
 	}
 	err := s.inTx(ctx, nil, record)
@@ -97,7 +103,8 @@ func (s *Store) makeRoom(ctx context.Context, absent *absentError) error {
 // The row locks come first, in the order of ids: whoever else writes these channels waits here, and what is read below is
 // what stands. A single statement that upserts and counts would use a snapshot from before its wait.
 const lockChannels = `
-SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, COALESCE(g.access_version, 0) AS access_version
+SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id,
+       COALESCE(g.access_version, 0) AS access_version, COALESCE(g.live_session, '') AS live_session
 FROM channels c
 LEFT JOIN guilds g ON g.id = c.guild_id
 WHERE c.id = ANY($1::bigint[])
@@ -160,6 +167,9 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 	if err := b.loadMentions(ctx, tx, live); err != nil {
 		return err
 	}
+	if err := b.unquote(ctx, tx); err != nil {
+		return err
+	}
 	return b.loadTallies(ctx, tx)
 }
 
@@ -170,7 +180,10 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 		Version       int64             `db:"version"`
 		LastLive      discord.MessageID `db:"last_live_id"`
 		LastSeen      discord.MessageID `db:"last_seen_id"`
+		Since         discord.MessageID `db:"since_id"`
+		Known         discord.MessageID `db:"known_id"`
 		AccessVersion int64             `db:"access_version"`
+		LiveSession   string            `db:"live_session"`
 	}
 	if err := tx.SelectContext(ctx, &rows, lockChannels, ids(slices.Collect(maps.Keys(b.channels)))); err != nil {
 		return err
@@ -179,6 +192,7 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 		c := b.channels[r.ID]
 		c.known = true
 		c.guild, c.version, c.lastLive, c.lastSeen, c.access = r.Guild, r.Version, r.LastLive, r.LastSeen, r.AccessVersion
+		c.live, c.since, c.heard = r.LiveSession, r.Since, r.Known
 	}
 	absent := absentError{channels: map[discord.ChannelID]discord.GuildID{}}
 	for id, c := range b.channels {
@@ -225,7 +239,7 @@ func (b *batch) loadMentions(ctx context.Context, tx *sqlx.Tx, live []messageKey
 }
 
 const upsertMessages = `
-INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable)
+INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has)
 VALUES %s
 ON CONFLICT (channel_id, id) DO UPDATE
 SET author_id = excluded.author_id,
@@ -236,7 +250,8 @@ SET author_id = excluded.author_id,
     edited_ms = excluded.edited_ms,
     source = excluded.source,
     deleted = excluded.deleted,
-    countable = excluded.countable`
+    countable = excluded.countable,
+    has = excluded.has`
 
 const addToBuckets = `
 INSERT INTO live_buckets (channel_id, day, n)
@@ -272,7 +287,7 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 		}
 		messages = append(messages, []any{
 			int64(k.channel), int64(k.id), int64(m.Author), m.Type, int64(m.Flags), m.Content, m.Payload,
-			m.EditedMS, int(m.source), m.deleted, m.Countable,
+			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has),
 		})
 		if sameMentions(m.mentioned, m.targets) && (m.targets.None() || m.mentionedBy == m.Author) {
 			continue
@@ -331,11 +346,12 @@ UPDATE channels c
 SET guild_id = v.guild_id,
     version = v.version,
     last_live_id = v.last_live_id,
-    last_seen_id = v.last_seen_id
-FROM (VALUES %s) v(id, guild_id, version, last_live_id, last_seen_id)
+    last_seen_id = v.last_seen_id,
+    known_id = v.known_id
+FROM (VALUES %s) v(id, guild_id, version, last_live_id, last_seen_id, known_id)
 WHERE c.id = v.id`
 
-var moveHeadsTypes = []string{"bigint", "bigint", "bigint", "bigint", "bigint"}
+var moveHeadsTypes = []string{"bigint", "bigint", "bigint", "bigint", "bigint", "bigint"}
 
 // writeHeads stores the channels' versions and newest messages. Where the newest live message went, the one before it is
 // looked up among what write has stored.
@@ -361,7 +377,7 @@ func (b *batch) writeHeads(ctx context.Context, tx *sqlx.Tx) error {
 	var rows [][]any
 	for id, c := range b.channels {
 		if c.changed {
-			rows = append(rows, []any{int64(id), int64(c.guild), c.version, int64(c.lastLive), int64(c.lastSeen)})
+			rows = append(rows, []any{int64(id), int64(c.guild), c.version, int64(c.lastLive), int64(c.lastSeen), int64(c.heard)})
 		}
 	}
 	return execRows(ctx, tx, moveHeads, moveHeadsTypes, rows)

@@ -24,6 +24,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/redis/go-redis/v9"
@@ -39,6 +40,10 @@ type Options struct {
 	Redis     redis.UniversalClient // nil: nothing is cached
 	Prefix    string                // of every key in Redis
 	Log       *slog.Logger
+	// History is how far back the past of a channel that is new here is wanted; 0 for not at all.
+	History time.Duration
+	// Retention is how long messages are kept; 0 for ever. Older ones are refused, whoever brings them.
+	Retention time.Duration
 }
 
 // Store is safe for concurrent use.
@@ -47,6 +52,8 @@ type Store struct {
 	cache  *cache
 	direct string // for LISTEN
 	log    *slog.Logger
+
+	history, retention time.Duration
 }
 
 // maxConns bounds the connections of one process: enough for its lanes and its readers, and five processes still fit
@@ -68,7 +75,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	s := &Store{db: db, direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log}
+	s := &Store{
+		db: db, direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log, history: o.History, retention: o.Retention,
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -84,6 +93,22 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 func (s *Store) Close() error {
 	s.cache.close()
 	return s.db.Close()
+}
+
+// historyID is where the past of a channel begins that is first seen at a time.
+func (s *Store) historyID(at time.Time) discord.MessageID {
+	if at.IsZero() {
+		at = time.Now()
+	}
+	return max(tidings.FirstID(at.Add(-s.history)), s.Horizon(at))
+}
+
+// Horizon is the first id that is kept at a time, 0 when all are. It moves by whole UTC days.
+func (s *Store) Horizon(at time.Time) discord.MessageID {
+	if s.retention <= 0 {
+		return 0
+	}
+	return tidings.FirstID(at.Add(-s.retention).UTC().Truncate(24 * time.Hour))
 }
 
 // maxAttempts bounds how often a transaction is tried again after losing to another one.

@@ -75,18 +75,18 @@ type channelInput struct {
 	ID ID `path:"id"`
 }
 
-type channelOutput struct{ Body ChannelView }
+type channelOutput struct{ Body ChannelDetail }
 
 func (s *Server) getChannel(ctx context.Context, in *channelInput) (*channelOutput, error) {
 	id, err := parseID[discord.ChannelID]("path.id", in.ID)
 	if err != nil {
 		return nil, err
 	}
-	_, c, err := readable(s.o.Access.Visible(asking(ctx).user), id)
+	detail, err := s.channelDetail(ctx, s.o.Access.Visible(asking(ctx).user), id)
 	if err != nil {
 		return nil, s.failed(ctx, "read a channel", err)
 	}
-	return &channelOutput{channelView(c)}, nil
+	return &channelOutput{detail}, nil
 }
 
 // MeBody is who is asking.
@@ -121,6 +121,21 @@ type Status struct {
 	Gateway string `json:"gateway,omitempty"`
 	// LastEvent is when Discord last told something.
 	LastEvent *time.Time `json:"last_event,omitempty"`
+	// Healing is how far what is missing has been fetched.
+	Healing *HealingStatus `json:"healing,omitempty"`
+	// Requests is how much of what Discord allows the bot is used.
+	Requests *RequestStatus `json:"requests,omitempty"`
+}
+
+// RequestStatus is the budget of requests to Discord.
+type RequestStatus struct {
+	// Shared is false while Redis is away and each process keeps to its part of the limit.
+	Shared    bool `json:"shared"`
+	Processes int  `json:"processes"`
+	Used      int  `json:"used"`    // in the current second, by all processes
+	Allowed   int  `json:"allowed"` // a second
+	Refused   int  `json:"refused"` // answers of 401, 403 and 429 in ten minutes
+	Brake     int  `json:"brake"`   // the number of them at which requests stop; Discord bans at 10,000
 }
 
 type statusOutput struct{ Body Status }

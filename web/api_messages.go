@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -15,8 +16,9 @@ import (
 // MessageView is a message as one person sees it.
 type MessageView struct {
 	render.View
-	Unread     bool `json:"unread" doc:"Above how far the person has read, and countable, and not their own"`
-	MentionsMe bool `json:"mentions_me" doc:"Names the person, one of their roles, or everyone"`
+	Unread     bool `json:"unread" doc:"Above how far the person has read, and countable, and neither their own nor of somebody whom they ignore"`
+	MentionsMe bool `json:"mentions_me" doc:"Names the person, one of their roles, or everyone, and is not of somebody whom they ignore"`
+	Ignored    bool `json:"ignored" doc:"The person ignores its author"`
 }
 
 // MessagesBody is a page of a channel's messages with the channel's counts.
@@ -68,6 +70,7 @@ func (s *Server) getMessages(ctx context.Context, in *messagesInput) (*messagesO
 	if err != nil {
 		return nil, s.failed(ctx, "read messages", err)
 	}
+	s.opened(ctx, []discord.ChannelID{q.Channel})
 	return &messagesOutput{body}, nil
 }
 
@@ -78,29 +81,25 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 	if err != nil {
 		return MessagesBody{}, err
 	}
-	// The page is read first: counts that are newer than the messages lose nothing, the other way round a message would
-	// count that is not shown.
-	page, err := s.o.Store.Messages(ctx, q)
+	page, uc, ignored, err := s.pageAndCounts(ctx, narrowed(set, g, c), q)
 	if err != nil {
 		return MessagesBody{}, err
 	}
-	counts, err := s.o.Store.Summary(ctx, narrowed(set, g, c))
-	if err != nil {
+	// Who lost the channel while it was being read is shown nothing of it.
+	if _, _, err := readable(s.o.Access.Visible(p.user), q.Channel); err != nil {
 		return MessagesBody{}, err
 	}
-	body := MessagesBody{Channel: q.Channel, Version: page.Version, Messages: make([]MessageView, 0, len(page.Messages))}
-	for _, ug := range counts.Guilds {
-		for _, uc := range ug.Channels {
-			if uc.ID == q.Channel {
-				body.Unread, body.Mentions, body.FirstUnread, body.ReadID = uc.Unread, uc.Mentions, uc.FirstUnread, uc.ReadID
-				body.CompleteSince = uc.CompleteSince
-			}
-		}
+	body := MessagesBody{
+		Channel: q.Channel, Version: page.Version, Messages: make([]MessageView, 0, len(page.Messages)),
+		Unread: uc.Unread, Mentions: uc.Mentions, FirstUnread: uc.FirstUnread, ReadID: uc.ReadID, CompleteSince: uc.CompleteSince,
 	}
 	for _, m := range page.Messages {
-		body.Messages = append(body.Messages, s.view(m, p.user, g.Roles, body.ReadID))
+		body.Messages = append(body.Messages, s.view(m, reader{p.user, g.Roles, body.ReadID, ignored}))
 	}
-	hideDeletedQuotes(body.Messages)
+	hideMissingQuotes(body.Messages)
+	if err := s.hideDeletedQuotes(ctx, body.Messages); err != nil {
+		return MessagesBody{}, err
+	}
 	if n := len(page.Messages); n > 0 {
 		body.UpTo = page.Messages[0].ID
 		if page.More {
@@ -113,9 +112,61 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 	return body, nil
 }
 
-// hideDeletedQuotes takes away quotes of messages that were deleted after they were answered: a page holds every live
-// message of its range, so what is quoted from that range and is not there is gone.
-func hideDeletedQuotes(page []MessageView) {
+// pageAndCounts reads a page and the channel's counts, both of the page's version: who follows the channel from there on
+// counts nothing twice. Where messages come too fast for that, the version is the older of the two, and nothing is missed.
+func (s *Server) pageAndCounts(ctx context.Context, set *tidings.VisibleSet, q store.PageQuery) (store.Page, tidings.UnreadChannel, []discord.UserID, error) {
+	const tries = 3
+	for try := 1; ; try++ {
+		page, err := s.o.Store.Messages(ctx, q)
+		if err != nil {
+			return store.Page{}, tidings.UnreadChannel{}, nil, err
+		}
+		counts, err := s.o.Store.Summary(ctx, set)
+		if err != nil {
+			return store.Page{}, tidings.UnreadChannel{}, nil, err
+		}
+		var uc tidings.UnreadChannel
+		for _, ug := range counts.Guilds {
+			for _, c := range ug.Channels {
+				uc = c
+			}
+		}
+		if uc.Version == page.Version || try == tries {
+			return page, uc, counts.Ignored, nil
+		}
+	}
+}
+
+// hideDeletedQuotes takes away quotes of messages that were deleted after they were answered: the answer still holds their text.
+func (s *Server) hideDeletedQuotes(ctx context.Context, list []MessageView) error {
+	var quoted []store.Quoted
+	for _, m := range list {
+		if m.Reply != nil && !m.Reply.Deleted {
+			quoted = append(quoted, quotedBy(m))
+		}
+	}
+	if len(quoted) == 0 {
+		return nil
+	}
+	gone, err := s.o.Store.Deleted(ctx, quoted)
+	if err != nil {
+		return err
+	}
+	for i, m := range list {
+		if m.Reply != nil && gone[quotedBy(m)] {
+			list[i].Reply = &render.Reply{ID: m.Reply.ID, Deleted: true}
+		}
+	}
+	return nil
+}
+
+func quotedBy(m MessageView) store.Quoted {
+	return store.Quoted{Channel: cmp.Or(m.Reply.Channel, m.Channel), ID: m.Reply.ID}
+}
+
+// hideMissingQuotes takes away quotes of messages that are not known: a channel's page holds every live message of its range,
+// so what is quoted from that range and is not there is gone.
+func hideMissingQuotes(page []MessageView) {
 	if len(page) == 0 {
 		return
 	}
@@ -125,19 +176,71 @@ func hideDeletedQuotes(page []MessageView) {
 		live[m.ID] = true
 	}
 	for i := range page {
-		if r := page[i].Reply; r != nil && r.ID >= oldest && r.ID <= newest && !live[r.ID] {
+		if r := page[i].Reply; r != nil && cmp.Or(r.Channel, page[i].Channel) == page[i].Channel && r.ID >= oldest && r.ID <= newest && !live[r.ID] {
 			page[i].Reply = &render.Reply{ID: r.ID, Deleted: true}
 		}
 	}
 }
 
-func (s *Server) view(m tidings.Message, user discord.UserID, roles []discord.RoleID, read discord.MessageID) MessageView {
-	own := m.Author == user
+// reader is for whom a message is shown.
+type reader struct {
+	user    discord.UserID
+	roles   []discord.RoleID  // in the message's guild
+	read    discord.MessageID // how far they have read its channel
+	ignored []discord.UserID
+}
+
+func (s *Server) view(m tidings.Message, r reader) MessageView {
+	ignored := slices.Contains(r.ignored, m.Author)
+	hidden := ignored || m.Author == r.user
 	return MessageView{
 		View:       s.render.Message(m),
-		Unread:     m.Countable && !own && m.ID > read,
-		MentionsMe: !own && mentions(m.Mentions, user, roles),
+		Unread:     m.Countable && !hidden && m.ID > r.read,
+		MentionsMe: !hidden && mentions(m.Mentions, r.user, r.roles),
+		Ignored:    ignored,
 	}
+}
+
+// views shows messages of several channels of a set.
+func (s *Server) views(ctx context.Context, set *tidings.VisibleSet, messages []tidings.Message) ([]MessageView, error) {
+	out := make([]MessageView, 0, len(messages))
+	if len(messages) == 0 {
+		return out, nil
+	}
+	var ids []discord.ChannelID
+	seen := map[discord.ChannelID]bool{}
+	for _, m := range messages {
+		if !seen[m.Channel] {
+			seen[m.Channel] = true
+			ids = append(ids, m.Channel)
+		}
+	}
+	counts, err := s.o.Store.Counts(ctx, set, ids)
+	if err != nil {
+		return nil, err
+	}
+	ignored, err := s.o.Store.Ignored(ctx, set.User)
+	if err != nil {
+		return nil, err
+	}
+	read := make(map[discord.ChannelID]discord.MessageID, len(counts))
+	for _, c := range counts {
+		read[c.ID] = c.ReadID
+	}
+	roles := make(map[discord.GuildID][]discord.RoleID, len(set.Guilds))
+	for _, g := range set.Guilds {
+		roles[g.Guild.ID] = g.Roles
+	}
+	now := s.o.Access.Visible(set.User)
+	for _, m := range messages {
+		if now.Epoch != set.Epoch {
+			if _, _, err := readable(now, m.Channel); err != nil {
+				continue // It was lost while the page was being read.
+			}
+		}
+		out = append(out, s.view(m, reader{set.User, roles[m.Guild], read[m.Channel], ignored}))
+	}
+	return out, s.hideDeletedQuotes(ctx, out)
 }
 
 func mentions(m tidings.Mentions, user discord.UserID, roles []discord.RoleID) bool {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -20,9 +21,12 @@ func (s *Server) getUnread(ctx context.Context, _ *struct{}) (*unreadOutput, err
 
 // unread is a person's summary with lists that are empty instead of null.
 func (s *Server) unread(ctx context.Context, user discord.UserID) (*tidings.Unread, error) {
-	u, err := s.o.Store.Summary(ctx, s.o.Access.Visible(user))
+	u, err := s.summary(ctx, user)
 	if err != nil {
 		return nil, err
+	}
+	if u.Ignored == nil {
+		u.Ignored = []discord.UserID{}
 	}
 	if u.Guilds == nil {
 		u.Guilds = []tidings.UnreadGuild{}
@@ -37,6 +41,22 @@ func (s *Server) unread(ctx context.Context, user discord.UserID) (*tidings.Unre
 		}
 	}
 	return u, nil
+}
+
+// summary counts once more when the person has lost or gained something meanwhile.
+func (s *Server) summary(ctx context.Context, user discord.UserID) (*tidings.Unread, error) {
+	const tries = 5
+	for range tries {
+		set := s.o.Access.Visible(user)
+		u, err := s.o.Store.Summary(ctx, set)
+		if err != nil {
+			return nil, err
+		}
+		if s.o.Access.Visible(user).Epoch == set.Epoch {
+			return u, nil
+		}
+	}
+	return nil, fmt.Errorf("access keeps moving: %w", tidings.ErrUnavailable)
 }
 
 // VerifyBody holds every count beside a recount.

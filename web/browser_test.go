@@ -6,16 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -24,46 +21,12 @@ import (
 	"tidings/embedded/testdb"
 	"tidings/hub"
 	"tidings/render"
+	"tidings/web/browsertest"
 )
-
-var (
-	chromeOnce sync.Once
-	chrome     context.Context
-	chromeErr  error
-)
-
-// startChrome starts one browser for the whole package. Nothing that it asks for leaves this machine.
-func startChrome() {
-	path := os.Getenv("CHROME")
-	for _, n := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if p, err := exec.LookPath(n); err == nil && path == "" {
-			path = p
-		}
-	}
-	if path == "" {
-		chromeErr = fmt.Errorf("no Chromium: apt-get install -y chromium, or set CHROME")
-		return
-	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path),
-		chromedp.NoSandbox, // tests may run as root
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-domain-reliability", true),
-		chromedp.Flag("dns-over-https-mode", "off"),
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost"),
-		chromedp.WindowSize(1280, 800),
-		chromedp.WSURLReadTimeout(60*time.Second),
-	)
-	actx, _ := chromedp.NewExecAllocator(context.Background(), opts...)
-	chrome, _ = chromedp.NewContext(actx)
-	chromeErr = chromedp.Do(chrome)
-}
 
 func TestMain(m *testing.M) {
 	code := testdb.Run(m)
-	if chrome != nil && chromeErr == nil {
-		chromedp.Cancel(chrome)
-	}
+	browsertest.Stop()
 	os.Exit(code)
 }
 
@@ -82,59 +45,17 @@ func tab(t *testing.T, w *world, base string) context.Context {
 
 func tabWith(t *testing.T, base string, cookies func() []*http.Cookie) context.Context {
 	t.Helper()
-	chromeOnce.Do(startChrome)
-	if chromeErr != nil {
-		t.Fatal(chromeErr)
-	}
-	ctx, cancel := chromedp.NewContext(chrome, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil { // the first call must not carry the time limit
-		t.Fatal(err)
-	}
-	console := chromedp.Console(ctx)
-	go func() {
-		for m, err := range console {
-			if err != nil {
-				return
-			}
-			if strings.Contains(m.Text, "WebSocket") || strings.Contains(m.URL, "/api/live") {
-				continue // Chrome writes of every socket that could not be opened
-			}
-			if m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleWarning {
-				t.Errorf("console: %s %s", m.Text, m.URL)
-			}
-		}
-	}()
-	ctx, stop := context.WithTimeout(ctx, 60*time.Second)
-	t.Cleanup(stop)
-	for _, c := range cookies() {
-		yes := true
-		if _, err := chromedp.Call(ctx, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: base, HTTPOnly: &yes}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
-		t.Fatal(err)
-	}
-	return ctx
+	return browsertest.Open(t, base, cookies()...)
 }
 
 func do(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	if err := chromedp.Do(ctx, actions...); err != nil {
-		t.Fatal(err)
-	}
+	browsertest.Do(t, ctx, actions...)
 }
 
-// until waits for an expression in the page to be true.
 func until(t *testing.T, ctx context.Context, expression string) {
 	t.Helper()
-	wait, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	if _, err := chromedp.Run(wait, chromedp.Poll[bool](expression)); err != nil {
-		state, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.title + ' | ' + location.pathname + ' | ' + document.querySelector('#inbox').innerText.slice(0, 400) + ' | ' + document.querySelector('#main').innerText.slice(-1200)`))
-		t.Fatalf("the page never came to: %s (%v)\n%s", expression, err, state)
-	}
+	browsertest.Until(t, ctx, expression)
 }
 
 func press(t *testing.T, ctx context.Context, keys ...string) {

@@ -59,7 +59,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			return
 		}
 		h.Set("Cache-Control", "private, no-store")
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		limit := int64(maxBody)
+		if strings.HasPrefix(r.URL.Path, "/webhooks/") {
+			limit = maxWebhookBody
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 		defer cancel()
 		rec := &recorder{ResponseWriter: w}

@@ -172,6 +172,7 @@ func (s *Server) app(w http.ResponseWriter, r *http.Request, p who, f first) {
 		return
 	}
 	if len(set.Guilds) == 0 {
+		w.Header().Set("Refresh", "5") // The page looks again by itself, every 5 s.
 		s.show(w, r, http.StatusOK, "notice.html", notice{
 			Title: "No servers yet", SignOut: true, Action: r.URL.RequestURI(), Label: "Look again",
 			Text: "You are signed in as " + f.User.Name + ", but you are in no server that this service knows, or you may read no channel there. " +

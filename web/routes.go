@@ -22,6 +22,11 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /api/live", s.live)
 	mux.HandleFunc("/api/", s.apiNotFound)
 
+	// What Discord and relays send.
+	if s.o.Webhooks != nil {
+		mux.HandleFunc("POST /webhooks/discord/{source}", s.webhook)
+	}
+
 	// What operators and machines ask.
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)

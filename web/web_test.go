@@ -15,10 +15,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"tidings"
 	"tidings/render"
+	"tidings/store"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -338,6 +340,75 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// kicking is a store in which the person loses a guild while they are being answered.
+type kicking struct {
+	*world
+	once sync.Once
+}
+
+func (k *kicking) kick() {
+	k.once.Do(func() {
+		set := *k.sets[ada]
+		set.Epoch++
+		set.Guilds = set.Guilds[1:]
+		k.sets[ada] = &set
+	})
+}
+
+func (k *kicking) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
+	defer k.kick()
+	return k.world.Summary(ctx, set)
+}
+
+func (k *kicking) Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error) {
+	defer k.kick()
+	return k.world.Feed(ctx, set, q)
+}
+
+func TestWhoIsKickedWhileAPageIsReadIsNotShownIt(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/api/messages?channel=10", "/api/feed?filter=all", "/api/unread"} {
+		w := newWorld(t)
+		w.say(10, at(2, 9, 0), bob, "bob", "not for ada any more")
+		ts := w.serve(func(o *Options) { o.Store = &kicking{world: w} })
+		_, body, _ := ask(t, newBrowser(t), "GET", ts.URL+path, "", "Authorization", "Bearer reader")
+		if strings.Contains(body, "not for ada") || strings.Contains(body, "Gophers") {
+			t.Errorf("GET %s = %s", path, body)
+		}
+	}
+}
+
+// meanwhile is a store in which somebody speaks between the reading of a page and of its counts.
+type meanwhile struct {
+	*world
+	speak sync.Once
+}
+
+func (m *meanwhile) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
+	m.speak.Do(func() { m.say(10, at(2, 9, 1), bob, "bob", "two") })
+	return m.world.Summary(ctx, set)
+}
+
+// Who follows the channel on the socket from the page's version on would count the message a second time.
+func TestAPageAndItsCountsAreOfOneVersion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.say(10, at(2, 9, 0), bob, "bob", "one")
+	ts := w.serve(func(o *Options) { o.Store = &meanwhile{world: w} })
+	_, body, _ := ask(t, newBrowser(t), "GET", ts.URL+"/api/messages?channel=10", "", "Authorization", "Bearer reader")
+	var got struct {
+		Version  int64
+		Unread   int
+		Messages []struct{ ID string }
+	}
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatal(err, body)
+	}
+	if got.Version != 2 || got.Unread != 2 || len(got.Messages) != 2 {
+		t.Errorf("version %d with %d unread and %d messages, want 2 of each", got.Version, got.Unread, len(got.Messages))
+	}
+}
+
 func TestQuotesOfDeletedMessagesAreNotShown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -441,16 +512,16 @@ func TestAliveFollowsTheCredential(t *testing.T) {
 			t.Errorf("Alive(%.6s…) = %v, %v, want %v", session, got, err, want)
 		}
 	}
-	alive(kindCookie+cookie.Value, true)
-	alive(kindToken+"reader", true)
-	alive(kindToken+"acker", false)
-	alive(kindToken+"revoked", false)
+	alive(kindCookie+store.TokenKey(cookie.Value), true)
+	alive(kindToken+store.TokenKey("reader"), true)
+	alive(kindToken+store.TokenKey("acker"), false)
+	alive(kindToken+store.TokenKey("revoked"), false)
 	alive(cookie.Value, false)
 	alive("", false)
 	w.mu.Lock()
 	clear(w.sessions)
 	w.mu.Unlock()
-	alive(kindCookie+cookie.Value, false)
+	alive(kindCookie+store.TokenKey(cookie.Value), false)
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {

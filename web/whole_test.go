@@ -323,3 +323,24 @@ func TestAPIOverTheWholeService(t *testing.T) {
 		t.Errorf("a wrong token = %d", status)
 	}
 }
+
+// What somebody deleted is shown nowhere, also where an answer to it still holds its text.
+func TestWhatWasDeletedIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	w := newWhole(t)
+	quoted := w.say(deck, bob, "quoted secret")
+	w.say(deck, bob, "well", fmt.Sprintf(`{"type":19,"message_reference":{"message_id":"%d","channel_id":"501"},"referenced_message":{"id":"%d","channel_id":"501","type":0,"content":"quoted secret","author":{"id":"9","username":"bob"}}}`, quoted, quoted))
+	last := w.say(deck, bob, "later")
+	paths := []string{"/api/feed?filter=all", "/api/feed?filter=unread", fmt.Sprintf("/api/messages?channel=501&before=%d&limit=1", last)}
+	for _, path := range paths {
+		if got := w.api("GET", path, ""); !strings.Contains(got, "quoted secret") {
+			t.Errorf("GET %s before the delete = %s", path, got)
+		}
+	}
+	w.record(deck, tidings.MessagesDeleted{IDs: []discord.MessageID{quoted}})
+	for _, path := range paths {
+		if got := w.api("GET", path, ""); strings.Contains(got, "quoted secret") || !strings.Contains(got, `"deleted":true`) {
+			t.Errorf("GET %s after the delete = %s", path, got)
+		}
+	}
+}

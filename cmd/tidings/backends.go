@@ -59,7 +59,10 @@ func openBackends(ctx context.Context, c *Config, log *slog.Logger) (_ *backends
 func (b *backends) openStore(ctx context.Context, c *Config, log *slog.Logger) (*store.Store, error) {
 	deadline := time.Now().Add(databaseWait)
 	for warned := false; ; {
-		st, err := store.Open(ctx, store.Options{DatabaseURL: b.databaseURL, DirectURL: c.DatabaseDirectURL, Redis: b.redis, Prefix: c.RedisPrefix, Log: log})
+		st, err := store.Open(ctx, store.Options{
+			DatabaseURL: b.databaseURL, DirectURL: c.DatabaseDirectURL, Redis: b.redis, Prefix: c.RedisPrefix, Log: log,
+			History: days(c.HistoryDays), Retention: days(c.RetentionDays),
+		})
 		if err == nil || !errors.Is(err, tidings.ErrUnavailable) || ctx.Err() != nil {
 			return st, err
 		}
@@ -113,3 +116,5 @@ func (b *backends) stop() {
 		}
 	}
 }
+
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }

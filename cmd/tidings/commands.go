@@ -32,6 +32,11 @@ func (migrateCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *out
 
 // withStore runs f on the database, which it starts and stops where none is given.
 func withStore(ctx context.Context, c *Config, log *slog.Logger, f func(*store.Store) error) error {
+	return withBackends(ctx, c, log, func(st *store.Store, _ *backends) error { return f(st) })
+}
+
+// withBackends is withStore for those who need Redis too.
+func withBackends(ctx context.Context, c *Config, log *slog.Logger, f func(*store.Store, *backends) error) error {
 	if faults := c.serverFaults(); len(faults) > 0 {
 		return usageError{faults}
 	}
@@ -45,7 +50,7 @@ func withStore(ctx context.Context, c *Config, log *slog.Logger, f func(*store.S
 		return err
 	}
 	defer st.Close()
-	return f(st)
+	return f(st, backends)
 }
 
 // checkCmd is "tidings check".
@@ -103,8 +108,13 @@ func (t tokenCreateCmd) Run(ctx context.Context, c *Config, log *slog.Logger, ou
 	if len(faults) > 0 {
 		return usageError{faults}
 	}
-	return withStore(ctx, c, log, func(st *store.Store) error {
-		b, err := bot.New(bot.Options{Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: log.With("part", "bot")})
+	return withBackends(ctx, c, log, func(st *store.Store, servers *backends) error {
+		// A service that runs has the same limits of Discord's.
+		limiter, err := bot.NewSharedLimiter(bot.SharedOptions{Redis: servers.redis, Prefix: c.RedisPrefix, Token: c.DiscordToken, Log: log.With("part", "bot")})
+		if err != nil {
+			return err
+		}
+		b, err := bot.New(bot.Options{Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: log.With("part", "bot"), Limiter: limiter})
 		if err != nil {
 			return err
 		}

@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,8 +15,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/redis/go-redis/v9"
+
+	"tidings/jobs"
+	"tidings/web"
 )
 
 // Config is all there is to set, by flag or environment. Constants that nobody needs to set stay beside their code.
@@ -22,6 +29,7 @@ type Config struct {
 	DiscordToken        string `env:"DISCORD_TOKEN" placeholder:"TOKEN" help:"The bot's token, from the Bot page of discord.com/developers."`
 	DiscordClientID     string `env:"DISCORD_CLIENT_ID" placeholder:"ID" help:"The application's id, for signing in."`
 	DiscordClientSecret string `env:"DISCORD_CLIENT_SECRET" placeholder:"SECRET" help:"The application's OAuth2 secret, for signing in."`
+	DiscordPublicKey    string `env:"DISCORD_PUBLIC_KEY" placeholder:"HEX" help:"The application's public key, for Discord's webhook events. Empty: Discord is asked for it."`
 	DiscordURL          string `env:"DISCORD_URL" default:"https://discord.com" help:"Where Discord is. REST is below it at /api/v10."`
 
 	DatabaseURL       string `env:"DATABASE_URL" placeholder:"URL" help:"A PostgreSQL 14 or newer. Empty: one of our own in DATA_DIR."`
@@ -34,7 +42,9 @@ type Config struct {
 	PublicURL     string     `env:"PUBLIC_URL" placeholder:"URL" help:"The address by which browsers reach the service. Empty: http:// and LISTEN."`
 	AdminListen   string     `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address for /metrics and pprof. Empty: neither is served."`
 	Roles         []string   `env:"ROLES" default:"gateway,jobs,web" help:"What this process does: gateway, jobs, web."`
-	Gateway       string     `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway."`
+	Gateway       string     `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway; messages are found by polling."`
+	PollSchedule  string     `env:"POLL_SCHEDULE" default:"@every 30s" placeholder:"CRON" help:"When polling looks for news, as a cron expression or @every 30s. With the gateway on it only looks at servers whose connection is down, and rarely at the others."`
+	RelayKeys     []string   `env:"RELAY_KEYS" sep:" " placeholder:"NAME:KEY[:GUILD,…]" help:"Relays that may send events to /webhooks/discord/NAME, separated by spaces: a name, its Ed25519 public key in hex, and the servers that it may tell of (all when none is named)."`
 	RetentionDays int        `env:"RETENTION_DAYS" default:"30" help:"How many days messages are kept."`
 	HistoryDays   int        `env:"HISTORY_DAYS" default:"7" help:"How far back messages are fetched when a channel is first seen."`
 	EncryptionKey string     `env:"ENCRYPTION_KEY" placeholder:"KEY" help:"32 bytes in base64 that encrypt Discord's tokens. Empty: a file in DATA_DIR, made at first start."`
@@ -73,6 +83,11 @@ func (c *Config) faults() []string {
 			bad("ROLES names %q: there are gateway, jobs and web.", r)
 		}
 	}
+	if c.DiscordPublicKey != "" {
+		if _, err := publicKey(c.DiscordPublicKey); err != nil {
+			bad("DISCORD_PUBLIC_KEY %v: copy it from the General Information page of your application.", err)
+		}
+	}
 	return append(f, c.serverFaults()...)
 }
 
@@ -104,7 +119,76 @@ func (c *Config) serverFaults() []string {
 	if c.HistoryDays < 0 {
 		bad("HISTORY_DAYS is %d: it cannot be negative.", c.HistoryDays)
 	}
-	return f
+	if next, err := jobs.ParseSchedule(c.pollSchedule()); err != nil {
+		bad("POLL_SCHEDULE: %v. It is like \"@every 30s\" or \"*/2 * * * *\".", err)
+	} else if next(time.Now()).IsZero() {
+		bad("POLL_SCHEDULE %q never comes.", c.PollSchedule)
+	}
+	_, faults := parseRelays(c.RelayKeys)
+	return append(f, faults...)
+}
+
+// pollSchedule is when polling looks for news.
+func (c *Config) pollSchedule() string { return cmp.Or(c.PollSchedule, "@every 30s") }
+
+// pollEvery is the time between the next two ticks of polling.
+func (c *Config) pollEvery() time.Duration {
+	next, err := jobs.ParseSchedule(c.pollSchedule())
+	if err != nil {
+		return 30 * time.Second
+	}
+	first := next(time.Now())
+	return max(next(first).Sub(first), time.Second)
+}
+
+// publicKey reads an Ed25519 public key in hex.
+func publicKey(s string) (ed25519.PublicKey, error) {
+	b, err := hex.DecodeString(strings.TrimSpace(s))
+	if err != nil || len(b) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("must be an Ed25519 public key: 64 hex digits")
+	}
+	return b, nil
+}
+
+// parseRelays reads RELAY_KEYS and names everything that is wrong with it.
+func parseRelays(list []string) (relays []web.Relay, faults []string) {
+	names := map[string]bool{}
+	for _, item := range list {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		name, rest, _ := strings.Cut(item, ":")
+		key, guilds, limited := strings.Cut(rest, ":")
+		bad := func(format string, a ...any) {
+			faults = append(faults, fmt.Sprintf("RELAY_KEYS, relay %q: ", name)+fmt.Sprintf(format, a...))
+		}
+		r := web.Relay{Name: name}
+		switch {
+		case !web.RelayName(name):
+			bad("a name has 1 to 32 lower-case letters, digits, - and _.")
+		case name == web.DiscordSource:
+			bad("this name is Discord's own.")
+		case names[name]:
+			bad("the name is given twice.")
+		}
+		names[name] = true
+		var err error
+		if r.Key, err = publicKey(key); err != nil {
+			bad("its key %v.", err)
+		}
+		if limited {
+			for g := range strings.SplitSeq(guilds, ",") {
+				id, err := discord.ParseSnowflake(strings.TrimSpace(g))
+				if err != nil || !id.IsValid() {
+					bad("%q is not a server's id.", g)
+					continue
+				}
+				r.Guilds = append(r.Guilds, discord.GuildID(id))
+			}
+		}
+		relays = append(relays, r)
+	}
+	return relays, faults
 }
 
 // publicURL is where browsers reach the service.

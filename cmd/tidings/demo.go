@@ -28,7 +28,7 @@ type simCmd struct {
 }
 
 func (cmd simCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
-	o := sim.Options{Log: log.With("part", "sim"), Rand: cmd.Rand}
+	o := sim.Options{Log: log.With("part", "sim"), Rand: cmd.Rand, OnReplay: newProgress(out.Err, time.Now).show}
 	if cmd.Demo {
 		o.World = "demo"
 	}
@@ -77,7 +77,8 @@ func (demoCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output
 		return err
 	}
 	discord := sim.New(sim.Options{
-		World: "demo", StatePath: filepath.Join(c.DataDir, "demo-discord.json"), BaseURL: "http://" + l.Addr().String(), Log: log.With("part", "sim"),
+		// Most people are in two of the five servers; who looks should see something move within seconds.
+		World: "demo", Pace: 700 * time.Millisecond, StatePath: filepath.Join(c.DataDir, "demo-discord.json"), BaseURL: "http://" + l.Addr().String(), Log: log.With("part", "sim"),
 	})
 	bot := discord.Bot()
 	demo := *c

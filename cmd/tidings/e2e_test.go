@@ -24,7 +24,14 @@ import (
 	"tidings/web/browsertest"
 )
 
+// childVariable makes the test binary be tidings itself, so that a test can run it as a process of its own and kill it.
+const childVariable = "TIDINGS_TEST_CHILD"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		main()
+		return
+	}
 	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)})
 	code := testdb.Run(m)
 	browsertest.Stop()

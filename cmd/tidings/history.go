@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -15,8 +17,54 @@ type history struct {
 	rest *bot.REST
 }
 
-func (h history) MessagesAfter(ctx context.Context, g discord.GuildID, c discord.ChannelID, after discord.MessageID, limit int) ([]tidings.Message, error) {
-	return h.rest.Messages(ctx, c, bot.PageQuery{Guild: g, After: after, Limit: limit})
+// unknownMessage is Discord's code of a 404 for a message that does not exist.
+// Source: discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes.
+const unknownMessage = 10008
+
+func (h history) MessagesBefore(ctx context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) ([]tidings.Message, bool, error) {
+	return h.rest.Page(ctx, c, bot.PageQuery{Guild: g, Before: before, Limit: limit})
+}
+
+func (h history) Deleted(ctx context.Context, c discord.ChannelID, m discord.MessageID) (bool, error) {
+	_, err := h.rest.Message(ctx, c, m)
+	var said *bot.APIError
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.As(err, &said) && said.Status == http.StatusNotFound && said.Code == unknownMessage:
+		return true, nil
+	case errors.Is(err, tidings.ErrNotFound), errors.Is(err, tidings.ErrForbidden):
+		return false, nil // The channel is gone or closed to us, which says nothing of the message.
+	}
+	return false, err
+}
+
+// ArchivedThreads lists the threads of a channel that were archived since a time. Private ones are those that the bot is in;
+// others would need MANAGE_THREADS.
+func (h history) ArchivedThreads(ctx context.Context, g discord.GuildID, parent discord.ChannelID, since time.Time) ([]tidings.Channel, error) {
+	var all []tidings.Channel
+	for _, kind := range []bot.Archived{bot.ArchivedPublic, bot.ArchivedJoined} {
+		for before := ""; ; {
+			page, next, err := h.rest.ArchivedThreads(ctx, parent, kind, before)
+			if errors.Is(err, tidings.ErrForbidden) {
+				break // One kind may be closed to the bot and the other open.
+			}
+			if err != nil {
+				return nil, err
+			}
+			for _, c := range page {
+				c.Guild = g
+				all = append(all, c)
+			}
+			// The cursor of public threads is when the last one was archived; joined ones are few and read to the end.
+			at, err := time.Parse(time.RFC3339Nano, next)
+			if next == "" || err == nil && at.Before(since) {
+				break
+			}
+			before = next
+		}
+	}
+	return all, nil
 }
 
 // MayReadHistory works out the bot's own permissions from what Discord says now: without READ_MESSAGE_HISTORY it answers with

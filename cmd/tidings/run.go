@@ -56,6 +56,12 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 
+	me, err := takeInstance(c.DataDir)
+	if err != nil {
+		return err
+	}
+	defer me.release()
+
 	backends, err := openBackends(ctx, c, part("embedded"))
 	if err != nil {
 		return err
@@ -76,17 +82,25 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		door *ingest.Ingest
 		live *hub.Hub
 		site *web.Server
+		// second learns of changes of access, after which what Discord refused is asked again.
+		second *secondLook
 	)
+	limiter, err := bot.NewSharedLimiter(bot.SharedOptions{
+		Redis: backends.redis, Prefix: c.RedisPrefix, Token: c.DiscordToken, Log: part("bot"), Metrics: metrics,
+	})
+	if err != nil {
+		return err
+	}
 	discord, err := bot.New(bot.Options{
-		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics,
-		Sink: sinkFunc(func(ctx context.Context, ev tidings.Event) error { return door.Put(ctx, ev) }),
+		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter, Owner: me.name,
+		Sink: lateDoor{&door},
 	})
 	if err != nil {
 		return err
 	}
 	who := access.New(st, discord.REST(), access.Options{
 		Log:  part("access"),
-		Tell: func(ctx context.Context, r tidings.Result) { live.Tell(ctx, r) },
+		Tell: func(ctx context.Context, r tidings.Result) { second.Tell(ctx, r); live.Tell(ctx, r) },
 	})
 	if err := who.Load(ctx); err != nil {
 		return err
@@ -98,7 +112,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Alive:   func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
 		Log:     part("hub"), Metrics: metrics,
 	})
-	door = ingest.New(st, live, ingest.Options{Log: part("ingest"), Metrics: metrics})
+	poll := newPoll(c, discord.REST(), st, part("poll"))
+	second = newSecondLook(discord.REST(), who, poll)
+	door = ingest.New(st, tellers{second, live}, ingest.Options{Log: part("ingest"), Metrics: metrics})
 
 	oauth, err := bot.NewOAuth(bot.OAuthOptions{
 		ClientID: c.DiscordClientID, ClientSecret: c.DiscordClientSecret, URL: c.DiscordURL, Log: part("bot"),
@@ -109,19 +125,44 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	site, err = web.New(web.Options{
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
-		Ready:  st.Ping,
-		Status: func(context.Context) (web.Status, error) { return gatewayStatus(c, discord), nil },
+		Ready:    st.Ping,
+		Healing:  st,
+		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
+		Webhooks: webhookOptions(c, st, discord.REST()),
 	})
 	if err != nil {
 		return err
 	}
 
-	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics})
-	fetch := &jobs.Fetch{History: history{discord.REST()}, Door: door, Gaps: st, Log: part("jobs")}
-	work.Handle(store.FetchMessages, fetch.Handle, 4)
+	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics, Name: me.name})
+	past := history{discord.REST()}
+	fetch := &jobs.Fetch{History: past, Door: door, Gaps: st, Log: part("jobs"), Healed: func(ctx context.Context, g store.Gap) {
+		live.Tell(ctx, healed(g, who.Version(g.Guild)))
+		if _, err := st.Enqueue(ctx, store.NewJob{Kind: jobs.RefreshKind, Key: g.Channel.String(), Guild: g.Guild}); err != nil {
+			part("jobs").Warn("a channel's cache is filled when somebody looks", "channel", g.Channel, "err", err)
+		}
+	}}
+	reread := &jobs.Reread{History: past, Door: door, Ledger: st}
+	work.Handle(store.PriorityFetch, fetch.Priority, 2)
+	work.Handle(store.FetchMessages, politely(fetch.Handle), 4)
+	work.Handle(store.Backfill, politely(fetch.Backfill), 2)
+	work.Handle(store.Reconcile, politely(reread.Reconcile), 2)
+	work.Handle(store.Audit, politely(reread.Audit), 2)
+	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, door)), 1)
+	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
+	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
+	work.Handle(jobs.RetryKind, jobs.Retry(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
+	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
-	for kind, spec := range map[string]string{jobs.HealKind: "@every 1m", jobs.CleanupKind: "17 * * * *"} {
+	poll.Door = door
+	work.Handle(jobs.PollKind, poll.Tick, 1)
+	work.Handle(store.PollGuild, poll.Guild, 4)
+	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
+	for kind, spec := range map[string]string{
+		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
+		jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m",
+	} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
 		}
@@ -132,8 +173,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	g.Go(func() error { return who.Run(ctx) })
 	g.Go(func() error { return live.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
+	g.Go(func() error { return second.Run(ctx) })
 	if c.does("gateway") && c.Gateway == "on" {
 		g.Go(func() error { return discord.Run(ctx) })
+		g.Go(func() error { return newShardWatch(c, discord, st, part("poll")).Run(ctx) })
 	}
 	if c.does("jobs") {
 		g.Go(func() error { return work.Run(ctx) })
@@ -158,10 +201,11 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	return err
 }
 
-// sinkFunc makes a function a bot.Sink.
-type sinkFunc func(context.Context, tidings.Event) error
+// lateDoor is a door that is made after those who go through it.
+type lateDoor struct{ door **ingest.Ingest }
 
-func (f sinkFunc) Put(ctx context.Context, ev tidings.Event) error { return f(ctx, ev) }
+func (d lateDoor) Put(ctx context.Context, ev tidings.Event) error  { return (*d.door).Put(ctx, ev) }
+func (d lateDoor) Settle(ctx context.Context, m tidings.Mark) error { return (*d.door).Settle(ctx, m) }
 
 // serveHTTP answers requests until ctx ends, then lets those under way finish. Live sockets are hub's to end.
 func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
@@ -182,7 +226,19 @@ func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
 	return nil
 }
 
-// gatewayStatus sums the shards up for GET /api/status.
+// status sums up for GET /api/status how the shards are, and how much of what Discord allows is used.
+func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter, st *store.Store) web.Status {
+	s := gatewayStatus(c, b)
+	// Without Redis the budget says so itself.
+	budget, _ := l.Budget(ctx)
+	s.Requests = &web.RequestStatus{
+		Shared: budget.Shared, Processes: budget.Processes, Used: budget.Used, Allowed: budget.Places, Refused: budget.Refused, Brake: budget.Brake,
+	}
+	// Without the database there is nothing to say about it.
+	s.Healing, _ = healingStatus(ctx, st)
+	return s
+}
+
 func gatewayStatus(c *Config, b *bot.Bot) web.Status {
 	s := web.Status{Gateway: "off"}
 	if !c.does("gateway") || c.Gateway != "on" {

@@ -5,13 +5,16 @@ package browsertest
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -54,17 +57,12 @@ func Stop() {
 	}
 }
 
-// Tab is one tab, with cookies of its own.
-type Tab struct {
-	Context context.Context
-	t       testing.TB
-}
-
 // patience is how long a page may take to come to what is waited for.
 const patience = 20 * time.Second
 
-// Open opens an empty tab that believes to have the focus. It lives until the test ends, two minutes at most.
-func Open(t testing.TB) *Tab {
+// Open opens an empty tab with cookies for the pages at base, which believes to have the focus. It lives until the test ends,
+// two minutes at most.
+func Open(t testing.TB, base string, cookies ...*http.Cookie) context.Context {
 	t.Helper()
 	once.Do(start)
 	if failure != nil {
@@ -81,6 +79,9 @@ func Open(t testing.TB) *Tab {
 			if err != nil {
 				return
 			}
+			if strings.Contains(m.Text, "WebSocket") || strings.Contains(m.URL, "/api/live") {
+				continue // Chrome writes of every socket that could not be opened
+			}
 			if m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleWarning {
 				t.Errorf("console: %s %s", m.Text, m.URL)
 			}
@@ -88,45 +89,51 @@ func Open(t testing.TB) *Tab {
 	}()
 	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(stop)
+	yes := true
+	for _, c := range cookies {
+		if _, err := chromedp.Call(ctx, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: base, HTTPOnly: &yes}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 		t.Fatal(err)
 	}
-	return &Tab{Context: ctx, t: t}
+	return ctx
 }
 
-// Do acts in the tab.
-func (b *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	if err := chromedp.Do(b.Context, actions...); err != nil {
-		b.t.Fatalf("%v\n%s", err, b.state())
+// Do acts in a tab.
+func Do(t testing.TB, tab context.Context, actions ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(tab, actions...); err != nil {
+		t.Fatalf("%v\n%s", err, state(tab))
 	}
 }
 
 // Until waits for an expression in the page to be true, over navigations too.
-func (b *Tab) Until(expression string) {
-	b.t.Helper()
+func Until(t testing.TB, tab context.Context, expression string) {
+	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		// An error is what a page gives that is just being left.
-		holds, err := chromedp.Run(b.Context, chromedp.Evaluate[bool](`!!(`+expression+`)`))
+		holds, err := chromedp.Run(tab, chromedp.Evaluate[bool](`!!(`+expression+`)`))
 		if err == nil && holds {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			b.t.Fatalf("the page never came to: %s (%v)\n%s", expression, err, b.state())
-		case <-b.Context.Done():
-			b.t.Fatalf("the page never came to: %s (%v)", expression, b.Context.Err())
+			t.Fatalf("the page never came to: %s (%v)\n%s", expression, err, state(tab))
+		case <-tab.Done():
+			t.Fatalf("the page never came to: %s (%v)", expression, tab.Err())
 		}
 	}
 }
 
 // state is what a person would see of the page, for a failure's text.
-func (b *Tab) state() string {
-	s, err := chromedp.Run(b.Context, chromedp.Evaluate[string](`document.title + ' | ' + location.href + '\n' + (document.body ? document.body.innerText.slice(0, 1500) : '')`))
+func state(tab context.Context) string {
+	s, err := chromedp.Run(tab, chromedp.Evaluate[string](`document.title + ' | ' + location.href + ' | focus on ' + document.activeElement?.outerHTML.slice(0, 120) + '\n' + (document.body ? document.body.innerText.slice(0, 1500) : '')`))
 	if err != nil {
 		return err.Error()
 	}

@@ -35,7 +35,7 @@ export function listen(acts) {
       acts.close?.();
       return;
     }
-    if (target.closest('input, textarea, select, dialog, [contenteditable]')) return;
+    if (target.closest('input, textarea, select, dialog[open], [contenteditable]')) return;
     if (e.key === 'Enter' && target.closest('a, button, summary, .spoiler')) return;
     const pair = first && Date.now() - since < waitForSecond ? `${first} ${e.key}` : '';
     first = '';

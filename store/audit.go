@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+)
+
+// Audit is the kind of the job that reads again what came into a channel since the last time. Its key is the channel's id.
+const Audit = "audit"
+
+const priorityAudit = -20
+
+// auditQuiet is how long nothing came before a channel counts as quiet.
+const auditQuiet = 30 * time.Second
+
+// Only what the gateway tells can have been told wrongly. A channel is read again once it has been quiet for half a minute, or five minutes after the last time when it never is.
+const unauditedChannels = `
+SELECT c.id, c.guild_id
+FROM channels c
+JOIN guilds g ON g.id = c.guild_id AND g.live_session <> ''
+WHERE c.version > c.audited_version AND c.since_id > 0 AND NOT c.deleted
+  AND (c.last_seen_id < $1 OR coalesce(c.audited_at, '-infinity') < now() - interval '5 minutes')
+ORDER BY c.audited_at NULLS FIRST
+LIMIT $2`
+
+// EnqueueAudits asks for the channels that have moved since they were last read again, at most so many, those first that wait
+// longest, and returns how many.
+func (s *Store) EnqueueAudits(ctx context.Context, limit int) (int, error) {
+	now, err := s.Clock(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var moved []struct {
+		Channel discord.ChannelID `db:"id"`
+		Guild   discord.GuildID   `db:"guild_id"`
+	}
+	if err := s.db.SelectContext(ctx, &moved, unauditedChannels, int64(tidings.FirstID(now.Add(-auditQuiet))), limit); err != nil {
+		return 0, fmt.Errorf("look for channels to read again: %w", unavailable(err))
+	}
+	jobs := make([]NewJob, len(moved))
+	for i, m := range moved {
+		jobs[i] = NewJob{Kind: Audit, Key: m.Channel.String(), Guild: m.Guild, Priority: priorityAudit}
+	}
+	if len(jobs) == 0 {
+		return 0, nil
+	}
+	return s.Enqueue(ctx, jobs...)
+}
+
+const selectAudit = `
+SELECT greatest(audited_id, since_id - 1) AS from_id, version
+FROM channels
+WHERE id = $1`
+
+// Audit returns the id from which on a channel is to be read again, exclusive, and its version now; [tidings.ErrNotFound] for an
+// unknown channel.
+func (s *Store) Audit(ctx context.Context, channel discord.ChannelID) (from discord.MessageID, version int64, err error) {
+	var row struct {
+		From    discord.MessageID `db:"from_id"`
+		Version int64             `db:"version"`
+	}
+	err = s.db.GetContext(ctx, &row, selectAudit, int64(channel))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tidings.ErrNotFound
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("read from where channel %d is to be read again: %w", channel, unavailable(err))
+	}
+	return row.From, row.Version, nil
+}
+
+const noteAudit = `
+UPDATE channels
+SET audited_version = greatest(audited_version, $2),
+    audited_id = greatest(audited_id, $3),
+    audited_at = now()
+WHERE id = $1`
+
+// Audited notes that a channel was read again up to an id, as of a version.
+func (s *Store) Audited(ctx context.Context, channel discord.ChannelID, version int64, to discord.MessageID) error {
+	if _, err := s.db.ExecContext(ctx, noteAudit, int64(channel), version, int64(to)); err != nil {
+		return fmt.Errorf("note that channel %d was read again: %w", channel, unavailable(err))
+	}
+	return nil
+}

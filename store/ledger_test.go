@@ -1,0 +1,350 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+)
+
+// listener plays the gateway's part for one guild with two channels, lobby and attic.
+type listener struct {
+	*Store
+	t testing.TB
+	g tidings.GatewaySession
+}
+
+const aYear = 365 * 24 * time.Hour
+
+func listen(t testing.TB) *listener {
+	t.Helper()
+	s := open(t)
+	s.history = aYear
+	return &listener{s, t, lease(t, s, "one", time.Minute)}
+}
+
+func (l *listener) check(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// ready begins a new session.
+func (l *listener) ready(session string) {
+	l.t.Helper()
+	l.g.Session, l.g.Seq = session, 1
+	l.check(l.SaveSession(l.t.Context(), l.g))
+}
+
+func (l *listener) mark() tidings.Mark {
+	return tidings.Mark{Session: l.g.Session, Epoch: l.g.Epoch, Seq: 2}
+}
+
+// shown shows the guild whole, with the newest messages of lobby and attic.
+func (l *listener) shown(inLobby, inAttic discord.MessageID, threads ...tidings.Channel) {
+	l.t.Helper()
+	ev := event(0, tidings.GuildSeen{
+		Guild: tidings.Guild{ID: testGuild, Name: "guild"},
+		Channels: []tidings.Channel{
+			{ID: lobby, Guild: testGuild, Name: "lobby", LastMessage: inLobby},
+			{ID: attic, Guild: testGuild, Name: "attic", LastMessage: inAttic},
+		},
+		Threads: threads,
+	})
+	ev.Mark = l.mark()
+	_, err := l.RecordBarrier(l.t.Context(), ev, nil)
+	l.check(err)
+}
+
+func (l *listener) said(c discord.ChannelID, list ...discord.MessageID) tidings.Result {
+	l.t.Helper()
+	var evs []tidings.Event
+	for _, id := range list {
+		ev := event(c, tidings.MessageCreated{Message: message(l.t, c, id, wire{})})
+		ev.Mark = l.mark()
+		evs = append(evs, ev)
+	}
+	r, err := l.Record(l.t.Context(), evs, nil)
+	l.check(err)
+	return r
+}
+
+// gapsOf writes a channel's open gaps in short, by the numbers of the messages.
+func (l *listener) gapsOf(c discord.ChannelID) string {
+	l.t.Helper()
+	gaps, err := l.ChannelGaps(l.t.Context(), c)
+	l.check(err)
+	var parts []string
+	for _, g := range gaps {
+		part := fmt.Sprintf("%d-%d", number(g.From)+1, number(g.Rest))
+		switch {
+		case g.Backfill:
+			part = fmt.Sprintf("past-%d", number(g.Rest))
+		case number(g.From) < -1000000:
+			part = fmt.Sprintf("start-%d", number(g.Rest))
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, " ")
+}
+
+func number(id discord.MessageID) int64 { return int64(id-nth(0)) >> 22 }
+
+func (l *listener) heal(c discord.ChannelID) {
+	l.t.Helper()
+	gaps, err := l.ChannelGaps(l.t.Context(), c)
+	l.check(err)
+	for _, g := range gaps {
+		_, err := l.CloseGap(l.t.Context(), g)
+		l.check(err)
+	}
+}
+
+// complete says since when a channel is stated to be complete.
+func (l *listener) complete(c discord.ChannelID) string {
+	l.t.Helper()
+	u, err := l.Summary(l.t.Context(), &tidings.VisibleSet{User: ann, Guilds: []tidings.VisibleGuild{{
+		Guild: tidings.Guild{ID: testGuild}, Channels: []tidings.Channel{{ID: c, Guild: testGuild}},
+	}}})
+	l.check(err)
+	at := u.Guilds[0].Channels[0].CompleteSince
+	switch {
+	case at == nil:
+		return "unknown"
+	case at.Before(nth(-1000000).Time()):
+		return "all"
+	}
+	return fmt.Sprint(number(tidings.FirstID(*at)))
+}
+
+func (l *listener) want(when string, c discord.ChannelID, gaps, complete string) {
+	l.t.Helper()
+	if g, s := l.gapsOf(c), l.complete(c); g != gaps || s != complete {
+		l.t.Errorf("%s: gaps %q and complete since %q, want %q and %q", when, g, s, gaps, complete)
+	}
+}
+
+func (l *listener) jobs(kind string) string {
+	return one[string](l.t, l.Store, `SELECT coalesce(string_agg(key, ' ' ORDER BY key), '') FROM jobs WHERE kind = $1 AND state = 'ready'`, kind)
+}
+
+func TestTheFirstMessageOfANewSessionHidesNoGap(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.said(lobby, nth(1), nth(2))
+	l.want("while all is told", lobby, "", "all")
+
+	// Messages 3 to 5 are told to nobody. The new session's guild comes late: message 6 is faster.
+	l.ready("two")
+	l.want("before the guild is shown", lobby, "", "unknown")
+	l.said(lobby, nth(6))
+	l.want("with a message from after the gap", lobby, "", "unknown")
+	l.shown(nth(6), 0)
+	l.want("once the guild is shown", lobby, "3-6", "7")
+	l.want("where nothing was said", attic, "", "all")
+	if got := l.jobs(FetchMessages); got != lobby.String() {
+		t.Errorf("to be fetched are %q, want the lobby", got)
+	}
+	l.said(lobby, nth(7))
+	l.want("with the next message", lobby, "3-6", "7")
+	l.heal(lobby)
+	l.want("when the gap is healed", lobby, "", "all")
+	l.shown(nth(7), 0)
+	l.want("when the guild is shown again", lobby, "", "all")
+}
+
+func TestASessionThatGoesOnHasNoGap(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.said(lobby, nth(1))
+	l.check(l.Listening(t.Context(), l.g, false))
+	l.want("while the socket is down", lobby, "", "unknown")
+	// Another process takes over and resumes.
+	l.check(l.ReleaseShard(t.Context(), l.g))
+	l.g = lease(t, l.Store, "two", time.Minute)
+	if l.g.Session != "one" {
+		t.Fatalf("the session to resume is %q", l.g.Session)
+	}
+	l.want("before the resume", lobby, "", "unknown")
+	l.said(lobby, nth(2))
+	l.check(l.Listening(t.Context(), l.g, true))
+	l.want("after it", lobby, "", "all")
+}
+
+func TestWhatIsNewHereIsFetchedLast(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(nth(5), 0)
+	l.want("a channel with a past", lobby, "past-5", "6")
+	if got := l.jobs(Backfill); got != lobby.String() || l.jobs(FetchMessages) != "" {
+		t.Errorf("jobs are %q and %q, want a backfill of the lobby alone", got, l.jobs(FetchMessages))
+	}
+	l.heal(lobby)
+	if got := one[time.Time](t, l.Store, `SELECT to_timestamp(((since_id >> 22) + 1420070400000) / 1000.0) FROM channels WHERE id = $1`, int64(lobby)); time.Since(got) < aYear-time.Hour || time.Since(got) > aYear+time.Hour {
+		t.Errorf("the past begins at %v, want a year ago", got)
+	}
+	// A gap within the past that nobody has read yet is news: it cannot wait as long.
+	l.ready("two")
+	l.shown(nth(9), nth(3))
+	l.want("the lobby", lobby, "6-9", "10")
+	l.want("the attic", attic, "start-3", "4") // it was complete, with nothing in it
+}
+
+func TestASequenceThatIsLeftOutIsAskedForAgainOrMakesAGap(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.said(lobby, nth(1), nth(2))
+	l.check(l.NoteHole(t.Context(), l.g, 40, nth(2)))
+	l.said(lobby, nth(4))
+	l.check(l.SaveMarks(t.Context(), []tidings.Mark{{Session: "one", Epoch: l.g.Epoch, Seq: 50}}))
+	l.want("with a hole", lobby, "", "unknown")
+	// Killed now, the next process asks for what was left out.
+	l.g = lease(t, l.Store, "one", time.Minute)
+	if l.g.Seq != 39 {
+		t.Errorf("it would resume from %d, want 39, below the hole", l.g.Seq)
+	}
+	l.check(l.Listening(t.Context(), l.g, true))
+	l.want("before it came", lobby, "", "unknown")
+	l.said(lobby, nth(3))
+	l.check(l.NoteHole(t.Context(), l.g, 0, 0))
+	l.want("when it came", lobby, "", "all")
+
+	// The next one never comes.
+	l.check(l.NoteHole(t.Context(), l.g, 60, nth(4)))
+	l.said(lobby, nth(6))
+	l.ready("two")
+	l.shown(nth(6), 0)
+	l.want("after a new session", lobby, "4-6", "7")
+	l.want("where nothing was said since", attic, "", "all")
+}
+
+func TestThreadsThatWereArchivedUnheardAreLookedAt(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0, tidings.Channel{ID: chatter, Guild: testGuild, Parent: lobby, Type: tidings.ChannelPublicThread, LastMessage: nth(1)})
+	l.heal(chatter)
+	l.ready("two")
+	l.shown(0, 0) // the thread is not active any more
+	if got := l.jobs(FetchMessages); got != chatter.String() {
+		t.Errorf("to be fetched are %q, want the thread", got)
+	}
+	if got := l.jobs(ListThreads); got != lobby.String()+" "+attic.String() {
+		t.Errorf("channels to be looked through for threads are %q", got)
+	}
+	// A thread that nobody knew is found among the archived ones.
+	found := event(0, tidings.ChannelSeen{Channel: tidings.Channel{
+		ID: hideout, Guild: testGuild, Parent: lobby, Type: tidings.ChannelPublicThread, Archived: true, LastMessage: nth(8),
+	}})
+	_, err := l.RecordBarrier(t.Context(), from(tidings.SourceBackfill, found), nil)
+	l.check(err)
+	l.want("the thread that was found", hideout, "past-8", "9")
+}
+
+func TestAfterASilenceActiveChannelsAreReadAgain(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.said(lobby, tidings.FirstID(time.Now().Add(-time.Hour)))
+	l.said(attic, tidings.FirstID(time.Now().Add(-30*24*time.Hour)))
+	if got := l.jobs(Reconcile); got != "" {
+		t.Errorf("to be read again are %q before anything was missed", got)
+	}
+	l.ready("two")
+	l.shown(0, 0)
+	if got := l.jobs(Reconcile); got != lobby.String() {
+		t.Errorf("to be read again are %q, want the lobby", got)
+	}
+}
+
+func TestAGuildsOutageEndsWhatIsComplete(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.said(lobby, nth(1))
+	barrierOf(t, l.Store, tidings.GuildGone{Outage: true})
+	l.want("during the outage", lobby, "", "unknown")
+	l.shown(nth(3), 0)
+	l.want("after it", lobby, "2-3", "4")
+}
+
+func TestWhatLiesBeyondTheLedgerIsPartOfAGap(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.said(lobby, nth(1))
+	// Polling sees message 9 and has fetched from 7 on.
+	l.check(l.OpenGap(t.Context(), lobby, nth(6), nth(9), "polled"))
+	l.want("above what is known", lobby, "2-9", "10")
+	_, err := l.AdvanceGap(t.Context(), Gap{ID: one[int64](t, l.Store, `SELECT id FROM gaps`), Channel: lobby, From: nth(1)}, nth(5))
+	l.check(err)
+	l.want("read halfway down", lobby, "2-5", "6")
+	// What is open already says nothing new; what was read already does.
+	l.check(l.OpenGap(t.Context(), lobby, nth(2), nth(4), "again"))
+	l.check(l.OpenGap(t.Context(), lobby, nth(6), nth(7), "a dead letter"))
+	l.want("with a newer one", lobby, "7-7 2-5", "8")
+	// A webhook is ahead of the gateway: what lies between is not known.
+	ahead := event(lobby, tidings.MessageCreated{Message: message(t, lobby, nth(20), wire{})})
+	_, err = l.Record(t.Context(), []tidings.Event{from(tidings.SourceWebhook, ahead)}, nil)
+	l.check(err)
+	if got := l.complete(lobby); got != "unknown" {
+		t.Errorf("with a message from beyond, complete since %q", got)
+	}
+	l.said(lobby, nth(20))
+	if got := l.complete(lobby); got != "8" {
+		t.Errorf("when the gateway has come so far, complete since %q", got)
+	}
+}
+
+func TestWhatComesLateIsTold(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	if r := l.said(lobby, nth(1), nth(5)); len(r.Recovered) != 0 {
+		t.Errorf("in their order: %+v", r.Recovered)
+	}
+	r := l.said(lobby, nth(3), nth(4), nth(6), nth(3))
+	if len(r.Recovered) != 1 {
+		t.Fatalf("Recovered = %+v, want one", r.Recovered)
+	}
+	if want := (tidings.Recovered{Guild: testGuild, Channel: lobby, AccessVersion: r.Recovered[0].AccessVersion, From: nth(3), To: nth(4), N: 2}); r.Recovered[0] != want {
+		t.Errorf("Recovered = %+v, want %+v", r.Recovered, want)
+	}
+	// What a page brings in an open gap is told when the gap is closed.
+	fetched := func(n int) tidings.Event {
+		return from(tidings.SourceBackfill, event(lobby, tidings.MessageCreated{Message: message(t, lobby, nth(n), wire{})}))
+	}
+	l.check(l.OpenGap(t.Context(), lobby, nth(1), nth(2), "lost"))
+	r, err := l.Record(t.Context(), []tidings.Event{fetched(2)}, nil)
+	l.check(err)
+	if len(r.Recovered) != 0 {
+		t.Errorf("in an open gap: %+v", r.Recovered)
+	}
+	l.heal(lobby)
+	r, err = l.Record(t.Context(), []tidings.Event{fetched(0)}, nil)
+	l.check(err)
+	if len(r.Recovered) != 1 || r.Recovered[0].N != 1 {
+		t.Errorf("found by reading again: %+v, want one", r.Recovered)
+	}
+	list, err := l.Store.Recovered(t.Context(), lobby, 10)
+	l.check(err)
+	if len(list) != 3 || list[0].N != 1 || list[0].To != nth(0) || list[2].N != 2 {
+		t.Errorf("Recovered() = %+v, want three ranges", list)
+	}
+}
