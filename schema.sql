@@ -307,6 +307,15 @@ CREATE TABLE IF NOT EXISTS sessions (
 );
 CREATE INDEX IF NOT EXISTS sessions_expires ON sessions (expires);
 
+-- Whose session it is, so that people can see and end theirs. What is in a session is for the web only.
+CREATE TABLE IF NOT EXISTS session_people (
+	token      text        PRIMARY KEY,                -- as in sessions
+	user_id    bigint      NOT NULL,
+	agent      text        NOT NULL DEFAULT '',        -- what the browser calls itself
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS session_people_user ON session_people (user_id);
+
 CREATE TABLE IF NOT EXISTS api_tokens (
 	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	user_id    bigint      NOT NULL,

@@ -100,10 +100,10 @@ func TestTokens(t *testing.T) {
 	if err != nil || len(tokens) != 1 || tokens[0].Name != "script" || tokens[0].UsedAt == nil {
 		t.Fatalf("Tokens() = %+v, %v", tokens, err)
 	}
-	if err := s.RevokeToken(t.Context(), alice, tokens[0].ID); !errors.Is(err, tidings.ErrNotFound) {
+	if _, err := s.RevokeToken(t.Context(), alice, tokens[0].ID); !errors.Is(err, tidings.ErrNotFound) {
 		t.Errorf("RevokeToken() by somebody else = %v, want ErrNotFound", err)
 	}
-	if err := s.RevokeToken(t.Context(), me, tokens[0].ID); err != nil {
+	if _, err := s.RevokeToken(t.Context(), me, tokens[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := s.UserByToken(t.Context(), token); !errors.Is(err, tidings.ErrNotFound) {

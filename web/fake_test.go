@@ -26,25 +26,26 @@ import (
 // and Discord in tests of what web itself does.
 type world struct {
 	PreferenceStore // what is not written out below is not asked for
-	t               testing.TB
-	mu              sync.Mutex
-	users           map[discord.UserID]tidings.User
-	sealed          map[discord.UserID][]byte
-	sessions        map[string][]byte
-	tokens          map[string][]string
-	sets            map[discord.UserID]*tidings.VisibleSet
-	messages        map[discord.ChannelID][]tidings.Message // oldest first
-	version         map[discord.ChannelID]int64
-	read            map[discord.ChannelID]discord.MessageID
-	before          map[discord.ChannelID]discord.MessageID
-	rev             int64
-	marks           []tidings.MarkRead
-	enrolled        [][]discord.GuildID
-	ended           []string
-	sockets         map[chan string]bool
-	broken          error // what the store answers when it is set
-	oauth           error
-	codes           map[string]string // code → verifier that it was asked with
+	CredentialStore
+	t        testing.TB
+	mu       sync.Mutex
+	users    map[discord.UserID]tidings.User
+	sealed   map[discord.UserID][]byte
+	sessions map[string][]byte
+	tokens   map[string][]string
+	sets     map[discord.UserID]*tidings.VisibleSet
+	messages map[discord.ChannelID][]tidings.Message // oldest first
+	version  map[discord.ChannelID]int64
+	read     map[discord.ChannelID]discord.MessageID
+	before   map[discord.ChannelID]discord.MessageID
+	rev      int64
+	marks    []tidings.MarkRead
+	enrolled [][]discord.GuildID
+	ended    []string
+	sockets  map[chan string]bool
+	broken   error // what the store answers when it is set
+	oauth    error
+	codes    map[string]string // code → verifier that it was asked with
 }
 
 const (
@@ -172,6 +173,28 @@ func (w *world) Counts(_ context.Context, set *tidings.VisibleSet, channels []di
 
 func (w *world) Search(context.Context, *tidings.VisibleSet, store.SearchQuery, string, int) (store.FeedPage, error) {
 	return store.FeedPage{}, nil
+}
+
+func (w *world) NoteSession(context.Context, string, discord.UserID, string) error { return nil }
+
+func (w *world) SessionStands(_ context.Context, key string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for token := range w.sessions {
+		if store.TokenKey(token) == key {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (w *world) TokenStands(_ context.Context, key, scope string) (bool, error) {
+	for token, scopes := range w.tokens {
+		if store.TokenKey(token) == key {
+			return slices.Contains(scopes, scope), nil
+		}
+	}
+	return false, nil
 }
 
 func (w *world) Ignored(context.Context, discord.UserID) ([]discord.UserID, error) { return nil, nil }

@@ -28,6 +28,7 @@ type Store interface {
 	MarkStore
 	PeopleStore
 	PreferenceStore
+	CredentialStore
 	scs.CtxStore // sessions
 }
 
@@ -68,6 +69,18 @@ type PeopleStore interface {
 	SaveUser(ctx context.Context, u tidings.User) (tidings.User, error)
 	SaveOAuthToken(ctx context.Context, user discord.UserID, sealed []byte) error
 	UserByToken(ctx context.Context, token string) (user discord.UserID, scopes []string, err error)
+}
+
+// CredentialStore keeps what people can see and end of their tokens and sessions. Keys are those of [store.TokenKey].
+type CredentialStore interface {
+	CreateToken(ctx context.Context, user discord.UserID, name string, scopes []string) (string, error)
+	Tokens(ctx context.Context, user discord.UserID) ([]store.Token, error)
+	RevokeToken(ctx context.Context, user discord.UserID, id int64) (key string, err error)
+	TokenStands(ctx context.Context, key, scope string) (bool, error)
+	NoteSession(ctx context.Context, key string, user discord.UserID, agent string) error
+	Sessions(ctx context.Context, user discord.UserID) ([]store.Session, error)
+	EndSessionsOf(ctx context.Context, user discord.UserID, keys []string) error
+	SessionStands(ctx context.Context, key string) (bool, error)
 }
 
 // Access says who may read what. It is *access.Access.
@@ -116,6 +129,8 @@ type Options struct {
 	// DiscordCDN lets browsers load pictures from Discord.
 	DiscordCDN bool
 	Version    string
+	// Admins may make tokens that operate the service.
+	Admins []discord.UserID
 	// Ready reports what keeps the process from serving; nil means ready.
 	Ready func(ctx context.Context) error
 	// Status fills in GET /api/status; may be nil.
