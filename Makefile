@@ -5,10 +5,10 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help demo build test replay soak lint fmt bench clean
+.PHONY: help demo build test replay soak soak-unread lint fmt bench clean
 
 help: ## say what can be made
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: ## install what is missing and run the service beside a simulated Discord
 	@./scripts/install.sh demo
@@ -29,6 +29,10 @@ SEED ?= 7
 
 soak: ## the fault run for longer: make soak SOAK=2h SEED=11
 	@TIDINGS_SOAK=$(SOAK) TIDINGS_SOAK_SEED=$(SEED) go test -race -timeout 0 -run TestWhateverFailsNothingIsLost -v ./cmd/tidings
+
+soak-unread: ## compare unread counts with a model over 100,000 random operations
+	@./scripts/install.sh test
+	@SOAK_OPERATIONS=$${SOAK_OPERATIONS:-100000} go test -race -count=1 -timeout 2h -run '^TestUnreadSoak$$' -v ./store
 
 lint: ## gofmt, go vet, staticcheck
 	@./scripts/check.sh

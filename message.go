@@ -26,6 +26,7 @@ type Message struct {
 	// Countable tells whether the message counts as unread; see [Countable].
 	Countable bool
 	Mentions  Mentions
+	Has       Features // what it has besides text
 	// Partial is set when the object lacks an author: an old-style update that names only what changed.
 	Partial bool
 }
@@ -82,6 +83,7 @@ type wireMessage struct {
 		ID discord.UserID `json:"id"`
 	} `json:"mentions"`
 	MentionRoles []discord.RoleID `json:"mention_roles"`
+	wireFeatures
 }
 
 // ParseMessage reads one of Discord's message objects. It keeps payload, which the caller must not change afterwards.
@@ -99,7 +101,7 @@ func ParseMessage(payload []byte, guild discord.GuildID) (Message, error) {
 		Channel: w.ChannelID, ID: w.ID, Guild: known(w.GuildID), Type: w.Type, Flags: w.Flags,
 		// Postgres' text cannot hold a zero byte; the payload keeps it.
 		Content: strings.ReplaceAll(w.Content, "\x00", "\uFFFD"), Payload: payload,
-		Countable: Countable(w.Type), Partial: w.Author == nil,
+		Countable: Countable(w.Type), Partial: w.Author == nil, Has: w.features(w.Content),
 	}
 	if m.Guild == 0 {
 		m.Guild = guild

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS guilds (
 	access_version bigint      NOT NULL DEFAULT 1,     -- grows with each change of who may read what
 	first_seen     timestamptz NOT NULL DEFAULT now(),
 	live_session   text        NOT NULL DEFAULT '',    -- the gateway session that has told all since the guild was last seen whole; see channels.known_id
+	lived          boolean     NOT NULL DEFAULT false, -- some gateway session has shown it whole; until then nobody has looked for archived threads
 	suspect_id     bigint      NOT NULL DEFAULT 0      -- from here on something may have been left out; looked at when the guild is next seen whole
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS guilds_session ON guilds (live_session) WHERE live_session <> '';
@@ -105,9 +106,12 @@ CREATE TABLE IF NOT EXISTS messages (
 	deleted     boolean NOT NULL DEFAULT false,        -- a tombstone: content and payload are blank, and stay so
 	countable   boolean NOT NULL DEFAULT true,
 	recorded_at timestamptz NOT NULL DEFAULT now(),
+	has         int     NOT NULL DEFAULT 0,            -- what the message has besides text, a bit each; see features.go
+	words       tsvector GENERATED ALWAYS AS (to_tsvector('simple', left(content, 16000))) STORED,
 	PRIMARY KEY (channel_id, id)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX IF NOT EXISTS messages_live ON messages (channel_id, id) INCLUDE (author_id) WHERE NOT deleted AND countable;
+CREATE INDEX IF NOT EXISTS messages_words ON messages USING gin (words);
 CREATE INDEX IF NOT EXISTS messages_own ON messages (channel_id, author_id, id) WHERE NOT deleted AND countable;
 
 -- kind: 0 a person, 1 a role, 2 everyone (target_id is the guild's id). @everyone is one row, whatever the guild's size.
@@ -302,6 +306,15 @@ CREATE TABLE IF NOT EXISTS sessions (
 	expires timestamptz NOT NULL
 );
 CREATE INDEX IF NOT EXISTS sessions_expires ON sessions (expires);
+
+-- Whose session it is, so that people can see and end theirs. What is in a session is for the web only.
+CREATE TABLE IF NOT EXISTS session_people (
+	token      text        PRIMARY KEY,                -- as in sessions
+	user_id    bigint      NOT NULL,
+	agent      text        NOT NULL DEFAULT '',        -- what the browser calls itself
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS session_people_user ON session_people (user_id);
 
 CREATE TABLE IF NOT EXISTS api_tokens (
 	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

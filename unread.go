@@ -12,6 +12,8 @@ type Unread struct {
 	Total    int           `json:"total"`    // muted channels left out
 	Mentions int           `json:"mentions"` // muted channels counted
 	Guilds   []UnreadGuild `json:"guilds"`
+	// Ignored are the authors whose messages count for nothing, so that a client can leave them out by itself.
+	Ignored []discord.UserID `json:"ignored"`
 }
 
 // UnreadGuild is one guild of [Unread].
@@ -37,8 +39,28 @@ type UnreadChannel struct {
 	ReadID        discord.MessageID `json:"read_id"`      // the effective position
 	LastID        discord.MessageID `json:"last_id"`      // the newest live countable message, null for none
 	Version       int64             `json:"version"`
-	Muted         bool              `json:"muted"`
+	Muted         bool              `json:"muted"`          // itself, or what it is in
+	MutedUntil    *time.Time        `json:"muted_until"`    // null when it is not muted, or for ever
 	CompleteSince *time.Time        `json:"complete_since"` // null when nothing is known to be complete
+}
+
+// Preferences is what decides, besides how far somebody has read, how they are shown what is unread.
+type Preferences struct {
+	Ignored []discord.UserID
+	Muted   map[discord.ChannelID]*time.Time // visible muted channels and until when; nil for ever
+}
+
+// Preferences returns those that u was made with.
+func (u *Unread) Preferences() *Preferences {
+	p := &Preferences{Ignored: u.Ignored, Muted: map[discord.ChannelID]*time.Time{}}
+	for _, g := range u.Guilds {
+		for _, c := range g.Channels {
+			if c.Muted {
+				p.Muted[c.ID] = c.MutedUntil
+			}
+		}
+	}
+	return p
 }
 
 // VisibleSet is what a person may read at one moment. Only channels that hold messages are in it; categories and forums
@@ -81,11 +103,14 @@ type MarkRead struct {
 	Rev int64
 }
 
-// ReadResult is what a mark changed. All of the person's devices are told.
+// ReadResult is what a mark changed. All of the person's devices are told. One with a new rev and without channels says that
+// something else has changed, such as whom the person ignores: whoever tells the devices reads the whole afresh.
 type ReadResult struct {
 	User     discord.UserID
 	Rev      int64
 	Channels []ReadChannel
+	// Preferences is set where the whole was read afresh.
+	Preferences *Preferences
 }
 
 // ReadChannel is one channel of a [ReadResult], counted in the transaction that made the mark.

@@ -77,6 +77,12 @@ type Ledger interface {
 	NoteHole(ctx context.Context, g tidings.GatewaySession, seq int64, before discord.MessageID) error
 }
 
+// Settler waits until all events of a mark's session that were put are committed. It is *ingest.Ingest: whatever fills [Sink] is
+// asked whether it can do this as well.
+type Settler interface {
+	Settle(ctx context.Context, m tidings.Mark) error
+}
+
 // GuildLister names the guilds that are stored and not removed, so that those which the bot has left while nobody was
 // connected are noticed. It is *store.Store: whatever fills [Sessions] is asked whether it can do this as well.
 type GuildLister interface {

@@ -47,6 +47,12 @@ func (s *shard) noteHole(ctx context.Context, it queued) {
 	if s.bot.ledger == nil {
 		return
 	}
+	if door, ok := s.bot.sink.(Settler); ok && it.seq == 0 {
+		// What filled the hole may be on its way still, and what came after it committed long ago.
+		if door.Settle(ctx, tidings.Mark{Shard: s.id, Session: it.session.Session, Epoch: it.session.Epoch}) != nil {
+			return
+		}
+	}
 	for try := 0; ; try++ {
 		err := s.bot.ledger.NoteHole(ctx, *it.session, it.seq, tidings.FirstID(it.at.Add(-holeMargin)))
 		if err == nil || ctx.Err() != nil || errors.Is(err, tidings.ErrLeaseLost) {

@@ -238,15 +238,22 @@ func (l *life) dispatch(d *dispatch) error {
 	if l.session == nil {
 		return nil // Nothing comes before READY of a new session; it could not be marked.
 	}
-	if err := l.follow(d); err != nil {
-		return err
+	had := len(l.missing) > 0
+	l.follow(d.seq)
+	has := len(l.missing) > 0
+	if has && !had {
+		if err := l.note(d, l.missing[0]); err != nil {
+			return err
+		}
 	}
-	if _, known := decoders[d.name]; !known && d.name != "READY" && d.name != "RESUMED" {
-		return nil
+	if _, known := decoders[d.name]; known || d.name == "READY" || d.name == "RESUMED" {
+		if !s.queue.push(queued{dispatch: d, session: l.session}) {
+			s.set(func(st *ShardStatus) { st.Overflows++ })
+			return errOverflow
+		}
 	}
-	if !s.queue.push(queued{dispatch: d, session: l.session}) {
-		s.set(func(st *ShardStatus) { st.Overflows++ })
-		return errOverflow
+	if !has && !l.lost && (had || d.name == "RESUMED") {
+		return l.note(d, 0)
 	}
 	return nil
 }
@@ -255,12 +262,11 @@ func (l *life) dispatch(d *dispatch) error {
 const maxMissing = 1000
 
 // follow notices sequences that were left out. Discord numbers a session's dispatches one by one.
-func (l *life) follow(d *dispatch) error {
-	seq, had := d.seq, len(l.missing) > 0
+func (l *life) follow(seq int64) {
 	switch {
 	case seq <= 0:
 	case seq > l.top:
-		if !had && seq > l.top+1 {
+		if len(l.missing) == 0 && seq > l.top+1 {
 			l.holes.Reset(l.shard.bot.pace.hole)
 		}
 		for n := l.top + 1; n < seq && len(l.missing) < maxMissing; n++ {
@@ -275,16 +281,10 @@ func (l *life) follow(d *dispatch) error {
 			}
 		}
 	}
-	switch has := len(l.missing) > 0; {
-	case has && !had:
-		return l.note(d, l.missing[0])
-	case had && !has && !l.lost, d.name == "RESUMED" && !has && !l.lost:
-		return l.note(d, 0)
-	}
-	return nil
 }
 
-// note queues what is to be kept about a hole: ahead of the event that showed it, so that nothing above it is committed first.
+// note queues what is to be kept about a hole: ahead of the event that showed it, so that nothing above it is committed first,
+// and after the one that filled it.
 func (l *life) note(d *dispatch, lowest int64) error {
 	if !l.shard.queue.push(queued{dispatch: &dispatch{name: holeNoted, seq: lowest, at: d.at}, session: l.session}) {
 		return errOverflow

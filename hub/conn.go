@@ -7,6 +7,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/diamondburned/arikawa/v3/discord"
+	"golang.org/x/time/rate"
 
 	"tidings"
 )
@@ -21,6 +22,11 @@ type conn struct {
 	out   *outbox
 	shard *shard
 	user  *user
+
+	// The reader's alone.
+	limit    *rate.Limiter // nil before the first frame
+	slowed   bool          // told that it is read more slowly
+	draining bool          // nothing that it sends counts any more
 
 	// Guarded by Hub.mu.
 	live    bool      // its snapshot is on its way: it wants access frames
@@ -129,7 +135,7 @@ func (c *conn) open(snap snapshot) {
 	for _, x := range c.buffer {
 		if x.read != nil {
 			if x.read.Rev > snap.rev {
-				c.add(readFrame(x.read.Rev, x.read.Channels, c.person.sees))
+				c.add(readFrame(x.read, c.person.sees))
 			}
 			continue
 		}
@@ -189,6 +195,7 @@ func (c *conn) close(code int, reason string, drop bool) {
 	}
 	// The reader ends with the peer's answer, or then.
 	_ = c.out.Conn.SetReadDeadline(time.Now().Add(wait))
+	c.out.wake()
 }
 
 func (c *conn) watches(id discord.ChannelID) bool {

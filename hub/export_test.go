@@ -12,6 +12,9 @@ func (h *Hub) Quicken(hold, sweep time.Duration) {
 // Heartbeat sets the interval of pings.
 func (h *Hub) Heartbeat(d time.Duration) { h.timing.heartbeat = d }
 
+// Closing sets how long the peer's answer to a close frame is waited for.
+func (h *Hub) Closing(d time.Duration) { h.timing.closing = d }
+
 // BoundPending sets how many bytes may wait for one connection.
 func (h *Hub) BoundPending(n int) { h.bounds.pending = n }
 
@@ -27,5 +30,21 @@ func (h *Hub) Left() (users, audiences, tracks, crowds int) {
 		s.do(func(s *shard) { done <- len(s.crowds) + len(s.index) + len(s.people) })
 		crowds += <-done
 	}
+	if h.poller != nil {
+		crowds += h.poller.waiting()
+	}
 	return len(h.users), len(h.audiences), len(h.tracks), crowds
+}
+
+// Parked reports how many connections have no goroutine that reads.
+func (h *Hub) Parked() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, c := range h.allConns() {
+		if c.out.parked.Load() {
+			n++
+		}
+	}
+	return n
 }

@@ -189,6 +189,9 @@ func helloFrame(session string, u discord.UserID, heartbeat time.Duration, curso
 // snapshotFrame encodes a summary. Lists that are empty are [] in it, never null.
 func snapshotFrame(u *tidings.Unread) (*frame, error) {
 	out := *u
+	if out.Ignored == nil {
+		out.Ignored = []discord.UserID{}
+	}
 	out.Guilds = make([]tidings.UnreadGuild, len(u.Guilds))
 	for i, g := range u.Guilds {
 		if g.Roles == nil {
@@ -223,11 +226,11 @@ func appendCounts(b []byte, c tidings.ReadChannel) []byte {
 }
 
 // readFrame tells a person's devices what a mark changed, in the channels that keep lets through.
-func readFrame(rev int64, channels []tidings.ReadChannel, keep func(discord.ChannelID) bool) *frame {
-	b := strconv.AppendInt(append(room(64+160*len(channels)), `{"op":"read","rev":`...), rev, 10)
+func readFrame(r *tidings.ReadResult, keep func(discord.ChannelID) bool) *frame {
+	b := strconv.AppendInt(append(room(64+160*len(r.Channels)), `{"op":"read","rev":`...), r.Rev, 10)
 	b = append(b, `,"channels":[`...)
 	first := true
-	for _, c := range channels {
+	for _, c := range r.Channels {
 		if !keep(c.ID) {
 			continue
 		}
@@ -238,7 +241,34 @@ func readFrame(rev int64, channels []tidings.ReadChannel, keep func(discord.Chan
 		b = appendCounts(appendID(append(b, `{"c":`...), c.ID), c)
 		b = append(b, '}')
 	}
-	return seal(append(b, "]}"...))
+	b = append(b, ']')
+	if r.Preferences != nil {
+		b = appendPreferences(b, r.Preferences, keep)
+	}
+	return seal(append(b, '}'))
+}
+
+func appendPreferences(b []byte, p *tidings.Preferences, keep func(discord.ChannelID) bool) []byte {
+	b = appendIDs(append(b, `,"ignored":`...), p.Ignored)
+	b = append(b, `,"muted":{`...)
+	first := true
+	for id, until := range p.Muted {
+		if !keep(id) {
+			continue
+		}
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = append(appendID(b, id), ':')
+		if until == nil {
+			b = append(b, "null"...)
+			continue
+		}
+		b = until.UTC().AppendFormat(append(b, '"'), time.RFC3339Nano)
+		b = append(b, '"')
+	}
+	return append(b, '}')
 }
 
 func accessFrame(epoch int64, gained, lost []discord.ChannelID, roles map[discord.GuildID][]discord.RoleID) *frame {

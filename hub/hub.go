@@ -106,9 +106,10 @@ type Hub struct {
 	watchers atomic.Int64 // connections that watch messages
 
 	tasks   sync.WaitGroup // goroutines of gates and flushers
-	serving sync.WaitGroup // calls of Serve
+	serving sync.WaitGroup // connections
 
 	mu        sync.Mutex
+	poller    *poller         // nil before Run, and where there is none
 	ctx       context.Context // of Run; nil before
 	stopped   bool            // Run's ctx has ended: no more connections
 	ended     bool            // no more tasks
@@ -176,6 +177,11 @@ func (h *Hub) Run(ctx context.Context) error {
 		return errors.New("run hub: it ran before")
 	}
 	h.ctx = inner
+	var err error
+	if h.poller, err = newPoller(); err != nil {
+		h.log.Info("each live socket takes a goroutine for reading", "err", err)
+	}
+	poller := h.poller
 	for id, g := range h.gates {
 		h.startGate(id, g)
 	}
@@ -186,6 +192,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	var shards sync.WaitGroup
 	for _, s := range h.shards {
 		shards.Go(func() { s.run(stopShards) })
+	}
+	if poller != nil {
+		wg.Go(func() { poller.run(inner) })
 	}
 	wg.Go(func() { h.runJanitor(inner) })
 	wg.Go(func() { h.runSweeps(inner) })
@@ -207,7 +216,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
-// goAway closes every connection and waits until their calls of Serve have returned.
+// goAway closes every connection and waits until all have gone.
 func (h *Hub) goAway() {
 	h.mu.Lock()
 	h.stopped = true

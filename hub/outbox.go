@@ -28,9 +28,20 @@ var errSlow = errors.New("slow consumer")
 // frame is ever inside another.
 type outbox struct {
 	net.Conn
-	raw   syscall.RawConn // nil when the connection has no file descriptor of its own, as under TLS
-	pre   []byte          // what the HTTP server had read already
-	seen  atomic.Int64    // when the peer was last heard, in Unix nanoseconds
+	raw  syscall.RawConn // nil when the connection has no file descriptor of its own, as under TLS
+	pre  []byte          // what the HTTP server had read already
+	seen atomic.Int64    // when the peer was last heard, in Unix nanoseconds
+
+	// Reading without a goroutine: while the peer says nothing, the connection waits in the poller and woken starts a reader
+	// when there is something to read or the end begins. Only the reader touches border and stay.
+	poller *poller // nil: a reader waits in Read
+	stay   bool    // the poller does not take it: a reader waits in Read
+	woken  func()
+	border border
+	token  atomic.Uint64 // in the poller
+	parked atomic.Bool   // no reader
+	ending atomic.Bool   // closing or closed: whoever reads does so until the end
+
 	tasks *sync.WaitGroup // owns the flusher
 
 	mu       sync.Mutex
@@ -129,6 +140,7 @@ func (o *outbox) shut(b []byte, drop bool) {
 	}
 	_ = o.put(b, 0) // a broken socket shows itself to the reader
 	o.closing = true
+	o.ending.Store(true)
 }
 
 // flush exists only while the socket is full. It writes chunk by chunk until nothing waits.
@@ -182,22 +194,63 @@ func (o *outbox) Write(b []byte) (int, error) {
 	}
 	if len(b) > 0 && b[0]&0xf == 8 {
 		o.closing = true
+		o.ending.Store(true)
 	}
 	return len(b), nil
 }
 
-// Read hands the peer's bytes to the websocket library.
+// Read hands the peer's bytes to the websocket library. Between two messages it does not wait: it is errIdle then, after
+// which the library can be asked again.
 func (o *outbox) Read(b []byte) (int, error) {
 	if len(o.pre) > 0 {
 		n := copy(b, o.pre)
 		o.pre = o.pre[n:]
+		if len(o.pre) == 0 {
+			o.pre = nil
+		}
+		o.border.pass(b[:n])
 		return n, nil
 	}
-	n, err := o.Conn.Read(b)
+	read := o.Conn.Read
+	if o.poller != nil && !o.stay && o.border.clean() && !o.ending.Load() {
+		read = o.readNow
+	}
+	n, err := read(b)
 	if n > 0 {
 		o.seen.Store(time.Now().UnixNano())
+		o.border.pass(b[:n])
 	}
 	return n, err
+}
+
+// errIdle is the answer of [outbox.Read] when the peer has said everything that it began, and nothing more.
+var errIdle = errors.New("nothing to read now")
+
+// park gives the connection to the poller, after Read was errIdle. When it reports true, woken starts the next reader; when
+// it does not, the caller goes on reading.
+func (o *outbox) park() bool {
+	o.parked.Store(true)
+	err := o.poller.arm(o)
+	if err == nil && !o.ending.Load() {
+		return true
+	}
+	if o.ending.Load() {
+		o.poller.forget(o.token.Load()) // it may have been closed before it was known
+	}
+	if !o.parked.CompareAndSwap(true, false) {
+		return true // woken by the end, or by the peer
+	}
+	if err != nil {
+		o.stay = true
+	}
+	return false
+}
+
+// wake starts a reader when there is none.
+func (o *outbox) wake() {
+	if o.parked.CompareAndSwap(true, false) {
+		o.woken()
+	}
 }
 
 // Close closes the socket as the websocket library wants it: at once, unless its close frame still waits to be written.
@@ -224,7 +277,13 @@ func (o *outbox) drop() error {
 	}
 	o.closed = true
 	o.mu.Unlock()
-	return o.Conn.Close()
+	o.ending.Store(true)
+	if o.poller != nil {
+		o.poller.forget(o.token.Load())
+	}
+	err := o.Conn.Close()
+	o.wake() // its reader sees the end
+	return err
 }
 
 // leaving reports whether a close frame is on its way and the socket is still open.

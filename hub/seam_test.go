@@ -27,7 +27,7 @@ type rawSocket struct {
 	br *bufio.Reader
 }
 
-func (n *node) raw(t *testing.T, user discord.UserID) *rawSocket {
+func (n *node) raw(t *testing.T, user discord.UserID, query ...string) *rawSocket {
 	t.Helper()
 	nc, err := net.Dial("tcp", strings.TrimPrefix(n.url, "http://"))
 	if err != nil {
@@ -35,8 +35,8 @@ func (n *node) raw(t *testing.T, user discord.UserID) *rawSocket {
 	}
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(patience))
-	fmt.Fprintf(nc, "GET /?user=%d HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: tidings.v1\r\n\r\n", user)
+	fmt.Fprintf(nc, "GET /?user=%d&%s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: tidings.v1\r\n\r\n", user, strings.Join(query, "&"))
 	br := bufio.NewReader(nc)
 	resp, err := http.ReadResponse(br, nil)
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {

@@ -16,8 +16,9 @@ import (
 // subprotocol names the protocol of docs/LIVE.md.
 const subprotocol = "tidings.v1"
 
-// Serve makes the request a live socket and serves it until it ends. A zero user is told, by close code 4001, that they are
-// not signed in: a browser's script does not see HTTP's status.
+// Serve makes the request a live socket and returns when its snapshot is on its way; the socket then goes on until it ends,
+// without what net/http keeps for a request. A zero user is told, by close code 4001, that they are not signed in: a
+// browser's script does not see HTTP's status.
 func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 	if !speaks(r) {
 		http.Error(w, "the live socket speaks the subprotocol "+subprotocol, http.StatusBadRequest)
@@ -31,8 +32,8 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 		return
 	}
 	h.serving.Add(1)
+	poller := h.poller
 	h.mu.Unlock()
-	defer h.serving.Done()
 
 	hj := &hijacker{ResponseWriter: w, bound: h.bounds.pending, tasks: &h.tasks}
 	ws, err := websocket.Accept(hj, r, &websocket.AcceptOptions{
@@ -40,35 +41,42 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 	})
 	if err != nil {
 		h.log.Debug("live socket refused", "err", err)
+		h.serving.Done()
 		return // Accept has answered
 	}
 	ws.SetReadLimit(maxFrame)
 	c := &conn{hub: h, who: who, id: randomHex(8), key: keyOf(who.Session), ws: ws, out: hj.out}
-	defer ws.CloseNow()
-	if who.User == 0 {
+	c.out.woken = func() { go c.read() }
+	if c.out.raw != nil {
+		c.out.poller = poller
+	}
+	c.welcome(r)
+	go c.read()
+}
+
+// welcome gives a connection its snapshot, or a reason why not.
+func (c *conn) welcome(r *http.Request) {
+	h := c.hub
+	c.draining = true
+	if c.who.User == 0 {
 		c.shut(statusSignedOut, "not signed in")
-		c.drain()
 		return
 	}
 	switch err := h.register(c); {
 	case errors.Is(err, errTooMany):
 		h.metrics.dropped.WithLabelValues("too many").Inc()
 		c.shut(statusTooMany, "too many connections")
-		c.drain()
 		return
 	case err != nil:
 		c.shut(statusRestart, retryHint(h.timing.spread))
-		c.drain()
 		return
 	}
-	defer h.unregister(c)
 	if err := h.attach(context.WithoutCancel(r.Context()), c); err != nil {
-		h.log.Warn("live socket cannot be given its snapshot", "user", who.User, "err", err)
+		h.log.Warn("live socket cannot be given its snapshot", "user", c.who.User, "err", err)
 		c.shut(statusRestart, retryHint(h.timing.spread))
-		c.drain()
 		return
 	}
-	c.read()
+	c.draining = false
 }
 
 // speaks reports whether the client asks for our subprotocol, or for none.
@@ -93,55 +101,70 @@ const (
 	channelsPerOne = 100 // so many listed channels weigh as much as a frame
 )
 
-// read takes the client's frames until the socket ends.
+// read takes the client's frames until there is none for now, or the socket ends.
 func (c *conn) read() {
-	// Whoever sends faster is read more slowly: nothing is lost, and the rest waits at the client.
-	limit := rate.NewLimiter(framesASecond, framesAtOnce)
-	ctx := context.Background()
-	slowed := false
 	for {
-		typ, b, err := c.ws.Read(ctx)
-		if err != nil {
-			c.ended(err)
-			return
-		}
-		if typ != websocket.MessageText {
-			c.shut(statusProtocol, "frames are text")
-			c.drain()
-			return
-		}
-		for line := range strings.SplitSeq(string(b), "\n") {
-			if strings.TrimSpace(line) == "" {
-				continue
-			}
-			weight, err := c.act(ctx, line)
-			if err != nil {
-				c.shut(statusProtocol, err.Error())
-				c.drain()
+		typ, b, err := c.ws.Read(context.Background())
+		switch {
+		case errors.Is(err, errIdle):
+			if c.out.park() {
 				return
 			}
-			wait := limit.ReserveN(time.Now(), min(weight, framesAtOnce)).Delay()
-			if wait == 0 {
-				slowed = false
-				continue
-			}
-			if !slowed {
-				slowed = true
-				c.tell(errorFrame("rate", "too many frames: they are read more slowly now"))
-			}
-			time.Sleep(min(wait, time.Second))
+		case err != nil:
+			c.ended(err)
+			c.finish()
+			return
+		case c.draining:
+			// Until the peer has answered the close frame, or the deadline that came with it.
+		case typ != websocket.MessageText:
+			c.wrong("frames are text")
+		default:
+			c.heed(string(b))
 		}
 	}
 }
 
-// drain reads until the peer has answered the close frame, or the deadline that came with it.
-func (c *conn) drain() {
-	for {
-		if _, _, err := c.ws.Read(context.Background()); err != nil {
-			c.ended(err)
+// heed does what the frames of a message ask. Whoever sends faster than it may is read more slowly: nothing is lost, and the
+// rest waits at the client.
+func (c *conn) heed(message string) {
+	if c.limit == nil {
+		c.limit = rate.NewLimiter(framesASecond, framesAtOnce)
+	}
+	for line := range strings.SplitSeq(message, "\n") {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		weight, err := c.act(context.Background(), line)
+		if err != nil {
+			c.wrong(err.Error())
 			return
 		}
+		wait := c.limit.ReserveN(time.Now(), min(weight, framesAtOnce)).Delay()
+		if wait == 0 {
+			c.slowed = false
+			continue
+		}
+		if !c.slowed {
+			c.slowed = true
+			c.tell(errorFrame("rate", "too many frames: they are read more slowly now"))
+		}
+		time.Sleep(min(wait, time.Second))
 	}
+}
+
+// wrong closes the connection of a client that does not keep to the protocol.
+func (c *conn) wrong(reason string) {
+	c.draining = true
+	c.shut(statusProtocol, reason)
+}
+
+// finish forgets the connection. The reader that saw its end calls it, once.
+func (c *conn) finish() {
+	_ = c.ws.CloseNow()
+	if c.user != nil {
+		c.hub.unregister(c)
+	}
+	c.hub.serving.Done()
 }
 
 // ended takes leave of a peer whose frames can no longer be read. What it still sends is read and thrown away for a

@@ -84,12 +84,13 @@ func (h *Hub) deliverRead(r tidings.ReadResult) {
 		return
 	}
 	u.told++
-	if r.Rev < u.rev || u.rev > 0 && r.Rev > u.rev+1 {
+	other := len(r.Channels) == 0 && r.Rev > u.rev // not how far they have read, but whom they ignore or what they mute
+	if other || r.Rev < u.rev || u.rev > 0 && r.Rev > u.rev+1 {
 		// Late, or one was missed: what is true now is read afresh.
 		u.catchUp, u.missed = true, true
 		h.queue(u)
 	}
-	if r.Rev < u.rev {
+	if other || r.Rev < u.rev {
 		return
 	}
 	u.rev = r.Rev
@@ -104,7 +105,7 @@ func (h *Hub) postRead(u *user, r tidings.ReadResult) {
 			return
 		}
 		// Counts of a channel that the person may no longer see are not theirs to know.
-		f := readFrame(r.Rev, r.Channels, p.sees)
+		f := readFrame(&r, p.sees)
 		for _, c := range p.conns {
 			c.takeRead(&r, f)
 		}

@@ -194,7 +194,7 @@ func (h *Hub) catchUp(ctx context.Context, u *user, set *tidings.VisibleSet, tol
 	if !missed && sum.Rev == u.rev {
 		return nil
 	}
-	r := tidings.ReadResult{User: u.id, Rev: sum.Rev}
+	r := tidings.ReadResult{User: u.id, Rev: sum.Rev, Preferences: sum.Preferences()}
 	for _, g := range sum.Guilds {
 		for _, c := range g.Channels {
 			r.Channels = append(r.Channels, tidings.ReadChannel{

@@ -142,6 +142,26 @@ func (i *Ingest) Commit(ctx context.Context, evs ...tidings.Event) error {
 	}
 }
 
+// Settle waits until everything is committed that was put of a mark's session so far. It is for those who must know that nothing
+// below a sequence is under way any more.
+func (i *Ingest) Settle(ctx context.Context, m tidings.Mark) error {
+	seqs := i.marks.underWay(m)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if i.marks.settled(m, seqs) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-i.life.Done():
+			return ErrClosed
+		}
+	}
+}
+
 func (i *Ingest) put(ctx context.Context, it *item) error {
 	if ev := it.ev; ev.Barrier() {
 		// A person who signs in right now is asked about at Discord afterwards, so skipping loses nothing.

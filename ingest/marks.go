@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"tidings"
@@ -20,8 +22,9 @@ func streamOf(m tidings.Mark) stream { return stream{m.Shard, m.Session, m.Epoch
 type progress struct {
 	waiting []int64 // given, in order; those committed out of order are in done
 	done    map[int64]bool
-	upTo    int64 // every sequence given up to here is committed
-	stored  int64 // the newest that the database knows
+	upTo    int64         // every sequence given up to here is committed
+	stored  int64         // the newest that the database knows
+	open    map[int64]int // given and not committed yet, late ones too, and how often
 }
 
 // tracker follows all streams. The zero value is ready.
@@ -48,10 +51,11 @@ func (t *tracker) given(m tidings.Mark) {
 				delete(t.streams, old)
 			}
 		}
-		p = &progress{done: map[int64]bool{}}
+		p = &progress{done: map[int64]bool{}, open: map[int64]int{}}
 		t.streams[s] = p
 	}
-	if m.Seq > p.upTo { // A resume repeats what was not committed when it began.
+	p.open[m.Seq]++
+	if m.Seq > p.upTo { // Discord may say the same again.
 		p.waiting = append(p.waiting, m.Seq)
 	}
 }
@@ -98,7 +102,13 @@ func (t *tracker) committed(m tidings.Mark) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.streams[streamOf(m)]
-	if p == nil || m.Seq <= p.upTo {
+	if p == nil {
+		return
+	}
+	if p.open[m.Seq]--; p.open[m.Seq] <= 0 {
+		delete(p.open, m.Seq)
+	}
+	if m.Seq <= p.upTo {
 		return
 	}
 	p.done[m.Seq] = true
@@ -110,6 +120,25 @@ func (t *tracker) committed(m tidings.Mark) {
 		n++
 	}
 	p.waiting = p.waiting[n:]
+}
+
+// underWay lists what a stream was given and is not committed yet: late sequences too, of which upTo says nothing.
+func (t *tracker) underWay(m tidings.Mark) []int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.streams[streamOf(m)]
+	if p == nil {
+		return nil // It was replaced, so its marks count for nothing.
+	}
+	return slices.Collect(maps.Keys(p.open))
+}
+
+// settled reports whether none of some sequences is under way any more.
+func (t *tracker) settled(m tidings.Mark, seqs []int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.streams[streamOf(m)]
+	return p == nil || !slices.ContainsFunc(seqs, func(seq int64) bool { return p.open[seq] > 0 })
 }
 
 // unsaved returns the marks that the database does not know yet.

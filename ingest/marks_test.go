@@ -8,8 +8,8 @@ import (
 
 func mark(seq int64) tidings.Mark { return tidings.Mark{Session: "s", Epoch: 1, Seq: seq} }
 
-// A resume begins at the committed sequence, so what was received and waits in its lane comes a second time.
-func TestTheMarkGoesOnAfterAResumeRepeatsWhatIsStillOnItsWay(t *testing.T) {
+// A sequence may come a second time while its first event still waits in its lane.
+func TestTheMarkGoesOnAfterARepeatOfWhatIsStillOnItsWay(t *testing.T) {
 	t.Parallel()
 	var tr tracker
 	for _, seq := range []int64{9, 10, 9, 10} {

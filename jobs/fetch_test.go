@@ -33,6 +33,8 @@ type past struct {
 	silent    bool                // the bot may not read the history: pages are empty
 	hidden    []discord.MessageID // exist, but are on no page
 	asked     []discord.MessageID // by Deleted
+	edited    map[discord.MessageID]string
+	during    func() // called once while a page is on its way
 }
 
 func (p *past) MessagesBefore(_ context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) ([]tidings.Message, bool, error) {
@@ -48,8 +50,16 @@ func (p *past) MessagesBefore(_ context.Context, g discord.GuildID, c discord.Ch
 	var page []tidings.Message
 	for _, id := range slices.Backward(p.ids) {
 		if id < before && len(page) < limit {
-			page = append(page, said(c, id))
+			m := said(c, id)
+			if text, ok := p.edited[id]; ok {
+				m.Content, m.EditedMS = text, 1
+			}
+			page = append(page, m)
 		}
+	}
+	if p.during != nil {
+		p.during()
+		p.during = nil
 	}
 	return page, len(page) == limit, nil
 }

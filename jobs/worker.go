@@ -17,6 +17,9 @@ import (
 // settleTime bounds the writing of a job's outcome, which happens after ctx has ended too.
 const settleTime = 10 * time.Second
 
+// settleEvery is how often writing it is tried meanwhile.
+const settleEvery = 250 * time.Millisecond
+
 // running is a job at work here.
 type running struct {
 	job    store.Job
@@ -83,7 +86,7 @@ func (j *Jobs) work(ctx context.Context, k *kind, r *running) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	var outcome string
-	var settle error
+	var settle func() error
 	var said interface{ RetryAfter() time.Duration }
 	dead := (*deadError)(nil)
 	switch {
@@ -92,34 +95,46 @@ func (j *Jobs) work(ctx context.Context, k *kind, r *running) {
 		log.Warn("another worker has taken the job over")
 	case err == nil:
 		outcome = "done"
-		_, settle = j.queue.FinishJob(ctx, r.job)
+		settle = func() error { _, err := j.queue.FinishJob(ctx, r.job); return err }
 	case stopping || errors.Is(err, ErrYield):
 		outcome = "released"
-		settle = j.queue.ReleaseJob(ctx, r.job, errors.Is(err, ErrYield))
+		settle = func() error { return j.queue.ReleaseJob(ctx, r.job, errors.Is(err, ErrYield)) }
 	case errors.As(err, &dead):
 		outcome = "dead"
 		log.Error("the job cannot be done", "err", err)
-		_, settle = j.queue.BuryJob(ctx, r.job, err)
+		settle = func() error { _, err := j.queue.BuryJob(ctx, r.job, err); return err }
 	case errors.As(err, &said):
 		outcome = "waits"
-		settle = j.retry(ctx, r.job, said.RetryAfter(), err, true)
+		settle = func() error { return j.retry(ctx, r.job, said.RetryAfter(), err, true) }
 	case r.job.Attempt >= r.job.Tries:
 		outcome = "dead"
 		log.Error("the job has failed too often", "err", err)
-		_, settle = j.queue.BuryJob(ctx, r.job, err)
+		settle = func() error { _, err := j.queue.BuryJob(ctx, r.job, err); return err }
 	default:
 		outcome = "failed"
 		wait := j.o.Backoff(r.job.Attempt)
 		log.Warn("the job has failed and is tried again", "wait", wait, "err", err)
-		settle = j.retry(ctx, r.job, wait, err, false)
+		settle = func() error { return j.retry(ctx, r.job, wait, err, false) }
 	}
 	j.metrics.ended(r.job.Kind, outcome, took)
+	if settle == nil {
+		return
+	}
+	// A database that is only restarted must not cost the rest of the lease.
+	wrote := settle()
+	for wrote != nil && !errors.Is(wrote, tidings.ErrLeaseLost) && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(settleEvery):
+			wrote = settle()
+		}
+	}
 	switch {
-	case errors.Is(settle, tidings.ErrLeaseLost):
+	case errors.Is(wrote, tidings.ErrLeaseLost):
 		log.Warn("another worker has taken the job over")
-	case settle != nil:
+	case wrote != nil:
 		// The lease runs out and the job is done again.
-		log.Warn("the job's outcome could not be written", "outcome", outcome, "err", settle)
+		log.Warn("the job's outcome could not be written", "outcome", outcome, "err", wrote)
 	}
 }
 

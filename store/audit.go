@@ -20,11 +20,11 @@ const priorityAudit = -20
 // auditQuiet is how long nothing came before a channel counts as quiet.
 const auditQuiet = 30 * time.Second
 
-// A channel is read again once it has been quiet for half a minute, or five minutes after the last time when it never is.
-const movedChannels = `
+// Only what the gateway tells can have been told wrongly. A channel is read again once it has been quiet for half a minute, or five minutes after the last time when it never is.
+const unauditedChannels = `
 SELECT c.id, c.guild_id
 FROM channels c
-JOIN guilds g ON g.id = c.guild_id AND g.removed_at IS NULL AND g.available
+JOIN guilds g ON g.id = c.guild_id AND g.live_session <> ''
 WHERE c.version > c.audited_version AND c.since_id > 0 AND NOT c.deleted
   AND (c.last_seen_id < $1 OR coalesce(c.audited_at, '-infinity') < now() - interval '5 minutes')
 ORDER BY c.audited_at NULLS FIRST
@@ -41,7 +41,7 @@ func (s *Store) EnqueueAudits(ctx context.Context, limit int) (int, error) {
 		Channel discord.ChannelID `db:"id"`
 		Guild   discord.GuildID   `db:"guild_id"`
 	}
-	if err := s.db.SelectContext(ctx, &moved, movedChannels, int64(tidings.FirstID(now.Add(-auditQuiet))), limit); err != nil {
+	if err := s.db.SelectContext(ctx, &moved, unauditedChannels, int64(tidings.FirstID(now.Add(-auditQuiet))), limit); err != nil {
 		return 0, fmt.Errorf("look for channels to read again: %w", unavailable(err))
 	}
 	jobs := make([]NewJob, len(moved))

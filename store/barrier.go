@@ -21,7 +21,7 @@ import (
 func (s *Store) RecordBarrier(ctx context.Context, ev tidings.Event, marks []tidings.Mark) (tidings.Result, error) {
 	var result tidings.Result
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
-		b := barrier{guild: ev.Guild, mark: ev.Mark, at: ev.At, history: s.historyID(ev.At)}
+		b := barrier{guild: ev.Guild, source: ev.Source, mark: ev.Mark, at: ev.At, history: s.historyID(ev.At)}
 		if b.at.IsZero() {
 			b.at = time.Now()
 		}
@@ -45,13 +45,13 @@ func (s *Store) RecordBarrier(ctx context.Context, ev tidings.Event, marks []tid
 // barrier is one change of a guild. The guild's row is locked first, so that a guild's changes come one after another;
 // channels are locked after it, in the order of their ids.
 type barrier struct {
-	guild discord.GuildID
-	row   guildRow
-	mark  tidings.Mark
-	at    time.Time
-	// history is how far back the past of a new channel is wanted; added says that the guild itself is new here.
+	guild  discord.GuildID
+	row    guildRow
+	source tidings.Source
+	mark   tidings.Mark
+	at     time.Time
+	// history is how far back the past of a new channel is wanted.
 	history discord.MessageID
-	added   bool
 	suspect discord.MessageID
 	moved   bool // the guild's access version must grow
 	// users are those whom the change concerns; anybody is set when they cannot be named.
@@ -63,6 +63,7 @@ type guildRow struct {
 	tidings.Guild
 	Removed     bool              `db:"removed"`
 	LiveSession string            `db:"live_session"`
+	Lived       bool              `db:"lived"`
 	Suspect     discord.MessageID `db:"suspect_id"`
 }
 
@@ -119,7 +120,7 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 }
 
 const lockGuild = `
-SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, suspect_id
+SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id
 FROM guilds
 WHERE id = $1
 FOR UPDATE`
@@ -149,7 +150,6 @@ func (b *barrier) lockOrAdd(ctx context.Context, tx *sqlx.Tx) error {
 		return err
 	}
 	b.move()
-	b.added = true
 	_, err = b.lock(ctx, tx)
 	return err
 }

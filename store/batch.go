@@ -24,6 +24,7 @@ type batch struct {
 	pins     map[discord.ChannelID]int64
 	tallies  tallies
 	deltas   []tidings.Delta
+	horizon  discord.MessageID // older ids are not kept any more
 }
 
 type messageKey struct {
@@ -167,6 +168,8 @@ func (b *batch) see(ev tidings.Event, m tidings.Message, created bool) error {
 	}
 	row := b.messages[messageKey{ev.Channel, m.ID}]
 	switch {
+	case m.ID < b.horizon:
+		return nil // Deleted by age, or about to be; bringing it back would count it again.
 	case row.deleted:
 		return nil
 	case row.known:
@@ -344,7 +347,7 @@ func (b *batch) remove(ev tidings.Event, list []discord.MessageID) {
 	var counted, others []tidings.DeletedMessage
 	for _, id := range list {
 		row := b.messages[messageKey{ev.Channel, id}]
-		if row.deleted {
+		if row.deleted || !row.known && id < b.horizon {
 			continue
 		}
 		if row.known {
@@ -362,7 +365,7 @@ func (b *batch) remove(ev tidings.Event, list []discord.MessageID) {
 			c.lastSeen, c.changed = max(c.lastSeen, id), true
 		}
 		row.known, row.deleted, row.changed = true, true, true
-		row.Content, row.Payload, row.targets, row.Mentions = "", nil, tidings.Mentions{}, tidings.Mentions{}
+		row.Content, row.Payload, row.Has, row.targets, row.Mentions = "", nil, 0, tidings.Mentions{}, tidings.Mentions{}
 	}
 	b.tellDeleted(ev, counted, -1)
 	b.tellDeleted(ev, others, 0)

@@ -21,6 +21,13 @@ WHERE id IN (
 	{"sessions", `
 DELETE FROM sessions
 WHERE token IN (SELECT token FROM sessions WHERE expires < now() LIMIT $1)`},
+	{"session_people", `
+DELETE FROM session_people
+WHERE token IN (
+	SELECT p.token
+	FROM session_people p
+	WHERE p.created_at < now() - interval '1 hour' AND NOT EXISTS (SELECT FROM sessions s WHERE s.token = p.token)
+	LIMIT $1)`},
 	{"read_log", `
 DELETE FROM read_log
 WHERE ctid IN (SELECT ctid FROM read_log WHERE at < now() - interval '30 days' LIMIT $1)`},

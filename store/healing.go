@@ -191,7 +191,12 @@ const gapsOfInterest = `
 SELECT DISTINCT g.channel_id, c.guild_id
 FROM gaps g
 JOIN channels c ON c.id = g.channel_id
-WHERE g.healed_at IS NULL AND g.channel_id = ANY($1::bigint[])`
+WHERE g.healed_at IS NULL AND g.channel_id = ANY($1::bigint[])
+  AND NOT EXISTS (
+	SELECT
+	FROM jobs j
+	WHERE j.kind = $2 AND j.key = g.channel_id::text
+	  AND (j.state IN ('ready', 'running') OR j.state = 'dead' AND j.finished_at > now() - interval '10 minutes'))`
 
 // Opened asks for the gaps of channels that somebody looks at to be healed ahead of everything else.
 func (s *Store) Opened(ctx context.Context, channels []discord.ChannelID) error {
@@ -199,7 +204,7 @@ func (s *Store) Opened(ctx context.Context, channels []discord.ChannelID) error 
 		Channel discord.ChannelID `db:"channel_id"`
 		Guild   discord.GuildID   `db:"guild_id"`
 	}
-	if err := s.db.SelectContext(ctx, &behind, gapsOfInterest, ids(channels)); err != nil {
+	if err := s.db.SelectContext(ctx, &behind, gapsOfInterest, ids(channels), PriorityFetch); err != nil {
 		return fmt.Errorf("look for gaps: %w", unavailable(err))
 	}
 	if len(behind) == 0 {
@@ -207,7 +212,6 @@ func (s *Store) Opened(ctx context.Context, channels []discord.ChannelID) error 
 	}
 	jobs := make([]NewJob, len(behind))
 	for i, c := range behind {
-		// A try that failed is not repeated because somebody looks again and again.
 		jobs[i] = NewJob{Kind: PriorityFetch, Key: c.Channel.String(), Guild: c.Guild, Priority: priorityReader, Tries: 3}
 	}
 	_, err := s.Enqueue(ctx, jobs...)

@@ -13,8 +13,9 @@ import (
 
 // lateRange holds the countable messages of a channel that came after newer ones.
 type lateRange struct {
-	guild discord.GuildID
-	ids   []discord.MessageID
+	guild  discord.GuildID
+	access int64
+	ids    []discord.MessageID
 	// fetched are those that a page brought. Where they lie in an open gap, the gap counts them and tells of them once.
 	fetched []discord.MessageID
 }
@@ -23,7 +24,7 @@ type lateRange struct {
 func (b *batch) comesLate(ev tidings.Event, id discord.MessageID) {
 	l := b.late[ev.Channel]
 	if l == nil {
-		l = &lateRange{guild: b.channels[ev.Channel].guild}
+		l = &lateRange{guild: b.channels[ev.Channel].guild, access: b.channels[ev.Channel].access}
 		b.late[ev.Channel] = l
 	}
 	if ev.Source == tidings.SourceBackfill {
@@ -81,7 +82,7 @@ func (b *batch) writeLate(ctx context.Context, tx *sqlx.Tx) ([]tidings.Recovered
 		if len(l.ids) == 0 {
 			continue
 		}
-		r := tidings.Recovered{Guild: l.guild, Channel: id, AccessVersion: b.channels[id].access, From: slices.Min(l.ids), To: slices.Max(l.ids), N: len(l.ids)}
+		r := tidings.Recovered{Guild: l.guild, Channel: id, AccessVersion: l.access, From: slices.Min(l.ids), To: slices.Max(l.ids), N: len(l.ids)}
 		out = append(out, r)
 		rows = append(rows, []any{int64(id), int64(r.From) - 1, int64(r.To), r.N})
 	}

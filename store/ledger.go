@@ -113,6 +113,8 @@ func (b *barrier) compare(ctx context.Context, tx *sqlx.Tx, channels []tidings.C
 				gaps = append(gaps, gap{channel: r.ID, from: r.Since - 1, to: top, reason: "its past", backfill: true})
 				jobs = append(jobs, b.job(Backfill, r.ID, priorityBackfill))
 			}
+		case b.source == tidings.SourcePoll:
+			// Polling asks for its news itself, of the channels that the bot may read; see OpenNews.
 		case top > r.Known, b.suspect > 0 && again && top >= b.suspect:
 			from := r.Known
 			if b.suspect > 0 && again {
@@ -146,6 +148,7 @@ func (b *barrier) job(kind string, c discord.ChannelID, priority int) NewJob {
 const goLive = `
 UPDATE guilds
 SET live_session = $2,
+    lived = true,
     suspect_id = 0
 WHERE id = $1`
 
@@ -161,13 +164,11 @@ func (b *barrier) seenWhole(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSee
 	if err := b.compare(ctx, tx, channels, again); err != nil {
 		return err
 	}
-	if again || b.added {
-		if err := b.lookForThreads(ctx, tx, e.Channels); err != nil {
-			return err
-		}
-	}
 	if !again {
 		return nil
+	}
+	if err := b.lookForThreads(ctx, tx, e.Channels); err != nil {
+		return err
 	}
 	_, err := tx.ExecContext(ctx, goLive, int64(b.guild), b.mark.Session)
 	return err
@@ -180,7 +181,8 @@ WHERE id = ANY($1::bigint[])
   AND ($2 OR type IN (15, 16) OR EXISTS (SELECT FROM channels t WHERE t.parent_id = channels.id AND t.parent_id <> 0 AND t.type BETWEEN 10 AND 12))`
 
 // lookForThreads asks for the archived threads of the channels that may have some: a thread that came to life, or was made,
-// and was archived while nobody listened is named nowhere else. In a guild that is new here all channels may.
+// and was archived while nobody listened is named nowhere else. In a guild that is told about for the first time
+// all channels may.
 func (b *barrier) lookForThreads(ctx context.Context, tx *sqlx.Tx, channels []tidings.Channel) error {
 	var parents []discord.ChannelID
 	for _, c := range channels {
@@ -190,17 +192,18 @@ func (b *barrier) lookForThreads(ctx context.Context, tx *sqlx.Tx, channels []ti
 		}
 	}
 	since := b.history
-	if !b.added {
+	first := !b.row.Lived
+	if !first {
 		since = max(since, tidings.FirstID(b.at.Add(-reconcileWindow)))
 	}
 	var list []discord.ChannelID
-	if err := tx.SelectContext(ctx, &list, threadParents, ids(parents), b.added); err != nil {
+	if err := tx.SelectContext(ctx, &list, threadParents, ids(parents), first); err != nil {
 		return err
 	}
 	jobs := make([]NewJob, len(list))
 	for i, id := range list {
 		jobs[i] = b.job(ListThreads, id, priorityBackfill)
-		if !b.added {
+		if !first {
 			jobs[i].Priority = priorityReconcile
 		}
 		jobs[i].Payload = ListThreadsPayload{Since: since.Time()}

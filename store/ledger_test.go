@@ -320,7 +320,10 @@ func TestWhatComesLateIsTold(t *testing.T) {
 		t.Errorf("in their order: %+v", r.Recovered)
 	}
 	r := l.said(lobby, nth(3), nth(4), nth(6), nth(3))
-	if want := (tidings.Recovered{Guild: testGuild, Channel: lobby, AccessVersion: r.Deltas[0].AccessVersion, From: nth(3), To: nth(4), N: 2}); len(r.Recovered) != 1 || r.Recovered[0] != want {
+	if len(r.Recovered) != 1 {
+		t.Fatalf("Recovered = %+v, want one", r.Recovered)
+	}
+	if want := (tidings.Recovered{Guild: testGuild, Channel: lobby, AccessVersion: r.Recovered[0].AccessVersion, From: nth(3), To: nth(4), N: 2}); r.Recovered[0] != want {
 		t.Errorf("Recovered = %+v, want %+v", r.Recovered, want)
 	}
 	// What a page brings in an open gap is told when the gap is closed.

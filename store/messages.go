@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
@@ -31,6 +32,7 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 	var result tidings.Result
 	record := func(tx *sqlx.Tx) error {
 		b := newBatch(events)
+		b.horizon = s.Horizon(time.Now())
 		if err := b.load(ctx, tx); err != nil {
 			return err
 		}
@@ -165,6 +167,9 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 	if err := b.loadMentions(ctx, tx, live); err != nil {
 		return err
 	}
+	if err := b.unquote(ctx, tx); err != nil {
+		return err
+	}
 	return b.loadTallies(ctx, tx)
 }
 
@@ -234,7 +239,7 @@ func (b *batch) loadMentions(ctx context.Context, tx *sqlx.Tx, live []messageKey
 }
 
 const upsertMessages = `
-INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable)
+INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has)
 VALUES %s
 ON CONFLICT (channel_id, id) DO UPDATE
 SET author_id = excluded.author_id,
@@ -245,7 +250,8 @@ SET author_id = excluded.author_id,
     edited_ms = excluded.edited_ms,
     source = excluded.source,
     deleted = excluded.deleted,
-    countable = excluded.countable`
+    countable = excluded.countable,
+    has = excluded.has`
 
 const addToBuckets = `
 INSERT INTO live_buckets (channel_id, day, n)
@@ -281,7 +287,7 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 		}
 		messages = append(messages, []any{
 			int64(k.channel), int64(k.id), int64(m.Author), m.Type, int64(m.Flags), m.Content, m.Payload,
-			m.EditedMS, int(m.source), m.deleted, m.Countable,
+			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has),
 		})
 		if sameMentions(m.mentioned, m.targets) && (m.targets.None() || m.mentionedBy == m.Author) {
 			continue

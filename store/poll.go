@@ -39,7 +39,7 @@ held AS (
 	WHERE s.lease_until > now() - interval '30 seconds')
 SELECT coalesce(g.id, p.guild_id) AS guild_id, g.id IS NOT NULL AND g.removed_at IS NULL AS known,
        least(extract(epoch FROM now() - p.polled_at), 1e9)::float8 AS polled,
-       least(extract(epoch FROM now() - p.learned_at), 1e9)::float8 AS learned,
+       least(extract(epoch FROM now() - nullif(p.learned_at, '-infinity')), 1e9)::float8 AS learned,
        least(extract(epoch FROM now() - p.moved_at), 1e9)::float8 AS moved,
        EXISTS (SELECT FROM held h WHERE (coalesce(g.id, p.guild_id) >> 22) % h.shards = h.shard) AS held
 FROM guilds g
@@ -103,21 +103,17 @@ func (s *Store) ForgetPoll(ctx context.Context, g discord.GuildID) error {
 	return nil
 }
 
-// A head that is covered or lies in an open gap is known. What is stored above the last covered id came by the gateway or a
-// webhook. first is the snowflake of the moment in which the guild was seen first.
-const aheadChannels = `
-SELECT v.channel_id, v.head, coalesce(f.first, 0) AS first, greatest(coalesce(c.last_seen_id, 0), coalesce((
-	SELECT max(to_id)
-	FROM coverage o
-	WHERE o.channel_id = v.channel_id), 0)) AS seen
+// A head up to the ledger's end is known. Where there is no ledger yet, what is stored is known. first is the snowflake of the
+// moment in which the guild was seen first.
+const movedChannels = `
+SELECT v.channel_id, v.head, coalesce(f.first, 0) AS first, coalesce(CASE WHEN c.since_id > 0 THEN c.known_id ELSE c.last_seen_id END, 0) AS seen
 FROM unnest($1::bigint[], $2::bigint[]) v(channel_id, head)
 LEFT JOIN channels c ON c.id = v.channel_id
 LEFT JOIN (
 	SELECT (extract(epoch FROM first_seen)::numeric * 1000 - 1420070400000)::bigint << 22 AS first
 	FROM guilds
 	WHERE id = $3) f ON true
-WHERE v.head > coalesce(c.last_seen_id, 0)
-  AND NOT EXISTS (SELECT FROM coverage o WHERE o.channel_id = v.channel_id AND o.from_id <= v.head AND o.to_id >= v.head)
+WHERE v.head > coalesce(CASE WHEN c.since_id > 0 THEN c.known_id ELSE c.last_seen_id END, 0)
   AND NOT EXISTS (SELECT FROM gaps g WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id < v.head AND g.to_id >= v.head)
 ORDER BY v.head DESC`
 
@@ -140,7 +136,7 @@ func (s *Store) OpenNews(ctx context.Context, guild discord.GuildID, heads map[d
 		First   discord.MessageID `db:"first"`
 		Seen    discord.MessageID `db:"seen"`
 	}
-	if err := s.db.SelectContext(ctx, &rows, aheadChannels, ids(channels), ids(newest), int64(guild)); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, movedChannels, ids(channels), ids(newest), int64(guild)); err != nil {
 		return 0, fmt.Errorf("look for news in guild %d: %w", guild, unavailable(err))
 	}
 	jobs := make([]NewJob, 0, len(rows))

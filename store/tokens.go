@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,7 +45,10 @@ const insertToken = `
 INSERT INTO api_tokens (user_id, name, hash, scopes)
 SELECT id, $2, $3, $4
 FROM users
-WHERE id = $1`
+WHERE id = $1 AND (SELECT count(*) FROM api_tokens WHERE user_id = $1 AND revoked_at IS NULL) < $5`
+
+// MaxTokens is how many tokens a person may have that are not revoked.
+const MaxTokens = 100
 
 // CreateToken makes a bearer token for a known person. The token is returned this once; only its hash is kept.
 func (s *Store) CreateToken(ctx context.Context, user discord.UserID, name string, scopes []string) (string, error) {
@@ -61,7 +65,7 @@ func (s *Store) CreateToken(ctx context.Context, user discord.UserID, name strin
 	rand.Read(secret)
 	token := tokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
 	hash := sha256.Sum256([]byte(token))
-	r, err := s.db.ExecContext(ctx, insertToken, int64(user), name, hash[:], pq.StringArray(scopes))
+	r, err := s.db.ExecContext(ctx, insertToken, int64(user), name, hash[:], pq.StringArray(scopes), MaxTokens)
 	if err != nil {
 		return "", fmt.Errorf("create token for user %d: %w", user, unavailable(err))
 	}
@@ -120,16 +124,45 @@ func (s *Store) Tokens(ctx context.Context, user discord.UserID) ([]Token, error
 const revokeToken = `
 UPDATE api_tokens
 SET revoked_at = now()
-WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL`
+WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL
+RETURNING hash`
 
-// RevokeToken ends one of the person's tokens at once; [tidings.ErrNotFound] when they have no such token.
-func (s *Store) RevokeToken(ctx context.Context, user discord.UserID, id int64) error {
-	r, err := s.db.ExecContext(ctx, revokeToken, id, int64(user))
+// RevokeToken ends one of the person's tokens at once; [tidings.ErrNotFound] when they have no such token. It returns the
+// token's key, as [TokenKey] gives it.
+func (s *Store) RevokeToken(ctx context.Context, user discord.UserID, id int64) (key string, err error) {
+	var hash []byte
+	err = s.db.GetContext(ctx, &hash, revokeToken, id, int64(user))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tidings.ErrNotFound
+	}
 	if err != nil {
-		return fmt.Errorf("revoke token %d: %w", id, unavailable(err))
+		return "", fmt.Errorf("revoke token %d: %w", id, unavailable(err))
 	}
-	if n, err := r.RowsAffected(); err != nil || n == 0 {
-		return fmt.Errorf("revoke token %d: %w", id, errors.Join(tidings.ErrNotFound, err))
+	return hex.EncodeToString(hash), nil
+}
+
+// TokenKey names a token, or a session by what its cookie holds, without being worth anything to whoever sees it.
+func TokenKey(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+const selectTokenStands = `
+SELECT EXISTS (
+	SELECT
+	FROM api_tokens
+	WHERE hash = $1 AND revoked_at IS NULL AND $2 = ANY (scopes)
+)`
+
+// TokenStands reports whether a token with the scope has that key and is not revoked.
+func (s *Store) TokenStands(ctx context.Context, key, scope string) (bool, error) {
+	hash, err := hex.DecodeString(key)
+	if err != nil {
+		return false, nil
 	}
-	return nil
+	var stands bool
+	if err := s.db.GetContext(ctx, &stands, selectTokenStands, hash, scope); err != nil {
+		return false, fmt.Errorf("token: %w", unavailable(err))
+	}
+	return stands, nil
 }

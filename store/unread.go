@@ -203,10 +203,16 @@ SELECT coalesce((
 	FROM users
 	WHERE id = $1
 ), 0) AS rev, ARRAY (
-	SELECT scope_id
-	FROM mutes
-	WHERE user_id = $1 AND (until IS NULL OR until > now())
-) AS muted`
+	SELECT author_id
+	FROM ignored_authors
+	WHERE user_id = $1
+	ORDER BY author_id
+) AS ignored`
+
+const selectActiveMutes = `
+SELECT scope_id, until
+FROM mutes
+WHERE user_id = $1 AND (until IS NULL OR until > now())`
 
 // What is complete is derived from the ledger; see ledger.go.
 const selectComplete = `
@@ -227,18 +233,22 @@ WHERE c.id = ANY($1::bigint[]) AND g.live_session <> '' AND c.since_id > 0 AND c
 func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
 	list := set.ChannelIDs()
 	var person struct {
-		Rev   int64         `db:"rev"`
-		Muted pq.Int64Array `db:"muted"`
+		Rev     int64         `db:"rev"`
+		Ignored pq.Int64Array `db:"ignored"`
 	}
+	var mutes []Mute
 	var rows []counted
 	var complete []struct {
 		ID   discord.ChannelID `db:"id"`
 		From discord.MessageID `db:"from_id"`
 	}
 	err := s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		complete = nil
+		complete, mutes = nil, nil
 		err := tx.GetContext(ctx, &person, selectPerson, int64(set.User))
 		if err != nil {
+			return err
+		}
+		if err := tx.SelectContext(ctx, &mutes, selectActiveMutes, int64(set.User)); err != nil {
 			return err
 		}
 		if err := tx.SelectContext(ctx, &complete, selectComplete, ids(list)); err != nil {
@@ -259,12 +269,17 @@ func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.
 		// Rounded up: others of the same millisecond may be missing.
 		since[c.ID] = (c.From + 1<<22 - 1).Time().UTC()
 	}
-	muted := make(map[discord.Snowflake]bool, len(person.Muted))
-	for _, id := range person.Muted {
-		muted[discord.Snowflake(id)] = true
+	muted := make(map[discord.Snowflake]*time.Time, len(mutes))
+	for _, m := range mutes {
+		muted[m.Scope] = m.Until
 	}
 
-	u := &tidings.Unread{Rev: person.Rev, Guilds: make([]tidings.UnreadGuild, 0, len(set.Guilds))}
+	u := &tidings.Unread{
+		Rev: person.Rev, Guilds: make([]tidings.UnreadGuild, 0, len(set.Guilds)), Ignored: make([]discord.UserID, len(person.Ignored)),
+	}
+	for i, id := range person.Ignored {
+		u.Ignored[i] = discord.UserID(id)
+	}
 	for _, g := range set.Guilds {
 		ug := summarizeGuild(g, counts, since, muted)
 		u.Total += ug.Unread
@@ -274,7 +289,7 @@ func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.
 	return u, nil
 }
 
-func summarizeGuild(g tidings.VisibleGuild, counts map[discord.ChannelID]counted, since map[discord.ChannelID]time.Time, muted map[discord.Snowflake]bool) tidings.UnreadGuild {
+func summarizeGuild(g tidings.VisibleGuild, counts map[discord.ChannelID]counted, since map[discord.ChannelID]time.Time, muted map[discord.Snowflake]*time.Time) tidings.UnreadGuild {
 	ug := tidings.UnreadGuild{
 		ID: g.Guild.ID, Name: g.Guild.Name, Icon: g.Guild.Icon,
 		Roles: append([]discord.RoleID{}, g.Roles...), Channels: make([]tidings.UnreadChannel, 0, len(g.Channels)),
@@ -291,11 +306,12 @@ func summarizeGuild(g tidings.VisibleGuild, counts map[discord.ChannelID]counted
 		uc := tidings.UnreadChannel{
 			ID: c.ID, Name: c.Name, Type: c.Type, Parent: c.Parent,
 			Unread: n.Unread, Mentions: n.Mentions, FirstUnread: n.FirstUnread, ReadID: n.ReadID, LastID: n.LastID,
-			Version: n.Version, Muted: muted[discord.Snowflake(g.Guild.ID)],
+			Version: n.Version,
 		}
+		mute(&uc, muted, discord.Snowflake(g.Guild.ID))
 		// A thread is in a channel, which is in a category: three levels at most, whatever the data say.
 		for id, level := c.ID, 0; id != 0 && level < 3; id, level = parents[id], level+1 {
-			uc.Muted = uc.Muted || muted[discord.Snowflake(id)]
+			mute(&uc, muted, discord.Snowflake(id))
 		}
 		if t, ok := since[c.ID]; ok {
 			uc.CompleteSince = &t
@@ -307,6 +323,18 @@ func summarizeGuild(g tidings.VisibleGuild, counts map[discord.ChannelID]counted
 		ug.Channels = append(ug.Channels, uc)
 	}
 	return ug
+}
+
+// mute mutes a channel by a scope that it is in, where that is muted. Of several mutes the longest counts.
+func mute(c *tidings.UnreadChannel, muted map[discord.Snowflake]*time.Time, scope discord.Snowflake) {
+	until, ok := muted[scope]
+	switch {
+	case !ok:
+	case until == nil, c.Muted && c.MutedUntil == nil:
+		c.Muted, c.MutedUntil = true, nil
+	case c.MutedUntil == nil || until.After(*c.MutedUntil):
+		c.Muted, c.MutedUntil = true, until
+	}
 }
 
 // Counts counts those of channels that are in the set, all at one moment, in no particular order.

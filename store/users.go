@@ -52,6 +52,27 @@ func (s *Store) User(ctx context.Context, id discord.UserID) (tidings.User, erro
 	return u, nil
 }
 
+const selectRevs = `
+SELECT id, rev
+FROM users
+WHERE id = ANY($1::bigint[])`
+
+// Revs returns the rev of each person who is known.
+func (s *Store) Revs(ctx context.Context, users []discord.UserID) (map[discord.UserID]int64, error) {
+	var rows []struct {
+		ID  discord.UserID `db:"id"`
+		Rev int64          `db:"rev"`
+	}
+	if err := s.db.SelectContext(ctx, &rows, selectRevs, ids(users)); err != nil {
+		return nil, fmt.Errorf("revs of %d users: %w", len(users), unavailable(err))
+	}
+	revs := make(map[discord.UserID]int64, len(rows))
+	for _, r := range rows {
+		revs[r.ID] = r.Rev
+	}
+	return revs, nil
+}
+
 const saveOAuthToken = `
 INSERT INTO oauth_tokens (user_id, sealed)
 VALUES ($1, $2)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
 )
@@ -33,6 +34,9 @@ func TestUsersKeepTheirNameWhenOnlyTheirIDIsGiven(t *testing.T) {
 		if got, err := s.User(t.Context(), me); err != nil || got != tt.want {
 			t.Errorf("User() = %+v, %v, want %+v", got, err, tt.want)
 		}
+	}
+	if got, err := s.Revs(t.Context(), []discord.UserID{me, 404}); err != nil || len(got) != 1 || got[me] != 0 {
+		t.Errorf("Revs() of a new user and of nobody = %v, %v", got, err)
 	}
 	if _, err := s.SaveUser(t.Context(), tidings.User{}); !errors.Is(err, tidings.ErrInvalid) {
 		t.Errorf("SaveUser() without an id = %v, want ErrInvalid", err)
@@ -96,10 +100,10 @@ func TestTokens(t *testing.T) {
 	if err != nil || len(tokens) != 1 || tokens[0].Name != "script" || tokens[0].UsedAt == nil {
 		t.Fatalf("Tokens() = %+v, %v", tokens, err)
 	}
-	if err := s.RevokeToken(t.Context(), alice, tokens[0].ID); !errors.Is(err, tidings.ErrNotFound) {
+	if _, err := s.RevokeToken(t.Context(), alice, tokens[0].ID); !errors.Is(err, tidings.ErrNotFound) {
 		t.Errorf("RevokeToken() by somebody else = %v, want ErrNotFound", err)
 	}
-	if err := s.RevokeToken(t.Context(), me, tokens[0].ID); err != nil {
+	if _, err := s.RevokeToken(t.Context(), me, tokens[0].ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := s.UserByToken(t.Context(), token); !errors.Is(err, tidings.ErrNotFound) {

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -16,11 +14,6 @@ import (
 // sessionWait bounds the methods that scs calls without a context.
 const sessionWait = 5 * time.Second
 
-func hashSession(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:])
-}
-
 const findSession = `
 SELECT data
 FROM sessions
@@ -28,7 +21,7 @@ WHERE token = $1 AND expires > now()`
 
 // FindCtx returns a session's data; found is false when there is none or it has expired.
 func (s *Store) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
-	err = s.db.GetContext(ctx, &data, findSession, hashSession(token))
+	err = s.db.GetContext(ctx, &data, findSession, TokenKey(token))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil
 	}
@@ -46,7 +39,7 @@ SET data = excluded.data, expires = excluded.expires`
 
 // CommitCtx saves a session until expiry.
 func (s *Store) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	if _, err := s.db.ExecContext(ctx, commitSession, hashSession(token), data, expiry); err != nil {
+	if _, err := s.db.ExecContext(ctx, commitSession, TokenKey(token), data, expiry); err != nil {
 		return fmt.Errorf("save session: %w", unavailable(err))
 	}
 	return nil
@@ -58,7 +51,7 @@ WHERE token = $1`
 
 // DeleteCtx ends a session. One that does not exist is no error.
 func (s *Store) DeleteCtx(ctx context.Context, token string) error {
-	if _, err := s.db.ExecContext(ctx, deleteSession, hashSession(token)); err != nil {
+	if _, err := s.db.ExecContext(ctx, deleteSession, TokenKey(token)); err != nil {
 		return fmt.Errorf("delete session: %w", unavailable(err))
 	}
 	return nil

@@ -27,8 +27,8 @@ func (s *Server) api(mux *http.ServeMux) {
 		"token":   {Type: "http", Scheme: "bearer", Description: "Made by: tidings token create"},
 		"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name},
 	}
-	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0)} {
-		config.Components.Schemas.RegisterTypeAlias(reflect.TypeOf(id), reflect.TypeFor[ID]())
+	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0), discord.Snowflake(0)} {
+		config.Components.Schemas.RegisterTypeAlias(reflect.TypeOf(id), reflect.TypeFor[givenID]())
 	}
 	api := humago.New(mux, config)
 	api.UseMiddleware(s.authorize(api))
@@ -37,11 +37,27 @@ func (s *Server) api(mux *http.ServeMux) {
 	post(api, "/api/messages/read", "Mark as read up to a message", s.postRead)
 	post(api, "/api/messages/unread", "Mark as unread from a message on", s.postUnread)
 	post(api, "/api/messages/undo", "Take a mark back", s.postUndo)
+	get(api, "/api/mutes", "What is muted", s.getMutes)
+	put(api, "/api/mutes/{scope}", "Mute a channel, category, forum or guild", s.putMute)
+	del(api, "/api/mutes/{scope}", "End a mute", s.deleteMute)
+	get(api, "/api/ignored", "Authors whose messages count for nothing", s.getIgnored)
+	put(api, "/api/ignored/{author}", "Ignore an author", s.putIgnored)
+	del(api, "/api/ignored/{author}", "Count an author's messages again", s.deleteIgnored)
+	get(api, "/api/saved", "Messages saved for later", s.getSaved)
+	put(api, "/api/saved/{channel}/{message}", "Save a message for later", s.putSaved)
+	del(api, "/api/saved/{channel}/{message}", "Take a saved message back", s.deleteSaved)
 	get(api, "/api/unread", "Unread and mention counts of every visible channel", s.getUnread)
 	get(api, "/api/unread/verify", "Every count beside a recount from the messages", s.getVerify)
 	get(api, "/api/feed", "Messages of all visible channels together", s.getFeed)
+	get(api, "/api/search", "Search in all visible channels", s.getSearch)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
+	register(api, http.MethodGet, "/api/tokens", "Your API tokens", scopeAdmin, s.getTokens)
+	register(api, http.MethodPost, "/api/tokens", "Make an API token", scopeAdmin, s.postToken)
+	register(api, http.MethodDelete, "/api/tokens/{id}", "Revoke an API token", scopeAdmin, s.deleteToken)
+	register(api, http.MethodGet, "/api/sessions", "Browsers in which you are signed in", scopeAdmin, s.getSessions)
+	register(api, http.MethodDelete, "/api/sessions", "Sign out everywhere", scopeAdmin, s.deleteSessions)
+	register(api, http.MethodDelete, "/api/sessions/{id}", "Sign out in one browser", scopeAdmin, s.deleteSession)
 	get(api, "/api/me", "Who is asking", s.getMe)
 	get(api, "/api/status", "How the service is", s.getStatus)
 }
@@ -50,9 +66,21 @@ func get[I, O any](api huma.API, path, summary string, h func(context.Context, *
 	huma.Register(api, operation(http.MethodGet, path, summary, scopeRead), h)
 }
 
-// post registers an operation that changes how far somebody has read.
+// post, put and del register operations that change what is kept for somebody, such as how far they have read.
 func post[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
 	huma.Register(api, operation(http.MethodPost, path, summary, scopeAck), h)
+}
+
+func put[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
+	huma.Register(api, operation(http.MethodPut, path, summary, scopeAck), h)
+}
+
+func del[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
+	huma.Register(api, operation(http.MethodDelete, path, summary, scopeAck), h)
+}
+
+func register[I, O any](api huma.API, method, path, summary, scope string, h func(context.Context, *I) (*O, error)) {
+	huma.Register(api, operation(method, path, summary, scope), h)
 }
 
 func operation(method, path, summary, scope string) huma.Operation {
@@ -101,7 +129,17 @@ type ID string
 
 // Schema describes an ID to huma.
 func (ID) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Pattern: `^[0-9]{1,20}$`, PatternDescription: "a Discord id: 1 to 20 digits", Examples: []any{"175928847299117063"}}
+	return &huma.Schema{Type: huma.TypeString, Pattern: `^[0-9]{1,20}$`, Description: "A Discord id: 1 to 20 digits", Examples: []any{"175928847299117063"}}
+}
+
+// givenID is an id in an answer, which is null where there is none.
+type givenID string
+
+// Schema describes a givenID to huma.
+func (givenID) Schema(r huma.Registry) *huma.Schema {
+	s := ID("").Schema(r)
+	s.Nullable = true
+	return s
 }
 
 func (id ID) given() bool { return id != "" }

@@ -13,22 +13,33 @@ import (
 type FeedBody struct {
 	Messages []MessageView `json:"messages" doc:"Newest first, each with guild and channel"`
 	Next     string        `json:"next" doc:"Pass as cursor for the following page; empty at the end"`
+	Newer    string        `json:"newer,omitempty" doc:"Pass as newer for what is newer than this page, and again later for what has come since"`
 }
 
 type feedInput struct {
-	Filter  string `query:"filter" enum:"unread,mentions,all" default:"unread"`
-	Guild   ID     `query:"guild"`
-	Channel ID     `query:"channel"`
-	Author  ID     `query:"author"`
-	Cursor  string `query:"cursor" maxLength:"200"`
-	Limit   int    `query:"limit" default:"50" minimum:"1" maximum:"100"`
+	Filter   string   `query:"filter" enum:"unread,mentions,all" default:"unread"`
+	Guild    ID       `query:"guild"`
+	Channel  ID       `query:"channel"`
+	Category ID       `query:"category" doc:"A category or forum"`
+	Author   ID       `query:"author"`
+	Has      []string `query:"has" enum:"link,file,image,video,sound,embed,poll,sticker,forward" maxItems:"9" doc:"All of these, separated by commas"`
+	Cursor   string   `query:"cursor" maxLength:"200" doc:"The next of a page: what is older"`
+	Newer    string   `query:"newer" maxLength:"200" doc:"The newer of a page: what is newer, the nearest first to come"`
+	Around   ID       `query:"around" doc:"Messages on both sides of this one. At most one of cursor, newer and around"`
+	Limit    int      `query:"limit" default:"50" minimum:"1" maximum:"100"`
 }
 
 type feedOutput struct{ Body FeedBody }
 
 func (s *Server) getFeed(ctx context.Context, in *feedInput) (*feedOutput, error) {
-	q := store.FeedQuery{Filter: in.Filter, Cursor: in.Cursor, Limit: in.Limit}
-	var errs [3]error
+	q := store.FeedQuery{Filter: in.Filter, Cursor: in.Cursor, Newer: in.Newer, Limit: in.Limit}
+	for _, name := range in.Has {
+		f, _ := tidings.FeatureNamed(name)
+		q.Has |= f
+	}
+	var errs [5]error
+	q.Category, errs[3] = parseID[discord.ChannelID]("query.category", in.Category)
+	q.Around, errs[4] = parseID[discord.MessageID]("query.around", in.Around)
 	q.Guild, errs[0] = parseID[discord.GuildID]("query.guild", in.Guild)
 	q.Channel, errs[1] = parseID[discord.ChannelID]("query.channel", in.Channel)
 	q.Author, errs[2] = parseID[discord.UserID]("query.author", in.Author)
@@ -50,6 +61,9 @@ func (s *Server) getFeed(ctx context.Context, in *feedInput) (*feedOutput, error
 	if err != nil {
 		return nil, s.failed(ctx, "read the feed", err)
 	}
+	if q.Cursor == "" {
+		s.opened(ctx, set.ChannelIDs())
+	}
 	return &feedOutput{body}, nil
 }
 
@@ -59,41 +73,6 @@ func (s *Server) feed(ctx context.Context, set *tidings.VisibleSet, q store.Feed
 	if err != nil {
 		return FeedBody{}, err
 	}
-	body := FeedBody{Messages: make([]MessageView, 0, len(page.Messages)), Next: page.Next}
-	if len(page.Messages) == 0 {
-		return body, nil
-	}
-	var ids []discord.ChannelID
-	seen := map[discord.ChannelID]bool{}
-	for _, m := range page.Messages {
-		if !seen[m.Channel] {
-			seen[m.Channel] = true
-			ids = append(ids, m.Channel)
-		}
-	}
-	counts, err := s.o.Store.Counts(ctx, set, ids)
-	if err != nil {
-		return FeedBody{}, err
-	}
-	read := make(map[discord.ChannelID]discord.MessageID, len(counts))
-	for _, c := range counts {
-		read[c.ID] = c.ReadID
-	}
-	roles := make(map[discord.GuildID][]discord.RoleID, len(set.Guilds))
-	for _, g := range set.Guilds {
-		roles[g.Guild.ID] = g.Roles
-	}
-	now := s.o.Access.Visible(set.User)
-	for _, m := range page.Messages {
-		if now.Epoch != set.Epoch {
-			if _, _, err := readable(now, m.Channel); err != nil {
-				continue // It was lost while the page was being read.
-			}
-		}
-		body.Messages = append(body.Messages, s.view(m, set.User, roles[m.Guild], read[m.Channel]))
-	}
-	if err := s.hideDeletedQuotes(ctx, body.Messages); err != nil {
-		return FeedBody{}, err
-	}
-	return body, nil
+	views, err := s.views(ctx, set, page.Messages)
+	return FeedBody{Messages: views, Next: page.Next, Newer: page.Newer}, err
 }

@@ -75,18 +75,18 @@ type channelInput struct {
 	ID ID `path:"id"`
 }
 
-type channelOutput struct{ Body ChannelView }
+type channelOutput struct{ Body ChannelDetail }
 
 func (s *Server) getChannel(ctx context.Context, in *channelInput) (*channelOutput, error) {
 	id, err := parseID[discord.ChannelID]("path.id", in.ID)
 	if err != nil {
 		return nil, err
 	}
-	_, c, err := readable(s.o.Access.Visible(asking(ctx).user), id)
+	detail, err := s.channelDetail(ctx, s.o.Access.Visible(asking(ctx).user), id)
 	if err != nil {
 		return nil, s.failed(ctx, "read a channel", err)
 	}
-	return &channelOutput{channelView(c)}, nil
+	return &channelOutput{detail}, nil
 }
 
 // MeBody is who is asking.
@@ -121,6 +121,8 @@ type Status struct {
 	Gateway string `json:"gateway,omitempty"`
 	// LastEvent is when Discord last told something.
 	LastEvent *time.Time `json:"last_event,omitempty"`
+	// Healing is how far what is missing has been fetched.
+	Healing *HealingStatus `json:"healing,omitempty"`
 	// Requests is how much of what Discord allows the bot is used.
 	Requests *RequestStatus `json:"requests,omitempty"`
 }

@@ -16,8 +16,9 @@ import (
 // MessageView is a message as one person sees it.
 type MessageView struct {
 	render.View
-	Unread     bool `json:"unread" doc:"Above how far the person has read, and countable, and not their own"`
-	MentionsMe bool `json:"mentions_me" doc:"Names the person, one of their roles, or everyone"`
+	Unread     bool `json:"unread" doc:"Above how far the person has read, and countable, and neither their own nor of somebody whom they ignore"`
+	MentionsMe bool `json:"mentions_me" doc:"Names the person, one of their roles, or everyone, and is not of somebody whom they ignore"`
+	Ignored    bool `json:"ignored" doc:"The person ignores its author"`
 }
 
 // MessagesBody is a page of a channel's messages with the channel's counts.
@@ -69,6 +70,7 @@ func (s *Server) getMessages(ctx context.Context, in *messagesInput) (*messagesO
 	if err != nil {
 		return nil, s.failed(ctx, "read messages", err)
 	}
+	s.opened(ctx, []discord.ChannelID{q.Channel})
 	return &messagesOutput{body}, nil
 }
 
@@ -79,7 +81,7 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 	if err != nil {
 		return MessagesBody{}, err
 	}
-	page, uc, err := s.pageAndCounts(ctx, narrowed(set, g, c), q)
+	page, uc, ignored, err := s.pageAndCounts(ctx, narrowed(set, g, c), q)
 	if err != nil {
 		return MessagesBody{}, err
 	}
@@ -92,7 +94,7 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 		Unread: uc.Unread, Mentions: uc.Mentions, FirstUnread: uc.FirstUnread, ReadID: uc.ReadID, CompleteSince: uc.CompleteSince,
 	}
 	for _, m := range page.Messages {
-		body.Messages = append(body.Messages, s.view(m, p.user, g.Roles, body.ReadID))
+		body.Messages = append(body.Messages, s.view(m, reader{p.user, g.Roles, body.ReadID, ignored}))
 	}
 	hideMissingQuotes(body.Messages)
 	if err := s.hideDeletedQuotes(ctx, body.Messages); err != nil {
@@ -112,16 +114,16 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 
 // pageAndCounts reads a page and the channel's counts, both of the page's version: who follows the channel from there on
 // counts nothing twice. Where messages come too fast for that, the version is the older of the two, and nothing is missed.
-func (s *Server) pageAndCounts(ctx context.Context, set *tidings.VisibleSet, q store.PageQuery) (store.Page, tidings.UnreadChannel, error) {
+func (s *Server) pageAndCounts(ctx context.Context, set *tidings.VisibleSet, q store.PageQuery) (store.Page, tidings.UnreadChannel, []discord.UserID, error) {
 	const tries = 3
 	for try := 1; ; try++ {
 		page, err := s.o.Store.Messages(ctx, q)
 		if err != nil {
-			return store.Page{}, tidings.UnreadChannel{}, err
+			return store.Page{}, tidings.UnreadChannel{}, nil, err
 		}
 		counts, err := s.o.Store.Summary(ctx, set)
 		if err != nil {
-			return store.Page{}, tidings.UnreadChannel{}, err
+			return store.Page{}, tidings.UnreadChannel{}, nil, err
 		}
 		var uc tidings.UnreadChannel
 		for _, ug := range counts.Guilds {
@@ -130,7 +132,7 @@ func (s *Server) pageAndCounts(ctx context.Context, set *tidings.VisibleSet, q s
 			}
 		}
 		if uc.Version == page.Version || try == tries {
-			return page, uc, nil
+			return page, uc, counts.Ignored, nil
 		}
 	}
 }
@@ -180,13 +182,65 @@ func hideMissingQuotes(page []MessageView) {
 	}
 }
 
-func (s *Server) view(m tidings.Message, user discord.UserID, roles []discord.RoleID, read discord.MessageID) MessageView {
-	own := m.Author == user
+// reader is for whom a message is shown.
+type reader struct {
+	user    discord.UserID
+	roles   []discord.RoleID  // in the message's guild
+	read    discord.MessageID // how far they have read its channel
+	ignored []discord.UserID
+}
+
+func (s *Server) view(m tidings.Message, r reader) MessageView {
+	ignored := slices.Contains(r.ignored, m.Author)
+	hidden := ignored || m.Author == r.user
 	return MessageView{
 		View:       s.render.Message(m),
-		Unread:     m.Countable && !own && m.ID > read,
-		MentionsMe: !own && mentions(m.Mentions, user, roles),
+		Unread:     m.Countable && !hidden && m.ID > r.read,
+		MentionsMe: !hidden && mentions(m.Mentions, r.user, r.roles),
+		Ignored:    ignored,
 	}
+}
+
+// views shows messages of several channels of a set.
+func (s *Server) views(ctx context.Context, set *tidings.VisibleSet, messages []tidings.Message) ([]MessageView, error) {
+	out := make([]MessageView, 0, len(messages))
+	if len(messages) == 0 {
+		return out, nil
+	}
+	var ids []discord.ChannelID
+	seen := map[discord.ChannelID]bool{}
+	for _, m := range messages {
+		if !seen[m.Channel] {
+			seen[m.Channel] = true
+			ids = append(ids, m.Channel)
+		}
+	}
+	counts, err := s.o.Store.Counts(ctx, set, ids)
+	if err != nil {
+		return nil, err
+	}
+	ignored, err := s.o.Store.Ignored(ctx, set.User)
+	if err != nil {
+		return nil, err
+	}
+	read := make(map[discord.ChannelID]discord.MessageID, len(counts))
+	for _, c := range counts {
+		read[c.ID] = c.ReadID
+	}
+	roles := make(map[discord.GuildID][]discord.RoleID, len(set.Guilds))
+	for _, g := range set.Guilds {
+		roles[g.Guild.ID] = g.Roles
+	}
+	now := s.o.Access.Visible(set.User)
+	for _, m := range messages {
+		if now.Epoch != set.Epoch {
+			if _, _, err := readable(now, m.Channel); err != nil {
+				continue // It was lost while the page was being read.
+			}
+		}
+		out = append(out, s.view(m, reader{set.User, roles[m.Guild], read[m.Channel], ignored}))
+	}
+	return out, s.hideDeletedQuotes(ctx, out)
 }
 
 func mentions(m tidings.Mentions, user discord.UserID, roles []discord.RoleID) bool {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -28,11 +29,12 @@ type readOutput struct{ Body ReadBody }
 
 type readInput struct {
 	Body struct {
-		Channel ID    `json:"channel,omitempty" doc:"Exactly one of channel, guild and all"`
-		Guild   ID    `json:"guild,omitempty"`
-		All     bool  `json:"all,omitempty"`
-		UpTo    ID    `json:"up_to" doc:"The newest message that the person was shown. Later ones stay unread"`
-		Rev     int64 `json:"rev,omitempty" minimum:"0" doc:"For automatic marks: the rev that was known; such a mark loses to a newer one by hand. 0: by hand"`
+		Channel ID         `json:"channel,omitempty" doc:"Exactly one of channel, guild and all"`
+		Guild   ID         `json:"guild,omitempty"`
+		All     bool       `json:"all,omitempty"`
+		UpTo    ID         `json:"up_to,omitempty" doc:"The newest message that the person was shown. Later ones stay unread. Exactly one of up_to and older_than"`
+		Older   *time.Time `json:"older_than,omitempty" doc:"Read what was written before this time, such as 2026-03-01T00:00:00Z"`
+		Rev     int64      `json:"rev,omitempty" minimum:"0" doc:"For automatic marks: the rev that was known; such a mark loses to a newer one by hand. 0: by hand"`
 	}
 }
 
@@ -57,6 +59,16 @@ func (s *Server) postRead(ctx context.Context, in *readInput) (*readOutput, erro
 	}
 	if m.UpTo, err = parseID[discord.MessageID]("body.up_to", b.UpTo); err != nil {
 		return nil, err
+	}
+	switch {
+	case b.UpTo.given() == (b.Older != nil):
+		return nil, fieldProblem("body.up_to", "expected exactly one of up_to and older_than", nil)
+	case b.Older != nil:
+		first := tidings.FirstID(*b.Older)
+		if b.Older.After(time.Now()) || first <= 1 {
+			return nil, fieldProblem("body.older_than", "expected a time of the past, since 2015", b.Older)
+		}
+		m.UpTo = first - 1
 	}
 	set := s.o.Access.Visible(p.user)
 	if m.Channel != 0 {

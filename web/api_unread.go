@@ -25,6 +25,9 @@ func (s *Server) unread(ctx context.Context, user discord.UserID) (*tidings.Unre
 	if err != nil {
 		return nil, err
 	}
+	if u.Ignored == nil {
+		u.Ignored = []discord.UserID{}
+	}
 	if u.Guilds == nil {
 		u.Guilds = []tidings.UnreadGuild{}
 	}

@@ -25,6 +25,8 @@ import (
 // world is a small service behind the handler: one person, two guilds, messages in memory. It stands for store, access, hub
 // and Discord in tests of what web itself does.
 type world struct {
+	PreferenceStore // what is not written out below is not asked for
+	CredentialStore
 	t        testing.TB
 	mu       sync.Mutex
 	users    map[discord.UserID]tidings.User
@@ -168,6 +170,34 @@ func (w *world) Counts(_ context.Context, set *tidings.VisibleSet, channels []di
 	}
 	return out, nil
 }
+
+func (w *world) Search(context.Context, *tidings.VisibleSet, store.SearchQuery, string, int) (store.FeedPage, error) {
+	return store.FeedPage{}, nil
+}
+
+func (w *world) NoteSession(context.Context, string, discord.UserID, string) error { return nil }
+
+func (w *world) SessionStands(_ context.Context, key string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for token := range w.sessions {
+		if store.TokenKey(token) == key {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (w *world) TokenStands(_ context.Context, key, scope string) (bool, error) {
+	for token, scopes := range w.tokens {
+		if store.TokenKey(token) == key {
+			return slices.Contains(scopes, scope), nil
+		}
+	}
+	return false, nil
+}
+
+func (w *world) Ignored(context.Context, discord.UserID) ([]discord.UserID, error) { return nil, nil }
 
 func (w *world) Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error) {
 	return w.Counts(ctx, set, set.ChannelIDs())

@@ -16,6 +16,7 @@ import (
 
 	"tidings"
 	"tidings/hub"
+	"tidings/store"
 )
 
 // loginTime is how long a sign-in may take; Discord's code itself lives 100 seconds.
@@ -67,7 +68,7 @@ func (s *Server) loginCallback(w http.ResponseWriter, r *http.Request) {
 		s.discordFailed(w, r, "ask Discord who signed in", err)
 		return
 	}
-	if err := s.admit(ctx, user, guilds, token); err != nil {
+	if err := s.admit(ctx, user, guilds, token, r.UserAgent()); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -92,7 +93,7 @@ func (s *Server) askDiscord(ctx context.Context, token *oauth2.Token) (tidings.U
 const enrolTime = 8 * time.Second
 
 // admit stores who signed in and begins their session under a new token, so that one planted before is worth nothing.
-func (s *Server) admit(ctx context.Context, user tidings.User, guilds []discord.GuildID, token *oauth2.Token) error {
+func (s *Server) admit(ctx context.Context, user tidings.User, guilds []discord.GuildID, token *oauth2.Token, agent string) error {
 	user, err := s.o.Store.SaveUser(ctx, user)
 	if err != nil {
 		return err
@@ -113,7 +114,7 @@ func (s *Server) admit(ctx context.Context, user tidings.User, guilds []discord.
 		return err
 	}
 	s.sessions.Put(ctx, sessionUser, strconv.FormatUint(uint64(user.ID), 10))
-	return nil
+	return s.o.Store.NoteSession(ctx, store.TokenKey(s.sessions.Token(ctx)), user.ID, agent)
 }
 
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {

@@ -13,6 +13,7 @@ import (
 
 	"tidings"
 	"tidings/hub"
+	"tidings/store"
 )
 
 const (
@@ -43,7 +44,7 @@ func newSessions(store scs.Store, secure bool) *scs.SessionManager {
 // who is the person behind a request.
 type who struct {
 	user    discord.UserID
-	session string // what came in the cookie or header, after its kind; never logged, and hub tells others only a hash
+	session string // the key of what came in the cookie or header, after its kind
 	scopes  []string
 	cookie  bool
 }
@@ -52,8 +53,9 @@ func (w who) may(scope string) bool { return w.cookie || slices.Contains(w.scope
 
 // Scopes of API tokens. A session may do everything.
 const (
-	scopeRead = "read"
-	scopeAck  = "ack"
+	scopeRead  = "read"
+	scopeAck   = "ack"
+	scopeAdmin = "admin" // manages tokens and sessions, too
 )
 
 // identify says who is asking: by the Authorization header where there is one, else by the session cookie. user is 0 when
@@ -84,7 +86,7 @@ func (s *Server) credentials(r *http.Request) (who, error) {
 		if err != nil {
 			return who{}, err
 		}
-		return who{user: user, scopes: scopes, session: kindToken + token}, nil
+		return who{user: user, scopes: scopes, session: kindToken + store.TokenKey(token)}, nil
 	}
 	c, err := r.Cookie(s.sessions.Cookie.Name)
 	if err != nil || c.Value == "" || len(c.Value) > 256 {
@@ -103,7 +105,7 @@ func (s *Server) signedIn(ctx context.Context) who {
 	if err != nil {
 		return who{}
 	}
-	return who{user: discord.UserID(id), session: kindCookie + s.sessions.Token(ctx), cookie: true}
+	return who{user: discord.UserID(id), session: kindCookie + store.TokenKey(s.sessions.Token(ctx)), cookie: true}
 }
 
 // The kinds of credential that a live socket can hang on.
@@ -115,22 +117,13 @@ const (
 // Alive reports whether what a live socket was opened with still stands. hub asks it from time to time, so that a session
 // that has ended elsewhere, or a token that was revoked, does not live on in a socket.
 func (s *Server) Alive(ctx context.Context, session string) (bool, error) {
-	if token, ok := strings.CutPrefix(session, kindToken); ok {
-		_, scopes, err := s.o.Store.UserByToken(ctx, token)
-		if errors.Is(err, tidings.ErrNotFound) || errors.Is(err, tidings.ErrUnauthorized) {
-			return false, nil
-		}
-		return slices.Contains(scopes, scopeRead), err
+	if key, ok := strings.CutPrefix(session, kindToken); ok {
+		return s.o.Store.TokenStands(ctx, key, scopeRead)
 	}
-	token, ok := strings.CutPrefix(session, kindCookie)
-	if !ok {
-		return false, nil
+	if key, ok := strings.CutPrefix(session, kindCookie); ok {
+		return s.o.Store.SessionStands(ctx, key)
 	}
-	loaded, err := s.sessions.Load(ctx, token)
-	if err != nil {
-		return false, err
-	}
-	return s.signedIn(loaded).user != 0, nil
+	return false, nil
 }
 
 type whoKey struct{}
@@ -173,5 +166,5 @@ func notSignedIn() error {
 }
 
 func scopeMissing(scope string) error {
-	return problemf(http.StatusForbidden, "The token lacks the scope %q. Make one with: tidings token create --scopes read,ack", scope)
+	return problemf(http.StatusForbidden, "The token lacks the scope %q. Make one that has it, signed in at POST /api/tokens or with: tidings token create --scopes read,ack", scope)
 }

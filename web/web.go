@@ -27,6 +27,8 @@ type Store interface {
 	ReadStore
 	MarkStore
 	PeopleStore
+	PreferenceStore
+	CredentialStore
 	scs.CtxStore // sessions
 }
 
@@ -38,6 +40,7 @@ type ReadStore interface {
 	Messages(ctx context.Context, q store.PageQuery) (store.Page, error)
 	Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error)
 	Deleted(ctx context.Context, of []store.Quoted) (map[store.Quoted]bool, error)
+	Search(ctx context.Context, set *tidings.VisibleSet, q store.SearchQuery, cursor string, limit int) (store.FeedPage, error)
 }
 
 // MarkStore keeps how far people have read.
@@ -45,6 +48,19 @@ type MarkStore interface {
 	MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings.MarkRead) (tidings.ReadResult, error)
 	MarkUnread(ctx context.Context, set *tidings.VisibleSet, channel discord.ChannelID, message discord.MessageID) (tidings.ReadResult, error)
 	Undo(ctx context.Context, set *tidings.VisibleSet, rev int64) (tidings.ReadResult, error)
+}
+
+// PreferenceStore keeps what people mute, whom they ignore and what they save for later.
+type PreferenceStore interface {
+	Mute(ctx context.Context, user discord.UserID, scope discord.Snowflake, until time.Time) (tidings.ReadResult, error)
+	Unmute(ctx context.Context, user discord.UserID, scope discord.Snowflake) (tidings.ReadResult, error)
+	Mutes(ctx context.Context, user discord.UserID) ([]store.Mute, error)
+	Ignore(ctx context.Context, user, author discord.UserID) (tidings.ReadResult, error)
+	Unignore(ctx context.Context, user, author discord.UserID) (tidings.ReadResult, error)
+	Ignored(ctx context.Context, user discord.UserID) ([]discord.UserID, error)
+	Save(ctx context.Context, set *tidings.VisibleSet, channel discord.ChannelID, message discord.MessageID) error
+	Unsave(ctx context.Context, user discord.UserID, channel discord.ChannelID, message discord.MessageID) error
+	SavedMessages(ctx context.Context, set *tidings.VisibleSet, cursor string, limit int) (store.SavedPage, error)
 }
 
 // PeopleStore keeps who has signed in.
@@ -55,12 +71,32 @@ type PeopleStore interface {
 	UserByToken(ctx context.Context, token string) (user discord.UserID, scopes []string, err error)
 }
 
+// CredentialStore keeps what people can see and end of their tokens and sessions. Keys are those of [store.TokenKey].
+type CredentialStore interface {
+	CreateToken(ctx context.Context, user discord.UserID, name string, scopes []string) (string, error)
+	Tokens(ctx context.Context, user discord.UserID) ([]store.Token, error)
+	RevokeToken(ctx context.Context, user discord.UserID, id int64) (key string, err error)
+	TokenStands(ctx context.Context, key, scope string) (bool, error)
+	NoteSession(ctx context.Context, key string, user discord.UserID, agent string) error
+	Sessions(ctx context.Context, user discord.UserID) ([]store.Session, error)
+	EndSessionsOf(ctx context.Context, user discord.UserID, keys []string) error
+	SessionStands(ctx context.Context, key string) (bool, error)
+}
+
 // Access says who may read what. It is *access.Access.
 type Access interface {
 	Visible(u discord.UserID) *tidings.VisibleSet
 	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
 	// CatchUp reads what other processes have changed and not told yet, at most once a second.
 	CatchUp(ctx context.Context) error
+}
+
+// Healing knows what is missing. It is *store.Store.
+type Healing interface {
+	// Opened says that somebody looks at channels: what is missing there is fetched ahead of everything else.
+	Opened(ctx context.Context, channels []discord.ChannelID) error
+	ChannelGaps(ctx context.Context, channel discord.ChannelID) ([]store.Gap, error)
+	Recovered(ctx context.Context, channel discord.ChannelID, limit int) ([]store.Healed, error)
 }
 
 // Live is the live socket, which also learns of marks made here. It is *hub.Hub.
@@ -93,10 +129,13 @@ type Options struct {
 	// DiscordCDN lets browsers load pictures from Discord.
 	DiscordCDN bool
 	Version    string
+	// Admins may make tokens that operate the service.
+	Admins []discord.UserID
 	// Ready reports what keeps the process from serving; nil means ready.
 	Ready func(ctx context.Context) error
 	// Status fills in GET /api/status; may be nil.
 	Status  func(ctx context.Context) (Status, error)
+	Healing Healing      // may be nil
 	Metrics http.Handler // may be nil
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions

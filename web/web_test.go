@@ -512,16 +512,16 @@ func TestAliveFollowsTheCredential(t *testing.T) {
 			t.Errorf("Alive(%.6s…) = %v, %v, want %v", session, got, err, want)
 		}
 	}
-	alive(kindCookie+cookie.Value, true)
-	alive(kindToken+"reader", true)
-	alive(kindToken+"acker", false)
-	alive(kindToken+"revoked", false)
+	alive(kindCookie+store.TokenKey(cookie.Value), true)
+	alive(kindToken+store.TokenKey("reader"), true)
+	alive(kindToken+store.TokenKey("acker"), false)
+	alive(kindToken+store.TokenKey("revoked"), false)
 	alive(cookie.Value, false)
 	alive("", false)
 	w.mu.Lock()
 	clear(w.sessions)
 	w.mu.Unlock()
-	alive(kindCookie+cookie.Value, false)
+	alive(kindCookie+store.TokenKey(cookie.Value), false)
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {

@@ -17,13 +17,13 @@ type history struct {
 	rest *bot.REST
 }
 
-func (h history) MessagesBefore(ctx context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) ([]tidings.Message, bool, error) {
-	return h.rest.Page(ctx, c, bot.PageQuery{Guild: g, Before: before, Limit: limit})
-}
-
 // unknownMessage is Discord's code of a 404 for a message that does not exist.
 // Source: discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes.
 const unknownMessage = 10008
+
+func (h history) MessagesBefore(ctx context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) ([]tidings.Message, bool, error) {
+	return h.rest.Page(ctx, c, bot.PageQuery{Guild: g, Before: before, Limit: limit})
+}
 
 func (h history) Deleted(ctx context.Context, c discord.ChannelID, m discord.MessageID) (bool, error) {
 	_, err := h.rest.Message(ctx, c, m)

@@ -25,13 +25,14 @@ var version = "dev"
 type cli struct {
 	Config
 
-	Serve   serveCmd   `cmd:"" help:"Run the service."`
-	Demo    demoCmd    `cmd:"" help:"Run the service beside a simulated Discord with a lively community; needs no account."`
-	Sim     simCmd     `cmd:"" help:"Run only the simulated Discord."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database to this version's schema and exit. serve does it too."`
-	Check   checkCmd   `cmd:"" help:"Test every credential, intent and server that the service needs, and print the bot's invite link."`
-	Token   tokenCmd   `cmd:"" help:"Make bearer tokens for the API."`
-	Health  healthCmd  `cmd:"" help:"Ask a running service whether it is ready; exit code 0 when it is."`
+	Serve    serveCmd    `cmd:"" help:"Run the service."`
+	Demo     demoCmd     `cmd:"" help:"Run the service beside a simulated Discord with a lively community; needs no account."`
+	Sim      simCmd      `cmd:"" help:"Run only the simulated Discord."`
+	Migrate  migrateCmd  `cmd:"" help:"Bring the database to this version's schema and exit. serve does it too."`
+	Check    checkCmd    `cmd:"" help:"Test every credential, intent and server that the service needs, and print the bot's invite link."`
+	Token    tokenCmd    `cmd:"" help:"Make bearer tokens for the API."`
+	Backfill backfillCmd `cmd:"" help:"Fetch the past of channels, with a progress bar."`
+	Health   healthCmd   `cmd:"" help:"Ask a running service whether it is ready; exit code 0 when it is."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 }

@@ -92,8 +92,8 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 	discord, err := bot.New(bot.Options{
-		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Owner: me.name, Limiter: limiter,
-		Sink: sinkFunc(func(ctx context.Context, ev tidings.Event) error { return door.Put(ctx, ev) }),
+		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter, Owner: me.name,
+		Sink: lateDoor{&door},
 	})
 	if err != nil {
 		return err
@@ -126,7 +126,8 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 		Ready:    st.Ping,
-		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter), nil },
+		Healing:  st,
+		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
 		Webhooks: webhookOptions(c, st, discord.REST()),
 	})
 	if err != nil {
@@ -136,7 +137,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics, Name: me.name})
 	past := history{discord.REST()}
 	fetch := &jobs.Fetch{History: past, Door: door, Gaps: st, Log: part("jobs"), Healed: func(ctx context.Context, g store.Gap) {
-		live.Tell(ctx, healed(g))
+		live.Tell(ctx, healed(g, who.Version(g.Guild)))
+		if _, err := st.Enqueue(ctx, store.NewJob{Kind: jobs.RefreshKind, Key: g.Channel.String(), Guild: g.Guild}); err != nil {
+			part("jobs").Warn("a channel's cache is filled when somebody looks", "channel", g.Channel, "err", err)
+		}
 	}}
 	reread := &jobs.Reread{History: past, Door: door, Ledger: st}
 	work.Handle(store.PriorityFetch, fetch.Priority, 2)
@@ -144,7 +148,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.Backfill, politely(fetch.Backfill), 2)
 	work.Handle(store.Reconcile, politely(reread.Reconcile), 2)
 	work.Handle(store.Audit, politely(reread.Audit), 2)
-	work.Handle(store.ListThreads, jobs.ListThreads(past, door), 1)
+	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, door)), 1)
+	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
+	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
+	work.Handle(jobs.RetryKind, jobs.Retry(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
@@ -154,6 +161,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
 	for kind, spec := range map[string]string{
 		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
+		jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m",
 	} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
@@ -193,18 +201,11 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	return err
 }
 
-// healed is what a gap's healing tells those who see the channel: nothing when nobody can have missed anything in it.
-func healed(g store.Gap) tidings.Result {
-	if g.Recovered == 0 || g.Backfill {
-		return tidings.Result{}
-	}
-	return tidings.Result{Recovered: []tidings.Recovered{{Guild: g.Guild, Channel: g.Channel, From: g.From + 1, To: g.To, N: g.Recovered}}}
-}
+// lateDoor is a door that is made after those who go through it.
+type lateDoor struct{ door **ingest.Ingest }
 
-// sinkFunc makes a function a bot.Sink.
-type sinkFunc func(context.Context, tidings.Event) error
-
-func (f sinkFunc) Put(ctx context.Context, ev tidings.Event) error { return f(ctx, ev) }
+func (d lateDoor) Put(ctx context.Context, ev tidings.Event) error  { return (*d.door).Put(ctx, ev) }
+func (d lateDoor) Settle(ctx context.Context, m tidings.Mark) error { return (*d.door).Settle(ctx, m) }
 
 // serveHTTP answers requests until ctx ends, then lets those under way finish. Live sockets are hub's to end.
 func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
@@ -226,13 +227,15 @@ func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
 }
 
 // status sums up for GET /api/status how the shards are, and how much of what Discord allows is used.
-func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter) web.Status {
+func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter, st *store.Store) web.Status {
 	s := gatewayStatus(c, b)
 	// Without Redis the budget says so itself.
 	budget, _ := l.Budget(ctx)
 	s.Requests = &web.RequestStatus{
 		Shared: budget.Shared, Processes: budget.Processes, Used: budget.Used, Allowed: budget.Places, Refused: budget.Refused, Brake: budget.Brake,
 	}
+	// Without the database there is nothing to say about it.
+	s.Healing, _ = healingStatus(ctx, st)
 	return s
 }
 

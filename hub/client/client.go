@@ -22,8 +22,6 @@ import (
 type Options struct {
 	Token  string       // a bearer token; or
 	Cookie *http.Cookie // a browser's session
-	// Ignored authors' messages count for nothing.
-	Ignored []discord.UserID
 	// HTTP makes the connection; nil means http.DefaultClient.
 	HTTP *http.Client
 }
@@ -58,12 +56,7 @@ func Dial(ctx context.Context, address string, o Options) (*Client, error) {
 		return nil, fmt.Errorf("connect to the live socket: %w", err)
 	}
 	ws.SetReadLimit(maxMessage)
-	c := &Client{ws: ws}
-	c.State.Ignored = map[discord.UserID]bool{}
-	for _, u := range o.Ignored {
-		c.State.Ignored[u] = true
-	}
-	return c, nil
+	return &Client{ws: ws}, nil
 }
 
 // Next waits for the next frame, applies it to State, and asks for counts where one is missing. After an error the

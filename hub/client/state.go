@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -18,7 +19,7 @@ type State struct {
 	Cursor string // for resuming
 	// Heartbeat is the interval in milliseconds at which the server wants to hear of the client and is heard itself.
 	Heartbeat int64
-	// Ignored authors' messages count for nothing.
+	// Ignored authors' messages count for nothing. The server says who they are.
 	Ignored map[discord.UserID]bool
 
 	roles    map[discord.GuildID][]discord.RoleID
@@ -31,6 +32,7 @@ type Channel struct {
 	Guild       discord.GuildID // 0 for a channel gained since the snapshot of which nothing was heard yet
 	Name        string          // "" for a channel gained since the snapshot
 	Muted       bool
+	MutedUntil  time.Time // zero when it is not muted, or for ever
 	Version     int64
 	ReadID      discord.MessageID
 	Unread      int
@@ -80,6 +82,8 @@ type frame struct {
 	Gained   []discord.ChannelID         `json:"gained"`
 	Lost     []discord.ChannelID         `json:"lost"`
 	Roles    map[string][]discord.RoleID `json:"roles"`
+	Ignored  *[]discord.UserID           `json:"ignored"`
+	Muted    map[string]*time.Time       `json:"muted"`
 }
 
 type counts struct {
@@ -143,6 +147,7 @@ func (s *State) Apply(line []byte) (Event, []discord.ChannelID, error) {
 		}
 	case "read":
 		s.Rev = max(s.Rev, f.Rev)
+		s.prefer(f)
 		for _, r := range f.Channels {
 			if c := s.channels[r.C]; c != nil && s.read(c, f.Rev, r) {
 				ask = append(ask, c.ID)
@@ -163,6 +168,7 @@ func (s *State) snapshot(raw json.RawMessage) error {
 		return err
 	}
 	s.Rev = u.Rev
+	s.ignore(u.Ignored)
 	s.roles = map[discord.GuildID][]discord.RoleID{}
 	s.channels = map[discord.ChannelID]*Channel{}
 	for _, g := range u.Guilds {
@@ -172,9 +178,34 @@ func (s *State) snapshot(raw json.RawMessage) error {
 				ID: c.ID, Guild: g.ID, Name: c.Name, Muted: c.Muted, Version: c.Version, ReadID: known(c.ReadID),
 				Unread: c.Unread, Mentions: c.Mentions, FirstUnread: known(c.FirstUnread), LastID: known(c.LastID), rev: u.Rev,
 			}
+			if c.MutedUntil != nil {
+				s.channels[c.ID].MutedUntil = *c.MutedUntil
+			}
 		}
 	}
 	return nil
+}
+
+func (s *State) ignore(authors []discord.UserID) {
+	s.Ignored = make(map[discord.UserID]bool, len(authors))
+	for _, a := range authors {
+		s.Ignored[a] = true
+	}
+}
+
+// prefer takes whom the person ignores and what they mute, where a frame says so.
+func (s *State) prefer(f frame) {
+	if f.Ignored == nil || f.Rev < s.Rev {
+		return
+	}
+	s.ignore(*f.Ignored)
+	for id, c := range s.channels {
+		until, muted := f.Muted[id.String()]
+		c.Muted, c.MutedUntil = muted, time.Time{}
+		if until != nil {
+			c.MutedUntil = *until
+		}
+	}
 }
 
 // delta applies a change, and reports whether the counts must be asked for.
@@ -342,8 +373,9 @@ func (s *State) Channels() []Channel {
 
 // Totals sums up: unread leaves muted channels out, mentions does not.
 func (s *State) Totals() (unread, mentions int) {
+	now := time.Now()
 	for _, c := range s.channels {
-		if !c.Muted {
+		if !c.Muted || !c.MutedUntil.IsZero() && !now.Before(c.MutedUntil) {
 			unread += c.Unread
 		}
 		mentions += c.Mentions

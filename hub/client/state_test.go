@@ -10,14 +10,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-const snapshot = `{"op":"snapshot","unread":{"rev":3,"total":1,"mentions":0,"guilds":[{"id":"101","name":"g","icon":"","unread":1,
+const snapshot = `{"op":"snapshot","unread":{"rev":3,"ignored":["66"],"total":1,"mentions":0,"guilds":[{"id":"101","name":"g","icon":"","unread":1,
 "mentions":0,"roles":["77"],"channels":[{"id":"1001","name":"c","type":0,"parent":null,"unread":1,"mentions":0,
 "first_unread":"51","read_id":"50","last_id":"51","version":9,"muted":false,"complete_since":null}]}]}}`
 
 // apply gives frames to a fresh state and returns which channels it asked for.
 func apply(t *testing.T, frames ...string) (*State, []discord.ChannelID) {
 	t.Helper()
-	s := &State{Ignored: map[discord.UserID]bool{66: true}}
+	s := &State{}
 	var asked []discord.ChannelID
 	for _, f := range append([]string{`{"op":"hello","session":"x","user":"11","heartbeat_ms":25000,"resumed":false,"cursor":"1.a"}`, snapshot}, frames...) {
 		_, ask, err := s.Apply([]byte(f))

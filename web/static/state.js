@@ -5,10 +5,10 @@
  * @typedef {string | null} Id A snowflake in digits; null for none.
  * @typedef {{u: string[], r: string[], e: boolean}} Mentions
  * @typedef {{id: string, guild: string, name: string, type: number, parent: Id, unread: number, mentions: number, first_unread: Id,
- *   read_id: Id, last_id: Id, version: number, muted: boolean, complete_since: string | null, seen: number, asked: boolean, recovered: number}} Channel
+ *   read_id: Id, last_id: Id, version: number, muted: boolean, muted_until: string | null, complete_since: string | null, seen: number, asked: boolean, recovered: number}} Channel
  *   seen is the highest version that was heard of; asked is set while an answer to sync is awaited.
  * @typedef {{id: string, name: string, icon: string, roles: string[]}} Guild
- * @typedef {{user: string, rev: number, guilds: Object<string, Guild>, channels: Object<string, Channel>}} State
+ * @typedef {{user: string, rev: number, ignored: string[], guilds: Object<string, Guild>, channels: Object<string, Channel>}} State
  * @typedef {{state: State, sync: string[], refetch: boolean, changed: string[]}} Step
  *   sync lists channels to ask for, refetch says that the whole is to be fetched, changed lists channels whose counts may differ.
  */
@@ -24,7 +24,7 @@ export function compare(a, b) {
 
 /** @param {string} user @returns {State} */
 export function empty(user) {
-  return { user, rev: 0, guilds: {}, channels: {} };
+  return { user, rev: 0, ignored: [], guilds: {}, channels: {} };
 }
 
 /**
@@ -34,6 +34,7 @@ export function empty(user) {
 export function fromUnread(user, unread) {
   const s = empty(user);
   s.rev = unread.rev;
+  s.ignored = unread.ignored ?? [];
   for (const g of unread.guilds ?? []) {
     s.guilds[g.id] = { id: g.id, name: g.name, icon: g.icon, roles: g.roles ?? [] };
     for (const c of g.channels ?? []) {
@@ -43,11 +44,16 @@ export function fromUnread(user, unread) {
   return s;
 }
 
-/** @param {State} s */
-export function totals(s) {
+/** @param {Channel} c @param {number} [now] */
+export function muted(c, now = Date.now()) {
+  return c.muted && !(c.muted_until && Date.parse(c.muted_until) <= now);
+}
+
+/** @param {State} s @param {number} [now] */
+export function totals(s, now = Date.now()) {
   let unread = 0, mentions = 0;
   for (const c of Object.values(s.channels)) {
-    if (!c.muted) unread += c.unread;
+    if (!muted(c, now)) unread += c.unread;
     mentions += c.mentions;
   }
   return { unread, mentions };
@@ -62,7 +68,7 @@ export function reduce(s, f) {
     case 'snapshot': return snapshot(s, f.unread);
     case 'delta': return delta(s, f);
     case 'count': return counts(s, [f]);
-    case 'read': return counts({ ...s, rev: Math.max(s.rev, f.rev ?? 0) }, f.channels ?? []);
+    case 'read': return counts(prefer({ ...s, rev: Math.max(s.rev, f.rev ?? 0) }, f), f.channels ?? []);
     case 'recovered': return recovered(s, f);
     case 'access': return access(s, f);
     default: return step(s);
@@ -90,6 +96,13 @@ function snapshot(/** @type {State} */ s, /** @type {any} */ unread) {
  */
 export function merge(s, unread) {
   const next = fromUnread(s.user, unread);
+  if (next.rev < s.rev) {
+    next.ignored = s.ignored;
+    for (const [id, c] of Object.entries(next.channels)) {
+      const old = s.channels[id];
+      if (old) next.channels[id] = { ...c, muted: old.muted, muted_until: old.muted_until };
+    }
+  }
   next.rev = Math.max(next.rev, s.rev);
   /** @type {string[]} */
   const sync = [];
@@ -116,6 +129,19 @@ function put(/** @type {State} */ s, /** @type {Channel} */ c) {
   return { ...s, channels: { ...s.channels, [c.id]: c } };
 }
 
+/** hidden tells whose messages count for nothing: the person's own and those of whom they ignore. @returns {boolean} */
+function hidden(/** @type {State} */ s, /** @type {string} */ author) {
+  return author === s.user || s.ignored.includes(author);
+}
+
+/** prefer takes whom the person ignores and what they mute, where a frame says so. @returns {State} */
+function prefer(/** @type {State} */ s, /** @type {any} */ f) {
+  if (!f.ignored || f.rev < s.rev) return s;
+  const channels = Object.fromEntries(Object.entries(s.channels).map(([id, c]) =>
+    [id, { ...c, muted: id in (f.muted ?? {}), muted_until: f.muted?.[id] ?? null }]));
+  return { ...s, ignored: f.ignored, channels };
+}
+
 /** @returns {boolean} */
 export function mentionsMe(/** @type {State} */ s, /** @type {string} */ guild, /** @type {Mentions | undefined | null} */ m) {
   if (!m) return false;
@@ -140,7 +166,7 @@ function delta(/** @type {State} */ s, /** @type {any} */ f) {
   const gone = f.k === 'delete' && f.ids ? f.ids : [[f.id, f.a, f.m]];
   if (f.k === 'create' && f.n === 1) {
     if (compare(f.id, n.last_id) > 0) n.last_id = f.id;
-    if (compare(f.id, c.read_id) > 0 && f.a !== s.user) {
+    if (compare(f.id, c.read_id) > 0 && !hidden(s, f.a)) {
       n.unread++;
       if (n.first_unread === null || compare(f.id, n.first_unread) < 0) n.first_unread = f.id;
       if (mentionsMe(s, c.guild, f.m)) n.mentions++;
@@ -148,11 +174,11 @@ function delta(/** @type {State} */ s, /** @type {any} */ f) {
   } else if (f.k === 'delete' && (f.n < 0 || f.ids)) {
     for (const [id, author, m] of gone) {
       if (id === c.last_id || id === c.first_unread) ask = true; // only the server knows the neighbour
-      if (compare(id, c.read_id) <= 0 || author === s.user) continue;
+      if (compare(id, c.read_id) <= 0 || hidden(s, author)) continue;
       n.unread--;
       if (mentionsMe(s, c.guild, m)) n.mentions--;
     }
-  } else if (f.k === 'update' && f.m0 && f.a !== s.user && compare(f.id, c.read_id) > 0) {
+  } else if (f.k === 'update' && f.m0 && !hidden(s, f.a) && compare(f.id, c.read_id) > 0) {
     n.mentions += Number(mentionsMe(s, c.guild, f.m)) - Number(mentionsMe(s, c.guild, f.m0));
   }
   if (n.unread < 0 || n.mentions < 0) {

@@ -196,3 +196,16 @@ test('random orders with repeats and losses end in the truth once syncs are answ
     assert.equal(r.c.version, v);
   }
 });
+
+test('ignored authors count for nothing, and whoever is ignored or muted may change', () => {
+  const s = fromUnread('7', { ...unread(), ignored: ['66'] });
+  let r = feed(s, create(6, '200', { a: '66', m: { u: ['7'], r: [], e: false } }));
+  assert.deepEqual([r.c.unread, r.c.mentions, r.c.version], [2, 1, 6]);
+  assert.deepEqual(totals(r.s, 0), { unread: 2, mentions: 1 });
+  const all = [{ c: '10', v: 6, read_id: '100', unread: 3, mentions: 2, first_unread: '101' }, { c: '11', v: 1, read_id: '90', unread: 4, mentions: 0, first_unread: '91' }];
+  r = feed(r.s, { op: 'read', rev: 2, channels: all, ignored: ['8'], muted: { 10: '2030-01-01T00:00:00Z' } });
+  assert.deepEqual(totals(r.s, Date.parse('2029-01-01')), { unread: 4, mentions: 2 });
+  assert.deepEqual(totals(r.s, Date.parse('2030-01-01')), { unread: 7, mentions: 2 });
+  r = feed(r.s, create(7, '201'), create(8, '202', { a: '66' }));
+  assert.equal(r.c.unread, 4);
+});

@@ -1,0 +1,151 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
+
+	"tidings"
+)
+
+// rowsPerRetention keeps a channel's lock short while its old messages are deleted.
+const rowsPerRetention = 2000
+
+const expiredChannels = `
+SELECT c.id
+FROM channels c
+WHERE c.id > $1 AND EXISTS (SELECT FROM messages m WHERE m.channel_id = c.id AND m.id < $2)
+ORDER BY c.id
+LIMIT 100`
+
+// Retain deletes the messages that are older than [Options].Retention, channel by channel and in bounded steps under the
+// channel's lock, and tells of each step: counts have changed in a way that no delta says. It returns how many messages went.
+func (s *Store) Retain(ctx context.Context, tell func(context.Context, tidings.Result)) (deleted int, err error) {
+	horizon := s.Horizon(time.Now())
+	if horizon == 0 {
+		return 0, nil
+	}
+	for after := discord.ChannelID(0); ; {
+		var channels []discord.ChannelID
+		if err := s.db.SelectContext(ctx, &channels, expiredChannels, int64(after), int64(horizon)); err != nil {
+			return deleted, fmt.Errorf("look for old messages: %w", unavailable(err))
+		}
+		for _, c := range channels {
+			for n := rowsPerRetention; n == rowsPerRetention; {
+				var r tidings.Result
+				if n, r, err = s.retainStep(ctx, c, horizon); err != nil {
+					return deleted, fmt.Errorf("delete old messages of channel %d: %w", c, err)
+				}
+				deleted += n
+				s.afterCommit(context.WithoutCancel(ctx), r)
+				tell(ctx, r)
+			}
+			after = c
+		}
+		if len(channels) == 0 {
+			return deleted, nil
+		}
+	}
+}
+
+const lockForRetention = `
+SELECT c.guild_id, c.version, coalesce(g.access_version, 0) AS access_version
+FROM channels c
+LEFT JOIN guilds g ON g.id = c.guild_id
+WHERE c.id = $1
+FOR UPDATE OF c`
+
+const expireMessages = `
+WITH old AS (
+	SELECT id
+	FROM messages
+	WHERE channel_id = $1 AND id < $2
+	ORDER BY id
+	LIMIT $3
+), gone AS (
+	DELETE FROM messages m
+	USING old
+	WHERE m.channel_id = $1 AND m.id = old.id
+	RETURNING m.id
+)
+SELECT count(*) AS n, coalesce(max(id), 0) AS up_to
+FROM gone`
+
+// The horizon is the first id of a day and steps go upwards, so a bucket is of days that are gone or is counted anew.
+var expireOthers = []string{`
+DELETE FROM mention_targets
+WHERE channel_id = $1 AND message_id <= $2`, `
+DELETE FROM reactions
+WHERE channel_id = $1 AND message_id <= $2`, `
+DELETE FROM poll_votes
+WHERE channel_id = $1 AND message_id <= $2`, `
+DELETE FROM live_buckets
+WHERE channel_id = $1 AND day < ($2::bigint >> 22) / 86400000`, `
+UPDATE live_buckets
+SET n = (
+	SELECT count(*)
+	FROM messages
+	WHERE channel_id = $1 AND id > $2 AND id < (live_buckets.day + 1)::bigint * 86400000 << 22 AND NOT deleted AND countable)
+WHERE channel_id = $1 AND day = ($2::bigint >> 22) / 86400000`, `
+DELETE FROM gaps
+WHERE channel_id = $1 AND to_id <= $2`, `
+UPDATE gaps
+SET from_id = $2,
+    rest_id = greatest(rest_id, $2)
+WHERE channel_id = $1 AND from_id < $2`,
+}
+
+const retained = `
+UPDATE channels
+SET version = version + 1,
+    since_id = CASE WHEN since_id > 0 THEN greatest(since_id, $2::bigint + 1) ELSE 0 END,
+    known_id = CASE WHEN since_id > 0 THEN greatest(known_id, $2) ELSE known_id END,
+    last_live_id = CASE WHEN last_live_id <= $2 THEN 0 ELSE last_live_id END
+WHERE id = $1
+RETURNING version`
+
+func (s *Store) retainStep(ctx context.Context, channel discord.ChannelID, horizon discord.MessageID) (n int, result tidings.Result, err error) {
+	err = s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		n, result = 0, tidings.Result{}
+		var c struct {
+			Guild   discord.GuildID `db:"guild_id"`
+			Version int64           `db:"version"`
+			Access  int64           `db:"access_version"`
+		}
+		err := tx.GetContext(ctx, &c, lockForRetention, int64(channel))
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var gone struct {
+			N    int               `db:"n"`
+			UpTo discord.MessageID `db:"up_to"`
+		}
+		if err := tx.GetContext(ctx, &gone, expireMessages, int64(channel), int64(horizon), rowsPerRetention); err != nil || gone.N == 0 {
+			return err
+		}
+		upTo := gone.UpTo
+		if gone.N < rowsPerRetention {
+			upTo = horizon - 1 // nothing is left below
+		}
+		for _, query := range expireOthers {
+			if _, err := tx.ExecContext(ctx, query, int64(channel), int64(upTo)); err != nil {
+				return err
+			}
+		}
+		d := tidings.Delta{Guild: c.Guild, Channel: channel, AccessVersion: c.Access, Kind: tidings.DeltaReset, At: time.Now()}
+		if err := tx.GetContext(ctx, &d.Version, retained, int64(channel), int64(upTo)); err != nil {
+			return err
+		}
+		n, result.Deltas = gone.N, []tidings.Delta{d}
+		return nil
+	})
+	return n, result, err
+}
