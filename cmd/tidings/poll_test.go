@@ -137,8 +137,15 @@ func TestPollingAloneFindsNewsWithFewRequests(t *testing.T) {
 	if got := n["GET /guilds/{guild_id}/threads/active"]; got > rounds || got < rounds-4 {
 		t.Errorf("threads were asked for %d times and channels %d times, want as often", got, rounds)
 	}
-	if got := n["GET /channels/{channel_id}/messages"]; got != len(want) {
-		t.Errorf("%d pages of messages were read, want one for each of the %d channels that moved", got, len(want))
+	read := map[string]bool{}
+	for _, r := range log.Requests {
+		if r.Route == "/channels/{channel_id}/messages" {
+			read[r.Bucket] = true
+		}
+	}
+	// The feed that is asked for above may read a channel ahead of the poll's own job, which then reads it as well.
+	if pages := n["GET /channels/{channel_id}/messages"]; len(read) != len(want) || pages > 2*len(want) {
+		t.Errorf("%d pages of %d channels were read, want those of the %d channels that moved", pages, len(read), len(want))
 	}
 	for route, times := range n {
 		switch route {
