@@ -26,6 +26,8 @@ type clients struct {
 	conns map[int32]*reader // by descriptor
 	seen  int
 	took  []int64 // nanoseconds from publish to read
+
+	ponged time.Time
 }
 
 // reader is one connection: its descriptor, and the end of what was read, which may be the beginning of a mark.
@@ -75,8 +77,15 @@ func runClients() error {
 			}
 		case "reset":
 			c.mu.Lock()
+			if time.Since(c.ponged) > 15*time.Second { // servers drop who says nothing for long
+				c.ponged = time.Now()
+				for fd := range c.conns {
+					_, _ = syscall.Write(int(fd), []byte{0x8a, 0x80, 0, 0, 0, 0})
+				}
+			}
 			c.seen, c.took = 0, c.took[:0]
 			c.mu.Unlock()
+			time.Sleep(100 * time.Millisecond)
 		case "stats":
 			r = c.stats()
 		}

@@ -5,10 +5,14 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
+
+	"tidings/embedded"
 )
 
 func main() {
@@ -23,6 +27,10 @@ func run() error {
 		switch os.Args[1] {
 		case "clients":
 			return runClients()
+		case "gateway":
+			return runGateway()
+		case "consume":
+			return runConsumer(os.Args[2], os.Args[3])
 		case "server":
 			users, err := strconv.Atoi(os.Args[4])
 			if err != nil {
@@ -31,9 +39,42 @@ func run() error {
 			return runServer(os.Args[2], os.Args[3], users)
 		}
 	}
-	redis := flag.String("redis", os.Getenv("TEST_REDIS_URL"), "Redis, as host:port or unix://path")
-	only := flag.String("only", "", "only the cases whose name contains this")
+	redis := flag.String("redis", os.Getenv("TEST_REDIS_URL"), "Redis, as host:port or unix://path; empty starts one")
+	database := flag.String("database", os.Getenv("TEST_DATABASE_URL"), "Postgres, as an URL, in which a schema is made and dropped; empty starts one")
+	only := flag.String("only", "", "only the cases whose name contains this: idle, fanout, decode, ingest")
 	rounds := flag.Int("rounds", 5, "interleaved repetitions")
 	flag.Parse()
-	return bench(*redis, *only, *rounds)
+	ctx := context.Background()
+	log := slog.New(slog.DiscardHandler)
+	if *redis == "" {
+		dir, err := os.MkdirTemp("", "bench-redis-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		r, err := embedded.StartRedis(ctx, dir, log)
+		if err != nil {
+			return err
+		}
+		defer r.Stop()
+		o := r.Options()
+		*redis = o.Addr
+		if o.Network == "unix" {
+			*redis = "unix://" + o.Addr
+		}
+	}
+	if *database == "" {
+		dir, err := os.MkdirTemp("", "bench-postgres-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		p, err := embedded.StartPostgres(ctx, dir, log)
+		if err != nil {
+			return err
+		}
+		defer p.Stop()
+		*database = p.URL()
+	}
+	return bench(*redis, *database, *only, *rounds)
 }

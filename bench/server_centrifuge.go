@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/centrifugal/centrifuge"
 )
@@ -24,7 +25,10 @@ func newCentrifuge(redis string) (*peer, error) {
 		subs["c"+strconv.Itoa(i)] = centrifuge.SubscribeOptions{}
 	}
 	node.OnConnecting(func(context.Context, centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
-		return centrifuge.ConnectReply{Subscriptions: subs}, nil
+		return centrifuge.ConnectReply{
+			Subscriptions:  subs,
+			PingPongConfig: &centrifuge.PingPongConfig{PingInterval: time.Hour, PongTimeout: time.Minute}, // the readers answer none
+		}, nil
 	})
 	if redis != "" {
 		conf := centrifuge.RedisShardConfig{Address: redis}

@@ -87,6 +87,10 @@ func (m memory) Versions(_ context.Context, ids []discord.ChannelID) (map[discor
 	return out, nil
 }
 
+func (memory) Revs(context.Context, []discord.UserID) (map[discord.UserID]int64, error) {
+	return nil, nil
+}
+
 func (memory) MarkRead(context.Context, *tidings.VisibleSet, tidings.MarkRead) (tidings.ReadResult, error) {
 	return tidings.ReadResult{}, errors.New("nobody marks here")
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -65,7 +66,7 @@ func (h *Hub) intern(a *audience) *audience {
 	return a
 }
 
-// release is the opposite of intern. A channel that nobody sees is no longer tracked. The caller holds h.mu.
+// release is the opposite of intern. A channel that nobody sees is tracked for a while still. The caller holds h.mu.
 func (h *Hub) release(a *audience) {
 	if a.refs--; a.refs > 0 {
 		return
@@ -74,7 +75,7 @@ func (h *Hub) release(a *audience) {
 	for _, id := range a.channels {
 		t := h.tracks[id]
 		if t.seen--; t.seen == 0 {
-			delete(h.tracks, id)
+			t.left = time.Now()
 		}
 	}
 }

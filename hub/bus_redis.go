@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -21,6 +22,7 @@ import (
 type redisBus struct {
 	client    redis.UniversalClient
 	names     [busChannels]string
+	history   *history
 	publisher uint64
 	receive   func(envelope)
 	lost      func(channel int)
@@ -41,6 +43,7 @@ type redisBus struct {
 type outgoing struct {
 	channel int
 	payload []byte
+	log     discord.GuildID // whose log keeps it; 0 for none
 }
 
 // Bounds of what waits for Redis.
@@ -58,9 +61,9 @@ const (
 	lastBackoff  = 2 * time.Second
 )
 
-func newRedisBus(c redis.UniversalClient, prefix string, receive func(envelope), lost func(int), log *slog.Logger, m *metrics) *redisBus {
+func newRedisBus(c redis.UniversalClient, prefix string, receive func(envelope), lost func(int), y *history, log *slog.Logger, m *metrics) *redisBus {
 	b := &redisBus{
-		client: c, receive: receive, lost: lost, log: log, metrics: m, pending: make(chan struct{}, 1),
+		client: c, history: y, receive: receive, lost: lost, log: log, metrics: m, pending: make(chan struct{}, 1),
 		heard: map[uint64]*[busChannels]uint64{},
 	}
 	for i := range b.names {
@@ -92,7 +95,11 @@ func (b *redisBus) put(channel int, e envelope) {
 		b.metrics.unpublished.Inc()
 		return
 	}
-	b.queue = append(b.queue, outgoing{channel, payload})
+	o := outgoing{channel: channel, payload: payload}
+	if e.kind == kindDelta {
+		o.log = e.delta.guild
+	}
+	b.queue = append(b.queue, o)
 	b.bytes += len(payload)
 }
 
@@ -172,7 +179,16 @@ func (b *redisBus) flush(ctx context.Context, batch []outgoing) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	pipe := b.client.Pipeline()
+	kept := map[discord.GuildID]bool{}
 	for _, o := range batch {
+		if o.log != 0 {
+			key := b.history.logKey(o.log)
+			pipe.XAdd(ctx, &redis.XAddArgs{Stream: key, MaxLen: maxLogged, Approx: true, Values: []any{"e", o.payload}})
+			if !kept[o.log] {
+				kept[o.log] = true
+				pipe.Expire(ctx, key, logExpires)
+			}
+		}
 		pipe.Publish(ctx, b.names[o.channel], o.payload)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {

@@ -41,7 +41,8 @@ type conn struct {
 	floors   map[discord.ChannelID]int64
 	watchAll bool
 	watch    map[discord.ChannelID]struct{}
-	watching bool // counted in Hub.watchers
+	watching bool     // counted in Hub.watchers
+	missed   []*delta // what a resumed connection was told of before it could watch
 	pend     []*frame
 	pinged   time.Time
 }
@@ -215,6 +216,7 @@ func (c *conn) setWatching(on bool) {
 	if on {
 		c.hub.watchers.Add(1)
 	} else {
+		c.hub.watched.Store(time.Now().UnixNano())
 		c.hub.watchers.Add(-1)
 	}
 }

@@ -10,6 +10,9 @@
 //  4. shard.go: each shard owns a part of the people and gives them what is theirs, in one write per connection and pass.
 //  5. outbox.go: a socket that would block is never waited for. Past a bound it is dropped and comes back to a snapshot.
 //
+// Whoever comes back within minutes gets what was missed (resume.go), also from another process (history.go). A peer that says
+// nothing takes no goroutine where that can be (poller_linux.go).
+//
 // What a crash or Redis loses is found by the sweep (sweep.go), which compares versions every few seconds.
 //
 // The lock order is Hub.mu, then shard.mu, then outbox.mu.

@@ -7,6 +7,7 @@ func (h *Hub) Quicken(hold, sweep time.Duration) {
 	h.timing.hold, h.timing.sweep = hold, sweep
 	h.timing.retry = 50 * time.Millisecond
 	h.timing.alive = sweep
+	h.timing.journal = 10 * time.Millisecond
 }
 
 // Heartbeat sets the interval of pings.
@@ -23,6 +24,7 @@ func (h *Hub) BoundDeltas(n int) { h.bounds.inbox, h.bounds.gate, h.bounds.held 
 
 // Left reports what the hub still holds; all of it must be nothing when nobody is connected.
 func (h *Hub) Left() (users, audiences, tracks, crowds int) {
+	h.expire(time.Now().Add(h.timing.resume))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.shards {
@@ -47,4 +49,50 @@ func (h *Hub) Parked() int {
 		}
 	}
 	return n
+}
+
+// Keep sets for how long what passed is kept.
+func (h *Hub) Keep(d time.Duration) { h.timing.resume = d }
+
+// Kept reports how many bytes are kept for those who come back.
+func (h *Hub) Kept() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.keptBytes
+}
+
+// Users reports how many people are connected.
+func (h *Hub) Users() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.users)
+}
+
+// Break drops one of the connections without a word.
+func (h *Hub) Break(i int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if all := h.allConns(); i < len(all) {
+		all[i].out.drop()
+	}
+}
+
+// Leaving reports how many connections have been sent a close frame and are still there.
+func (h *Hub) Leaving() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, c := range h.allConns() {
+		if c.out.leaving() {
+			n++
+		}
+	}
+	return n
+}
+
+// Journaled reports whether everything that passed is in the journal.
+func (h *Hub) Journaled() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.moved) == 0 && h.journaled.Load() == h.pos
 }

@@ -177,12 +177,13 @@ func messageFrame(c discord.ChannelID, version int64, message []byte) (*frame, e
 	return seal(append(b, '}')), nil
 }
 
-func helloFrame(session string, u discord.UserID, heartbeat time.Duration, cursor string) *frame {
+func helloFrame(session string, u discord.UserID, heartbeat time.Duration, cursor string, resumed bool) *frame {
 	b := append(room(160), `{"op":"hello","session":"`...)
 	b = append(append(b, session...), `","user":`...)
 	b = appendID(b, u)
 	b = strconv.AppendInt(append(b, `,"heartbeat_ms":`...), heartbeat.Milliseconds(), 10)
-	b = append(append(b, `,"resumed":false,"cursor":"`...), cursor...)
+	b = strconv.AppendBool(append(b, `,"resumed":`...), resumed)
+	b = append(append(b, `,"cursor":"`...), cursor...)
 	return seal(append(b, `"}`...))
 }
 

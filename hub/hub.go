@@ -32,6 +32,7 @@ type Store interface {
 	Counts(ctx context.Context, set *tidings.VisibleSet, channels []discord.ChannelID) ([]tidings.ReadChannel, error)
 	Versions(ctx context.Context, channels []discord.ChannelID) (map[discord.ChannelID]int64, error)
 	AccessVersions(ctx context.Context) (map[discord.GuildID]int64, error)
+	Revs(ctx context.Context, users []discord.UserID) (map[discord.UserID]int64, error)
 	MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings.MarkRead) (tidings.ReadResult, error)
 }
 
@@ -68,12 +69,14 @@ type timing struct {
 	query     time.Duration // for one question to the store
 	spread    time.Duration // over which clients are asked to come back after the hub went away
 	closing   time.Duration // for the peer's answer to a close frame
+	resume    time.Duration // for which what passed is kept for those who come back
+	journal   time.Duration // between two entries of the journal
 }
 
 var defaultTiming = timing{
 	hold: 200 * time.Millisecond, sweep: 3 * time.Second, alive: time.Minute, heartbeat: 25 * time.Second,
 	window: 5 * time.Millisecond, farewell: 3 * time.Second, retry: 5 * time.Second, query: 10 * time.Second,
-	spread: 5 * time.Second, closing: 5 * time.Second,
+	spread: 5 * time.Second, closing: 5 * time.Second, resume: 3 * time.Minute, journal: time.Second,
 }
 
 // bounds holds the hub's limits on what waits, so that tests can reach them.
@@ -104,6 +107,11 @@ type Hub struct {
 
 	shards   []*shard
 	watchers atomic.Int64 // connections that watch messages
+	watched  atomic.Int64 // when the last of them stopped, in Unix nanoseconds
+	revs     *revs
+
+	history   *history     // nil without Redis
+	journaled atomic.Int64 // the position up to which the journal is written
 
 	tasks   sync.WaitGroup // goroutines of gates and flushers
 	serving sync.WaitGroup // connections
@@ -124,24 +132,29 @@ type Hub struct {
 	denials   int64 // grows with each change of denied
 	work      []*user
 	lostMask  uint32 // bus channels that have lost something since the last sweep
+	pos       int64  // grows with each delta that passes, and when a channel is no longer followed
+	keptBytes int
+	moved     map[discord.ChannelID]int64 // versions that the journal does not have yet
 
 	janitor   chan struct{}
 	sweepNow  chan struct{}
 	workReady chan struct{}
 	reloads   chan struct{} // a slot per reload under way
+	snapshots chan struct{} // a slot per snapshot that is being read
 }
 
 // New makes a hub that serves sockets once [Hub.Run] runs.
 func New(o Options) *Hub {
 	h := &Hub{
 		access: o.Access, store: o.Store, encode: o.Encode, log: o.Log, origins: o.Origins, alive: o.Alive,
-		metrics: newMetrics(o.Metrics), timing: defaultTiming, epoch: randomHex(4), bounds: defaultBounds,
+		metrics: newMetrics(o.Metrics), timing: defaultTiming, epoch: randomHex(epochBytes), bounds: defaultBounds,
 		maxConns: o.MaxConns, maxPerUser: o.MaxConnsPerUser,
 		users: map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{},
 		tracks: map[discord.ChannelID]*track{}, gates: map[discord.GuildID]*gate{},
 		applied: map[discord.GuildID]int64{}, denied: map[discord.GuildID]bool{},
 		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), workReady: make(chan struct{}, 1),
-		reloads: make(chan struct{}, maxReloads),
+		reloads: make(chan struct{}, maxReloads), snapshots: make(chan struct{}, maxSnapshotsAtOnce),
+		revs: newRevs(o.Store), moved: map[discord.ChannelID]int64{},
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -158,10 +171,15 @@ func New(o Options) *Hub {
 	if o.Redis == nil {
 		h.bus = localBus{}
 	} else {
-		h.bus = newRedisBus(o.Redis, o.Prefix, h.receive, h.lost, h.log, h.metrics)
+		h.history = newHistory(o.Redis, o.Prefix)
+		h.bus = newRedisBus(o.Redis, o.Prefix, h.receive, h.lost, h.history, h.log, h.metrics)
 	}
 	return h
 }
+
+// maxSnapshotsAtOnce is how many snapshots may be read at the same time. When everybody comes back at once, each waits for
+// their turn instead of all for all.
+const maxSnapshotsAtOnce = 8
 
 // maxReloads is how many guilds' access may be reloaded at the same time.
 const maxReloads = 4
@@ -195,6 +213,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	if poller != nil {
 		wg.Go(func() { poller.run(inner) })
+	}
+	if h.history != nil {
+		wg.Go(func() { h.runJournal(inner) })
 	}
 	wg.Go(func() { h.runJanitor(inner) })
 	wg.Go(func() { h.runSweeps(inner) })
@@ -252,8 +273,12 @@ func (h *Hub) allConns() []*conn {
 	return cs
 }
 
-// post gives a delta to every shard. The caller holds h.mu, which makes the order the same in all.
-func (h *Hub) post(d *delta) {
+// post gives a delta of a channel to every shard. The caller holds h.mu, which makes the order the same in all.
+func (h *Hub) post(t *track, d *delta) {
+	h.keep(t, d)
+	if d.version > 0 {
+		h.passed(d.channel, d.version)
+	}
 	for _, s := range h.shards {
 		s.postDelta(d)
 	}

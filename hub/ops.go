@@ -82,7 +82,9 @@ func (c *conn) act(ctx context.Context, line string) (int, error) {
 	}
 	switch o.Op {
 	case "ping":
-		c.tell(pongFrame(c.hub.cursor()))
+		c.hub.mu.Lock()
+		c.tell(pongFrame(c.hub.cursorOf(c.user).String()))
+		c.hub.mu.Unlock()
 	case "watch":
 		c.shard.do(func(*shard) { c.startWatching(ids, o.All) })
 	case "unwatch":
@@ -117,6 +119,12 @@ func (c *conn) startWatching(ids []discord.ChannelID, all bool) {
 			c.watch[id] = struct{}{}
 		}
 	}
+	for _, d := range c.missed {
+		if c.watches(d.channel) && c.person.sees(d.channel) {
+			c.add(d.message)
+		}
+	}
+	c.missed = nil
 	if refused {
 		c.add(notFoundFrame)
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/diamondburned/arikawa/v3/discord"
 )
 
-// track is what the hub knows of one channel's versions. It exists while somebody who is connected sees the channel.
+// track is what the hub knows of one channel's versions. It exists while somebody who is connected sees the channel, and for
+// as long after that as they may come back.
 type track struct {
 	guild   discord.GuildID
 	seen    int   // audiences that contain the channel
@@ -17,6 +18,11 @@ type track struct {
 	target  int64 // a version that is known to exist and has not passed
 	due     time.Time
 	held    []*delta // above a hole, sorted by version
+
+	kept    []kept    // what passed lately
+	dropped int64     // position of the newest that passed and is not in kept
+	born    int64     // Hub.pos when the hub began to follow the channel
+	left    time.Time // when the last audience with it went, if seen is 0
 }
 
 // dueTrack is a place in the queue of holes.
@@ -28,7 +34,7 @@ type dueTrack struct {
 func (h *Hub) track(id discord.ChannelID, g discord.GuildID) *track {
 	t := h.tracks[id]
 	if t == nil {
-		t = &track{guild: g}
+		t = &track{guild: g, born: h.pos}
 		h.tracks[id] = t
 	}
 	return t
@@ -43,16 +49,16 @@ func (h *Hub) sequence(d *delta) {
 	}
 	switch {
 	case d.version == 0:
-		h.post(d)
+		h.post(t, d)
 	case !t.known || d.version == t.version+1:
 		t.version, t.known = d.version, true
-		h.post(d)
+		h.post(t, d)
 		for len(t.held) > 0 && t.held[0].version <= t.version+1 {
 			next := t.held[0]
 			t.held = t.held[1:]
 			if next.version == t.version+1 {
 				t.version = next.version
-				h.post(next)
+				h.post(t, next)
 			}
 		}
 		if len(t.held) == 0 {
@@ -91,6 +97,7 @@ func (h *Hub) expect(id discord.ChannelID, t *track, version int64) {
 func (h *Hub) learn(id discord.ChannelID, t *track, version int64) {
 	if !t.known {
 		t.version, t.known = version, true
+		h.passed(id, version)
 	} else if version > t.version {
 		h.expect(id, t, version)
 	}
@@ -101,7 +108,7 @@ func (h *Hub) reset(id discord.ChannelID, t *track, cause string) {
 	h.metrics.resets.WithLabelValues(cause).Inc()
 	t.version, t.known = max(t.target, t.version), true
 	t.held, t.due = nil, time.Time{}
-	h.post(&delta{guild: t.guild, channel: id, version: t.version, frame: resetFrame(t.guild, id, t.version)})
+	h.post(t, &delta{guild: t.guild, channel: id, version: t.version, frame: resetFrame(t.guild, id, t.version)})
 }
 
 // runJanitor turns holes that lasted too long into resets.

@@ -71,6 +71,10 @@ func (c *conn) welcome(r *http.Request) {
 		c.shut(statusRestart, retryHint(h.timing.spread))
 		return
 	}
+	if cur, ok := parseCursor(r.URL.Query().Get("cursor")); ok && h.resume(context.WithoutCancel(r.Context()), c, cur) {
+		c.draining = false
+		return
+	}
 	if err := h.attach(context.WithoutCancel(r.Context()), c); err != nil {
 		h.log.Warn("live socket cannot be given its snapshot", "user", c.who.User, "err", err)
 		c.shut(statusRestart, retryHint(h.timing.spread))

@@ -108,18 +108,19 @@ func TestSlowReaderIsDroppedAndOthersAreNot(t *testing.T) {
 	good := n.dial(t, anna)
 	good.send(`{"op":"watch","all":true}`)
 	good.settle()
-	const messages = 3000
-	for i := range messages {
-		d := w.create(c1, carl, tidings.Mentions{})
-		d.Message.Content = strings.Repeat("x", 2000)
-		n.Tell(bg, told(d))
-		if i%50 == 49 {
-			good.delta(c1, d.Version) // keeps up
+	messages := int64(0)
+	for n.Leaving() == 0 && messages < 5000 {
+		for range 20 {
+			d := w.create(c1, carl, tidings.Mentions{})
+			d.Message.Content = strings.Repeat("x", 5000)
+			n.Tell(bg, told(d))
+			messages = d.Version
 		}
+		good.delta(c1, messages) // keeps up
 	}
 	var last error
 	for last == nil {
-		_, _, last = slow.Read(ctx)
+		_, _, last = slow.Read(bg)
 	}
 	var ce websocket.CloseError
 	if !errors.As(last, &ce) || ce.Code != 4008 || !strings.HasPrefix(ce.Reason, "retry_ms=") {

@@ -220,6 +220,7 @@ func (s *shard) beat(now time.Time) {
 			}
 			if now.Sub(c.pinged) >= s.hub.timing.heartbeat {
 				c.pinged = now
+				c.missed = nil
 				_ = c.out.send(pingFrame.b, true)
 			}
 		}

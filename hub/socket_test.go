@@ -100,7 +100,10 @@ type frame struct {
 	} `json:"channels"`
 	Roles  map[string][]discord.RoleID `json:"roles"`
 	Unread json.RawMessage             `json:"unread"`
-	raw    string
+
+	Resumed bool   `json:"resumed"`
+	Cursor  string `json:"cursor"`
+	raw     string
 }
 
 func (n *node) dial(t *testing.T, user discord.UserID, query ...string) *socket {
@@ -114,6 +117,12 @@ func (n *node) dial(t *testing.T, user discord.UserID, query ...string) *socket 
 // open connects and waits for nothing.
 func (n *node) open(t *testing.T, user discord.UserID, query ...string) *socket {
 	t.Helper()
+	return n.openWith(t, user, func(*socket) {}, query...)
+}
+
+// openWith connects a reader who knows something already.
+func (n *node) openWith(t *testing.T, user discord.UserID, seed func(*socket), query ...string) *socket {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	ws, _, err := websocket.Dial(ctx, fmt.Sprintf("%s/api/live?user=%d&%s", n.url, user, strings.Join(query, "&")),
@@ -125,6 +134,7 @@ func (n *node) open(t *testing.T, user discord.UserID, query ...string) *socket 
 	s := &socket{
 		t: t, ws: ws, wake: make(chan struct{}, 1), version: map[discord.ChannelID]int64{}, visible: map[discord.ChannelID]bool{},
 	}
+	seed(s)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

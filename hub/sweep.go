@@ -54,6 +54,7 @@ func (h *Hub) runSweeps(ctx context.Context) {
 		}
 		failing = err != nil
 		h.checkSessions(ctx, mask)
+		h.expire(time.Now())
 	}
 }
 

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -41,7 +42,7 @@ func (h *Hub) TellRead(r tidings.ReadResult) {
 
 // messageFrame encodes a delta's message when somebody may be watching it.
 func (h *Hub) messageFrame(d tidings.Delta) *frame {
-	if d.Message == nil || h.encode == nil || !h.bus.remote() && h.watchers.Load() == 0 {
+	if d.Message == nil || h.encode == nil || !h.bus.remote() && !h.maybeWatched() {
 		return nil
 	}
 	j, err := h.encode(*d.Message)
@@ -53,6 +54,11 @@ func (h *Hub) messageFrame(d tidings.Delta) *frame {
 	}
 	h.log.Error("a message cannot be encoded", "channel", d.Channel, "message", d.ID, "err", err)
 	return nil
+}
+
+// maybeWatched reports whether a connection of this process watches messages, or one may come back to watch.
+func (h *Hub) maybeWatched() bool {
+	return h.watchers.Load() > 0 || time.Since(time.Unix(0, h.watched.Load())) < h.timing.resume
 }
 
 // EndSession closes all connections of a session, here and in the other processes.

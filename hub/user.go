@@ -30,6 +30,7 @@ type user struct {
 	set       *tidings.VisibleSet // the same without hidden guilds: what the sockets show
 	denials   int64               // Hub.denials when set was made
 	audiences map[discord.GuildID]*audience
+	print     uint64 // of set
 
 	rev     int64  // of the newest mark that the sockets were told
 	told    uint64 // counts told marks, so that counts read before one are not shown after it
@@ -172,6 +173,7 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 		h.release(a) // after the new ones are counted, so that what stays is never forgotten
 	}
 	u.audiences = next
+	u.print = fingerprint(u.id, u.set, next)
 
 	roles, recount := changedRoles(before, u.set)
 	var f *frame
@@ -253,6 +255,12 @@ const maxSnapshots = 5
 // attach gives a registered connection its snapshot. What it buffers since its registration follows as far as it is newer.
 func (h *Hub) attach(ctx context.Context, c *conn) error {
 	u := c.user
+	select {
+	case h.snapshots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-h.snapshots }()
 	for range maxSnapshots {
 		h.refresh(u)
 		h.mu.Lock()
@@ -286,7 +294,7 @@ func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Un
 // begin hands the snapshot to the shard, unless what the person may see has changed since it was asked for.
 func (h *Hub) begin(c *conn, set *tidings.VisibleSet, sum *tidings.Unread, f *frame) bool {
 	snap := snapshot{
-		hello: helloFrame(c.id, c.who.User, h.timing.heartbeat, h.cursor()), frame: f, rev: sum.Rev,
+		frame: f, rev: sum.Rev,
 		versions: map[discord.ChannelID]int64{}, floors: map[discord.ChannelID]int64{}, ahead: map[discord.ChannelID]*delta{},
 	}
 	h.mu.Lock()
@@ -312,9 +320,7 @@ func (h *Hub) begin(c *conn, set *tidings.VisibleSet, sum *tidings.Unread, f *fr
 	}
 	u.rev = max(u.rev, sum.Rev)
 	c.live = true
+	snap.hello = helloFrame(c.id, c.who.User, h.timing.heartbeat, h.cursorOf(u).String(), false)
 	c.shard.do(func(*shard) { c.open(snap) })
 	return true
 }
-
-// cursor is what a client may send to resume. It is opaque; this hub answers every one with a snapshot.
-func (h *Hub) cursor() string { return "1." + h.epoch }

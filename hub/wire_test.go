@@ -107,3 +107,32 @@ func TestFrameHeadersFitTheirLength(t *testing.T) {
 		t.Errorf("close frame of %d bytes", n)
 	}
 }
+
+func FuzzDecodeEntry(f *testing.F) {
+	f.Add(entry{pos: 7, full: true, versions: map[discord.ChannelID]int64{1: 2, 1 << 60: 3}}.encode())
+	f.Add([]byte{wireVersion, 0, 1, 0xff, 0xff, 0x7f})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := decodeEntry(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeEntry(e.encode())
+		if err != nil || !reflect.DeepEqual(again, e) {
+			t.Fatalf("%x: %+v becomes %+v, %v", b, e, again, err)
+		}
+	})
+}
+
+func FuzzParseCursor(f *testing.F) {
+	f.Add(cursor{"0123456789abcdef", 5, 6, 7}.String())
+	f.Add("2.0123456789abcdef.-1.0.0")
+	f.Fuzz(func(t *testing.T, s string) {
+		c, ok := parseCursor(s)
+		if !ok {
+			return
+		}
+		if again, ok := parseCursor(c.String()); !ok || again != c || c.pos < 0 || c.rev < 0 {
+			t.Fatalf("%q: %+v becomes %+v, %v", s, c, again, ok)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -180,6 +181,7 @@ type process struct {
 	loaded    map[discord.GuildID]int64
 	sets      map[discord.UserID]*tidings.VisibleSet
 	epoch     int64
+	asked     atomic.Int64                // calls of Revs
 	broken    error                       // of Reload
 	reloading func()                      // called before a guild is reloaded
 	summaries func(*tidings.Unread)       // called with a summary before it is answered
@@ -321,6 +323,17 @@ func (p *process) Versions(_ context.Context, ids []discord.ChannelID) (map[disc
 		if c := p.world.channels[id]; c != nil {
 			out[id] = c.version
 		}
+	}
+	return out, nil
+}
+
+func (p *process) Revs(_ context.Context, users []discord.UserID) (map[discord.UserID]int64, error) {
+	p.world.mu.Lock()
+	defer p.world.mu.Unlock()
+	p.asked.Add(1)
+	out := map[discord.UserID]int64{}
+	for _, u := range users {
+		out[u] = p.world.users[u].rev
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +40,12 @@ const maxMessage = 64 << 20
 // Dial connects to the live socket of a server, whose address may be written as http(s):// or ws(s)://, with or without the
 // path. The hello and the snapshot are the first two events.
 func Dial(ctx context.Context, address string, o Options) (*Client, error) {
+	return Resume(ctx, address, o, State{})
+}
+
+// Resume connects as [Dial] does and goes on from the state of an earlier connection, which must not be used any more. When the
+// server remembers what was missed since, there is no snapshot; messages must be watched again.
+func Resume(ctx context.Context, address string, o Options, s State) (*Client, error) {
 	header := http.Header{}
 	if o.Token != "" {
 		header.Set("Authorization", "Bearer "+o.Token)
@@ -49,6 +56,13 @@ func Dial(ctx context.Context, address string, o Options) (*Client, error) {
 	if !strings.Contains(address, "/api/live") {
 		address = strings.TrimSuffix(address, "/") + "/api/live"
 	}
+	if s.Cursor != "" {
+		sep := "?"
+		if strings.Contains(address, "?") {
+			sep = "&"
+		}
+		address += sep + "cursor=" + url.QueryEscape(s.Cursor)
+	}
 	ws, _, err := websocket.Dial(ctx, address, &websocket.DialOptions{
 		HTTPClient: o.HTTP, HTTPHeader: header, Subprotocols: []string{"tidings.v1"},
 	})
@@ -56,7 +70,7 @@ func Dial(ctx context.Context, address string, o Options) (*Client, error) {
 		return nil, fmt.Errorf("connect to the live socket: %w", err)
 	}
 	ws.SetReadLimit(maxMessage)
-	return &Client{ws: ws}, nil
+	return &Client{ws: ws, State: s}, nil
 }
 
 // Next waits for the next frame, applies it to State, and asks for counts where one is missing. After an error the
@@ -160,8 +174,9 @@ func RetryAfter(err error, attempts int) (time.Duration, bool) {
 // Follow connects, gives every event and the state after it to f, and connects again whenever the connection breaks, until
 // ctx ends or the server says that connecting again would not help.
 func Follow(ctx context.Context, address string, o Options, f func(*State, Event)) error {
+	var last State
 	for attempts := 0; ; attempts++ {
-		err := follow(ctx, address, o, func(s *State, ev Event) {
+		err := follow(ctx, address, o, &last, func(s *State, ev Event) {
 			attempts = 0
 			f(s, ev)
 		})
@@ -180,12 +195,15 @@ func Follow(ctx context.Context, address string, o Options, f func(*State, Event
 	}
 }
 
-func follow(ctx context.Context, address string, o Options, f func(*State, Event)) error {
-	c, err := Dial(ctx, address, o)
+func follow(ctx context.Context, address string, o Options, last *State, f func(*State, Event)) error {
+	c, err := Resume(ctx, address, o, *last)
 	if err != nil {
 		return err
 	}
-	defer c.ws.CloseNow()
+	defer func() {
+		c.ws.CloseNow()
+		*last = c.State
+	}()
 	for {
 		ev, err := c.Next(ctx)
 		if err != nil {

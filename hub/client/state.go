@@ -16,12 +16,13 @@ import (
 type State struct {
 	User   discord.UserID
 	Rev    int64  // of the newest mark
-	Cursor string // for resuming
+	Cursor string // for resuming; "" before the snapshot
 	// Heartbeat is the interval in milliseconds at which the server wants to hear of the client and is heard itself.
 	Heartbeat int64
 	// Ignored authors' messages count for nothing. The server says who they are.
 	Ignored map[discord.UserID]bool
 
+	first    string // the hello's cursor, until the snapshot
 	roles    map[discord.GuildID][]discord.RoleID
 	channels map[discord.ChannelID]*Channel
 }
@@ -65,6 +66,7 @@ type frame struct {
 	User      discord.UserID    `json:"user"`
 	Heartbeat int64             `json:"heartbeat_ms"`
 	Cursor    string            `json:"cursor"`
+	Resumed   bool              `json:"resumed"`
 	Unread    json.RawMessage   `json:"unread"` // an object in a snapshot, a number in a count
 	C         discord.ChannelID `json:"c"`
 	G         discord.GuildID   `json:"g"`
@@ -128,7 +130,17 @@ func (s *State) Apply(line []byte) (Event, []discord.ChannelID, error) {
 	var err error
 	switch f.Op {
 	case "hello":
-		s.User, s.Cursor, s.Heartbeat = f.User, f.Cursor, f.Heartbeat
+		s.User, s.Heartbeat = f.User, f.Heartbeat
+		if !f.Resumed {
+			s.Cursor, s.first = "", f.Cursor
+			break
+		}
+		s.Cursor = f.Cursor
+		for id, c := range s.channels {
+			if c.Stale { // the answer may have been lost with the old connection
+				ask = append(ask, id)
+			}
+		}
 	case "pong":
 		s.Cursor = f.Cursor
 	case "snapshot":
@@ -167,7 +179,7 @@ func (s *State) snapshot(raw json.RawMessage) error {
 	if err := json.Unmarshal(raw, &u); err != nil {
 		return err
 	}
-	s.Rev = u.Rev
+	s.Rev, s.Cursor = u.Rev, s.first
 	s.ignore(u.Ignored)
 	s.roles = map[discord.GuildID][]discord.RoleID{}
 	s.channels = map[discord.ChannelID]*Channel{}

@@ -14,6 +14,7 @@ export class Live {
     this.options = options;
     this.handlers = handlers;
     this.cursor = '';
+    this.first = '';
     this.failures = 0;
     this.heartbeat = 30_000;
     /** @type {WebSocket | null} */
@@ -82,7 +83,12 @@ export class Live {
 
   /** @param {any} f */
   frame(f) {
-    if (f.cursor) this.cursor = f.cursor;
+    // A cursor stands for what came before it; that of a fresh connection counts once its snapshot is here.
+    if (f.op === 'hello' && !f.resumed) {
+      this.cursor = '';
+      this.first = f.cursor;
+    } else if (f.op === 'snapshot') this.cursor = this.first;
+    else if (f.cursor) this.cursor = f.cursor;
     if (f.op === 'hello') {
       this.failures = 0;
       this.heartbeat = f.heartbeat_ms || this.heartbeat;

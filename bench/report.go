@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// figure is one result over the rounds of a run.
+type figure struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+	N      int     `json:"n"`
+}
+
+type report struct {
+	rounds  int
+	figures map[string]figure
+}
+
+func newReport(rounds int) *report { return &report{rounds, map[string]figure{}} }
+
+func (r *report) add(name string, all []float64) {
+	s := slices.Sorted(slices.Values(all))
+	median := s[len(s)/2]
+	if len(s)%2 == 0 {
+		median = (s[len(s)/2-1] + s[len(s)/2]) / 2
+	}
+	f := figure{round(median), round(s[0]), round(s[len(s)-1]), len(s)}
+	r.figures[name] = f
+	fmt.Printf("%-52s %8.3f  (%.3f to %.3f, n=%d)\n", name, f.Median, f.Min, f.Max, f.N)
+}
+
+func round(x float64) float64 { return float64(int64(x*1000+0.5)) / 1000 }
+
+// goals are the figures that were set beforehand; a figure that misses its goal says so.
+var goals = map[string]float64{
+	"fanout_cpu_vs_centrifuge_redis_1000x20": 0.62, "fanout_cpu_vs_floor_1000x20": 1.25, "fanout_cpu_vs_centrifuge_redis_1000x100": 0.45,
+	"fanout_cpu_vs_centrifuge_redis_1000x20_bursts_of_10": 0.15, "fanout_p99_vs_centrifuge_redis_1000x20": 0.75, "idle_kb_per_conn_10000": 8,
+	"decode_cpu_vs_bare": 1,
+}
+
+var meaning = []struct{ prefix, text string }{
+	{"fanout_cpu_vs_centrifuge_redis", "CPU of our server process for one delivery, beside centrifuge v0.38.0's with its Redis broker"},
+	{"fanout_cpu_vs_floor", "the same beside one write(2) of a prebuilt frame for each connection"},
+	{"fanout_p99_vs_centrifuge_redis", "99th percentile from publish to read, beside centrifuge's"},
+	{"idle_kb_per_conn", "resident memory for one silent reader, in KB: session, access, 50 channels"},
+	{"decode_cpu_vs_bare", "CPU for one event from the gateway's socket to what ingest would take, beside coder/websocket and encoding/json into a struct of the same fields"},
+	{"ingest_rate_vs_copy", "events committed a second, beside COPY of the same rows into the same table"},
+}
+
+// write keeps the figures of cases that did not run this time.
+func (r *report) write() error {
+	const name = "results.json"
+	all := map[string]figure{}
+	if b, err := os.ReadFile(name); err == nil {
+		if err := json.Unmarshal(b, &all); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	maps.Copy(all, r.figures)
+	b, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(name, append(b, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile("../docs/BENCHMARKS.md", []byte(page(all)), 0o644)
+}
+
+func page(all map[string]figure) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Benchmarks\n\n`make bench` runs what is compared side by side: each round gives every server the same load in turn, each round in another\n"+
+		"order, and a figure is the ratio within a round. Only these ratios mean something: the machine was loaded by other work during the\nrun. "+
+		"Servers and readers are processes of their own, on the same machine; what the readers spend is not counted.\nLower is better unless it says rate.\n\n")
+	fmt.Fprintf(&b, "Last run: %s, %s, %d CPUs, %s/%s, %s", time.Now().UTC().Format("2006-01-02"), cpuName(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, d := range info.Deps {
+			for _, want := range []string{"centrifugal/centrifuge", "coder/websocket", "redis/go-redis", "redis/rueidis", "lib/pq"} {
+				if strings.Contains(d.Path, want) {
+					fmt.Fprintf(&b, ", %s %s", d.Path, d.Version)
+				}
+			}
+		}
+	}
+	b.WriteString(".\n\n| figure | median | least | most | rounds | goal |\n|---|---|---|---|---|---|\n")
+	for _, n := range slices.Sorted(maps.Keys(all)) {
+		f := all[n]
+		goal := ""
+		if g, ok := goals[n]; ok {
+			goal = fmt.Sprintf("≤ %g", g)
+			if f.Median > g {
+				goal += ", missed"
+			}
+		}
+		fmt.Fprintf(&b, "| `%s` | %.3g | %.3g | %.3g | %d | %s |\n", n, f.Median, f.Min, f.Max, f.N, goal)
+	}
+	b.WriteString("\n")
+	for _, m := range meaning {
+		if slices.ContainsFunc(slices.Collect(maps.Keys(all)), func(n string) bool { return strings.HasPrefix(n, m.prefix) }) {
+			fmt.Fprintf(&b, "- `%s…`: %s.\n", m.prefix, m.text)
+		}
+	}
+	b.WriteString("\nThe load of `1000x20` is 1,000 readers and 20 messages a second over 50 channels, all of which every reader may see and watches, about\n" +
+		"500 bytes for a message and reader; our readers get a small delta and the message for it. `bursts_of_10` sends them ten at once.\n")
+	return b.String()
+}
+
+func cpuName() string {
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return "unknown CPU"
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if name, ok := strings.CutPrefix(s.Text(), "model name"); ok {
+			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+		}
+	}
+	return "unknown CPU"
+}
