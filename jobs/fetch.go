@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -29,7 +31,12 @@ type Fetch struct {
 	Log     *slog.Logger
 	// Healed, when set, is told of each gap that was closed, with how many messages were recovered in it.
 	Healed func(ctx context.Context, g store.Gap)
+
+	busy sync.Map // channels whose gaps are being read here, for whichever job
 }
+
+// errBusy makes a job wait until another one of this process has read the same channel.
+var errBusy = errors.New("the channel is being read already")
 
 const (
 	// pagesPerTurn is how many pages a job reads before it lets others have their turn.
@@ -40,6 +47,10 @@ const (
 
 // Handle heals what a channel has missed. The job's key names the channel.
 func (f *Fetch) Handle(ctx context.Context, j store.Job) error {
+	if _, taken := f.busy.LoadOrStore(j.Key, nil); taken {
+		return RetryAfter(errBusy, time.Second)
+	}
+	defer f.busy.Delete(j.Key)
 	return f.channel(ctx, j, pagesPerTurn, func(g store.Gap) bool { return !g.Backfill })
 }
 
@@ -50,6 +61,10 @@ func (f *Fetch) Backfill(ctx context.Context, j store.Job) error {
 
 // Priority heals the newest of whatever is missing, because somebody looks at the channel.
 func (f *Fetch) Priority(ctx context.Context, j store.Job) error {
+	if _, taken := f.busy.LoadOrStore(j.Key, nil); taken {
+		return nil // The newest of it is being read right now.
+	}
+	defer f.busy.Delete(j.Key)
 	err := f.channel(ctx, j, pagesForReader, func(store.Gap) bool { return true })
 	if errors.Is(err, ErrYield) {
 		return nil

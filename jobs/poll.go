@@ -55,16 +55,18 @@ type Poll struct {
 	Alone bool
 	// Audit is how often a guild is looked at although the gateway is well. 0 means an hour.
 	Audit time.Duration
-	// HistoryDays is how far back messages of a channel are fetched of which none is known.
-	HistoryDays int
+	// HistoryDays is how far back messages of a channel are fetched of which none is known, where there is no gateway; 0 means
+	// from when the guild was seen first. Nothing older than RetentionDays is fetched.
+	HistoryDays, RetentionDays int
 	// Began is when this process started: for a while after it, shards that nobody holds are about to be taken up.
 	Began time.Time
 	// Budget is how many requests one tick may lead to; 0 means 1,000. Guilds that do not fit go first with the next.
 	Budget int
 
-	mu     sync.Mutex
-	listed time.Time // when the bot's guilds were asked for last
-	self   map[discord.GuildID]*tidings.Member
+	mu      sync.Mutex
+	learned map[discord.GuildID]time.Time // here, so that a job which was asked for while it ran does not learn twice
+	listed  time.Time                     // when the bot's guilds were asked for last
+	self    map[discord.GuildID]*tidings.Member
 }
 
 const (
@@ -244,7 +246,11 @@ func (p *Poll) Guild(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	moved, err := p.Store.OpenNews(ctx, g, heads, store.Horizon(p.HistoryDays, now), why == PollAlone, "polling found news")
+	horizon, history := store.Horizon(p.RetentionDays, now), why == PollAlone && p.HistoryDays > 0
+	if history {
+		horizon = max(horizon, store.Horizon(p.HistoryDays, now))
+	}
+	moved, err := p.Store.OpenNews(ctx, g, heads, horizon, history, "polling found news")
 	if err != nil {
 		return err
 	}
@@ -266,13 +272,20 @@ func (p *Poll) look(ctx context.Context, g discord.GuildID, how pollPayload) (st
 	if unknown && !alone {
 		return nil, false, err
 	}
-	if alone && (unknown || how.Learn) {
+	p.mu.Lock()
+	fresh := time.Since(p.learned[g]) < relearn/2
+	p.mu.Unlock()
+	if alone && (unknown || how.Learn && !fresh) {
 		guild, roles, err := p.Scout.Guild(ctx, g)
 		if err != nil {
 			return nil, false, err
 		}
 		state, learned = &tidings.GuildState{Guild: guild, Roles: roles}, true
 		p.mu.Lock()
+		if p.learned == nil || len(p.learned) >= maxSelves {
+			p.learned = map[discord.GuildID]time.Time{}
+		}
+		p.learned[g] = time.Now()
 		delete(p.self, g)
 		p.mu.Unlock()
 	}

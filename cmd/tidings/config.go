@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,7 +41,8 @@ type Config struct {
 
 	Listen        string     `env:"LISTEN" placeholder:"127.0.0.1:8080" help:"The address to serve on; for sim 127.0.0.1:8090 when empty."`
 	PublicURL     string     `env:"PUBLIC_URL" placeholder:"URL" help:"The address by which browsers reach the service. Empty: http:// and LISTEN."`
-	AdminListen   string     `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address for /metrics and pprof. Empty: neither is served."`
+	AdminListen   string     `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address, for /metrics and pprof alone. Empty: /metrics is at LISTEN, and pprof nowhere."`
+	Admins        []string   `env:"ADMINS" placeholder:"ID" help:"Discord ids of those who may do everything here."`
 	Roles         []string   `env:"ROLES" default:"gateway,jobs,web" help:"What this process does: gateway, jobs, web."`
 	Gateway       string     `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway; messages are found by polling."`
 	PollSchedule  string     `env:"POLL_SCHEDULE" default:"@every 30s" placeholder:"CRON" help:"When polling looks for news, as a cron expression or @every 30s. With the gateway on it only looks at servers whose connection is down, and rarely at the others."`
@@ -97,6 +99,16 @@ func (c *Config) serverFaults() []string {
 	bad := func(format string, a ...any) { f = append(f, fmt.Sprintf(format, a...)) }
 	if _, _, err := net.SplitHostPort(c.listen()); err != nil {
 		bad("LISTEN %q is not host:port.", c.Listen)
+	}
+	for _, id := range c.Admins {
+		if n, err := strconv.ParseUint(id, 10, 64); err != nil || n == 0 {
+			bad("ADMINS names %q, which is not a Discord id.", id)
+		}
+	}
+	if c.AdminListen != "" {
+		if _, _, err := net.SplitHostPort(c.AdminListen); err != nil {
+			bad("ADMIN_LISTEN %q is not host:port.", c.AdminListen)
+		}
 	}
 	if c.PublicURL != "" {
 		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" {
@@ -280,4 +292,15 @@ func makeKey(path string) error {
 		return err
 	}
 	return nil
+}
+
+// admins are the ids in ADMINS, which faults has checked.
+func (c *Config) admins() []discord.UserID {
+	var ids []discord.UserID
+	for _, s := range c.Admins {
+		if n, err := strconv.ParseUint(s, 10, 64); err == nil {
+			ids = append(ids, discord.UserID(n))
+		}
+	}
+	return ids
 }

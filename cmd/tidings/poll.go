@@ -23,7 +23,7 @@ func newPoll(c *Config, rest *bot.REST, st *store.Store, log *slog.Logger) *jobs
 	// Half of what nobody waits for may go into polling; the rest is for what it finds.
 	const perSecond = 18
 	return &jobs.Poll{
-		Scout: &scout{rest: rest}, Store: st, Log: log, Alone: c.Gateway == "off", HistoryDays: min(c.HistoryDays, c.RetentionDays),
+		Scout: &scout{rest: rest}, Store: st, Log: log, Alone: c.Gateway == "off", HistoryDays: c.HistoryDays, RetentionDays: c.RetentionDays,
 		Began: time.Now(), Budget: int(c.pollEvery().Seconds() * perSecond),
 	}
 }

@@ -55,7 +55,7 @@ func (l botLog) count() map[string]int {
 }
 
 // polledGuilds makes the test of polling larger, as in: go test ./cmd/tidings -run PollingAlone -polled-guilds 200
-var polledGuilds = flag.Int("polled-guilds", 40, "servers of 50 channels each that are polled")
+var polledGuilds = flag.Int("polled-guilds", 16, "servers of 50 channels each that are polled")
 
 // Without a gateway, news of many servers is found with two requests a server and one for each channel that moved.
 func TestPollingAloneFindsNewsWithFewRequests(t *testing.T) {
@@ -75,6 +75,7 @@ func TestPollingAloneFindsNewsWithFewRequests(t *testing.T) {
 	}
 	c := configFor(t, d)
 	c.Gateway, c.PollSchedule = "off", fmt.Sprintf("@every %s", interval)
+	c.HistoryDays = 0 // A first backfill makes requests of its own.
 	s := start(t, c)
 	eventually(t, "every server has been looked at twice", 3*time.Minute, func() bool {
 		seen := map[string]int{}
@@ -90,6 +91,15 @@ func TestPollingAloneFindsNewsWithFewRequests(t *testing.T) {
 	})
 	me := credential{token: makeToken(t, c, reader.ID)}
 	eventually(t, "the reader sees every channel", 2*time.Minute, func() bool { return len(s.unread(me).channels()) == guilds*channels })
+
+	db := database(t, c)
+	eventually(t, "what is done once for each new channel is done", 3*time.Minute, func() bool {
+		var open int
+		if err := db.Get(&open, `SELECT count(*) FROM jobs WHERE state IN ('ready', 'running') AND kind NOT IN ('poll', 'poll-guild')`); err != nil {
+			t.Fatal(err)
+		}
+		return open == 0
+	})
 
 	said := time.Now()
 	want := map[string]string{}
@@ -121,14 +131,21 @@ func TestPollingAloneFindsNewsWithFewRequests(t *testing.T) {
 	log := logSince(d, said)
 	n := log.count()
 	rounds := n["GET /guilds/{guild_id}/channels"]
-	if most := guilds * (2 + int(time.Since(said)/interval)); rounds > most {
+	if most := guilds * (3 + int(time.Since(said)/interval)); rounds > most {
 		t.Errorf("channels were listed %d times in %s, want at most %d", rounds, time.Since(said), most)
 	}
 	if got := n["GET /guilds/{guild_id}/threads/active"]; got > rounds || got < rounds-4 {
 		t.Errorf("threads were asked for %d times and channels %d times, want as often", got, rounds)
 	}
-	if got := n["GET /channels/{channel_id}/messages"]; got != len(want) {
-		t.Errorf("%d pages of messages were read, want one for each of the %d channels that moved", got, len(want))
+	read := map[string]bool{}
+	for _, r := range log.Requests {
+		if r.Route == "/channels/{channel_id}/messages" {
+			read[r.Bucket] = true
+		}
+	}
+	// The feed that is asked for above may read a channel ahead of the poll's own job, which then reads it as well.
+	if pages := n["GET /channels/{channel_id}/messages"]; len(read) != len(want) || pages > 2*len(want) {
+		t.Errorf("%d pages of %d channels were read, want those of the %d channels that moved", pages, len(read), len(want))
 	}
 	for route, times := range n {
 		switch route {
@@ -241,9 +258,9 @@ func TestServersOfAShardThatIsDownArePolled(t *testing.T) {
 	began := time.Now()
 	d.Say(owner, g.Channel("general"), "while the shard is down")
 	eventually(t, "the message is read although the shard is down", time.Minute, func() bool { return s.unread(me).Total == 2 })
-	if l := logSince(d, began).count(); l["GET /guilds/{guild_id}/channels"] == 0 {
-		t.Errorf("the bot asked for %v, want the server's channels among it", l)
-	}
+	eventually(t, "the server is polled", time.Minute, func() bool {
+		return logSince(d, began).count()["GET /guilds/{guild_id}/channels"] > 0
+	})
 }
 
 func TestOnlyAShardThatStaysDownIsPolledFor(t *testing.T) {

@@ -76,6 +76,16 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
+	exposed := promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})
+	adminListener, adminSite, err := listenAdmin(c, exposed)
+	if err != nil {
+		return err
+	}
+	if adminListener != nil {
+		defer adminListener.Close()
+		exposed = nil // operators have an address of their own
+	}
+
 	// A message goes from discord through door into the store, and from there to live, which asks who may read it. who asks
 	// Discord for memberships, so the circle is closed late, by functions.
 	var (
@@ -124,7 +134,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	site, err = web.New(web.Options{
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
-		Version: version, Log: part("web"), Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
 		Ready:    st.Ping,
 		Healing:  st,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
@@ -187,6 +197,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 			ErrorLog: slog.NewLogLogger(part("web").Handler(), slog.LevelDebug),
 		}
 		g.Go(func() error { return serveHTTP(ctx, server, listener) })
+	}
+	if adminListener != nil {
+		server := &http.Server{Handler: adminSite, ReadHeaderTimeout: 10 * time.Second}
+		g.Go(func() error { return serveHTTP(ctx, server, adminListener) })
 	}
 	ready(address)
 
