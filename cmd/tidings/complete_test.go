@@ -84,13 +84,6 @@ func (w *watcher) ask(channel string) (complete bool) {
 	return true
 }
 
-// judge says whether what is stated from now on is judged.
-func (w *watcher) judge(on bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.paused = !on
-}
-
 func (w *watcher) allComplete() bool {
 	w.s.mu.Lock()
 	channels := append([]string(nil), w.s.channels...)

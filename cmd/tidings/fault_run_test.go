@@ -1,3 +1,5 @@
+//go:build soak
+
 package main
 
 import (
@@ -128,4 +130,11 @@ func TestWhateverFailsNothingIsLost(t *testing.T) {
 	if status := run.call(credential{token: token}, "GET", "/api/unread/verify", nil, &verify); status != 200 || len(verify.Mismatches) > 0 {
 		t.Errorf("GET /api/unread/verify = %d with mismatches %v", status, verify.Mismatches)
 	}
+}
+
+// judge says whether what is stated from now on is judged.
+func (w *watcher) judge(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.paused = !on
 }
