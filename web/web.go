@@ -86,6 +86,8 @@ type CredentialStore interface {
 // Access says who may read what. It is *access.Access.
 type Access interface {
 	Visible(u discord.UserID) *tidings.VisibleSet
+	// Guild is all that is known of a guild.
+	Guild(g discord.GuildID) (*tidings.GuildState, bool)
 	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
 	// CatchUp reads what other processes have changed and not told yet, at most once a second.
 	CatchUp(ctx context.Context) error
@@ -136,6 +138,10 @@ type Options struct {
 	// Status fills in GET /api/status; may be nil.
 	Status  func(ctx context.Context) (Status, error)
 	Healing Healing      // may be nil
+	// Guilds lists those that the bot is in; may be nil.
+	Guilds func(ctx context.Context) ([]discord.GuildID, error)
+	// Invite is where somebody adds the bot to a server; may be empty.
+	Invite  string
 	Metrics http.Handler // may be nil
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions
