@@ -10,9 +10,9 @@ import (
 
 // settings is what the page of settings begins with; it asks the API for the rest.
 type settings struct {
-	User   tidings.User    `json:"-"`
-	Me     me              `json:"user"`
-	Guilds []GuildView     `json:"guilds"`
+	User   tidings.User `json:"-"`
+	Me     me           `json:"user"`
+	Guilds []GuildView  `json:"guilds"`
 }
 
 func (s *Server) pageSettings(w http.ResponseWriter, r *http.Request, p who) {

@@ -137,7 +137,7 @@ type Options struct {
 	Ready func(ctx context.Context) error
 	// Status fills in GET /api/status; may be nil.
 	Status  func(ctx context.Context) (Status, error)
-	Healing Healing      // may be nil
+	Healing Healing // may be nil
 	// Guilds lists those that the bot is in; may be nil.
 	Guilds func(ctx context.Context) ([]discord.GuildID, error)
 	// Invite is where somebody adds the bot to a server; may be empty.

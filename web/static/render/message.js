@@ -105,6 +105,14 @@ function names(node, m, c) {
     const id = n.getAttribute('data-channel') ?? '', name = c.nameOf(id);
     if (name) n.replaceChildren(el('a', { href: '/c/' + id, 'data-open': id }, '#', el('bdi', {}, name)));
   }
+  for (const n of /** @type {NodeListOf<HTMLAnchorElement>} */ (node.querySelectorAll('a[href^="https://discord.com/channels/"]'))) {
+    // A link to a message that can be read here stays here.
+    const [, channel, at] = /^https:\/\/discord\.com\/channels\/\d+\/(\d+)(?:\/(\d+))?$/.exec(n.href) ?? [];
+    const name = channel && c.nameOf(channel);
+    if (!name) continue;
+    const inside = el('a', { class: 'mention', href: `/c/${channel}${at ? '?at=' + at : ''}`, 'data-open': channel, 'data-at': at }, '#', el('bdi', {}, name), at && ' › message');
+    n.replaceWith(inside);
+  }
   for (const n of node.querySelectorAll('.mention[data-user]')) n.classList.toggle('me', n.getAttribute('data-user') === c.user);
   for (const n of /** @type {NodeListOf<HTMLElement>} */ (node.querySelectorAll('.mention[data-role]'))) {
     const id = n.dataset.role ?? '', role = c.role(id);
