@@ -220,6 +220,15 @@ CREATE TABLE IF NOT EXISTS mutes (
 	PRIMARY KEY (user_id, scope_id)
 );
 
+-- What does not mention the person in a guild. A row with neither is not kept.
+CREATE TABLE IF NOT EXISTS suppressed (
+	user_id  bigint  NOT NULL,
+	guild_id bigint  NOT NULL,
+	everyone boolean NOT NULL,
+	roles    boolean NOT NULL,
+	PRIMARY KEY (user_id, guild_id)
+);
+
 -- Completeness --------------------------------------------------------------------------------------------------------
 
 -- What is complete of a channel is derived: from since_id up to known_id, without the open gaps. No row says it a second time.
