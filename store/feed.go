@@ -144,7 +144,7 @@ type feedPart struct {
 func (s *Store) feed(ctx context.Context, set *tidings.VisibleSet, q FeedQuery) (FeedPage, error) {
 	query, ok := map[string]string{FeedUnread: feedUnread, FeedMentions: feedMentions, FeedAll: feedAll}[q.Filter]
 	if !ok {
-		return FeedPage{}, fmt.Errorf("%w filter: it is %s, %s or %s", tidings.ErrInvalid, FeedUnread, FeedMentions, FeedAll)
+		return FeedPage{}, tidings.InvalidField("filter", "it is %s, %s or %s", FeedUnread, FeedMentions, FeedAll)
 	}
 	parts, err := q.parts()
 	if err != nil {
@@ -191,11 +191,11 @@ func (q *FeedQuery) parts() ([]feedPart, error) {
 	}
 	switch {
 	case q.Limit < 1 || q.Limit > MaxPage:
-		return nil, fmt.Errorf("%w limit: it is 1 to %d", tidings.ErrInvalid, MaxPage)
+		return nil, tidings.InvalidField("limit", "it is 1 to %d", MaxPage)
 	case int64(q.Author) < 0 || int64(q.Around) < 0:
-		return nil, fmt.Errorf("%w id", tidings.ErrInvalid)
+		return nil, tidings.InvalidField("id", "it is no id of Discord's")
 	case given > 1:
-		return nil, fmt.Errorf("%w cursor: give at most one of cursor, newer and around", tidings.ErrInvalid)
+		return nil, tidings.InvalidField("cursor", "give at most one of cursor, newer and around")
 	case q.Around != 0:
 		at := feedCursor{message: int64(q.Around), channel: math.MaxInt64}
 		return []feedPart{{true, at, q.Limit}, {false, at, q.Limit}}, nil
@@ -288,11 +288,11 @@ func (c feedCursor) String() string {
 func parseFeedCursor(s string) (feedCursor, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil || len(b) != 17 || b[0] != cursorVersion {
-		return feedCursor{}, fmt.Errorf("%w cursor: give the one that came with the page before", tidings.ErrInvalid)
+		return feedCursor{}, tidings.InvalidField("cursor", "give the one that came with the page before")
 	}
 	c := feedCursor{message: int64(binary.BigEndian.Uint64(b[1:])), channel: int64(binary.BigEndian.Uint64(b[9:]))}
 	if c.message <= 0 || c.channel <= 0 {
-		return feedCursor{}, fmt.Errorf("%w cursor: give the one that came with the page before", tidings.ErrInvalid)
+		return feedCursor{}, tidings.InvalidField("cursor", "give the one that came with the page before")
 	}
 	return c, nil
 }

@@ -30,8 +30,8 @@ SELECT c.id, c.guild_id, c.version, v.read_id,
 			OR t.kind = 1 AND (c.guild_id, t.target_id) IN (
 				SELECT r.guild_id, r.id
 				FROM unnest($4::bigint[], $5::bigint[]) AS r (guild_id, id)
-			)
-			OR t.kind = 2
+			) AND NOT EXISTS (SELECT FROM suppressed s WHERE s.user_id = $1 AND s.guild_id = c.guild_id AND s.roles)
+			OR t.kind = 2 AND NOT EXISTS (SELECT FROM suppressed s WHERE s.user_id = $1 AND s.guild_id = c.guild_id AND s.everyone)
 		)
 	)) AS mentions
 FROM unnest($2::bigint[], $3::bigint[]) AS v (id, read_id)

@@ -25,7 +25,11 @@ var searchWindows = []time.Duration{24 * time.Hour, 8 * 24 * time.Hour, 64 * 24 
 const (
 	searchHead = `
 WITH q AS MATERIALIZED (
-	SELECT $1::bigint AS person, $3::bigint[] AS guilds, $4::bigint[] AS roles
+	SELECT ARRAY (
+		SELECT r.id
+		FROM unnest($3::bigint[], $4::bigint[]) AS r (guild_id, id)
+		WHERE r.guild_id NOT IN (SELECT guild_id FROM suppressed WHERE user_id = $1::bigint AND roles)
+	) AS roles
 ), picked AS (
 	SELECT m.channel_id, m.id
 	FROM messages m
@@ -43,7 +47,9 @@ WITH q AS MATERIALIZED (
 		SELECT
 		FROM mention_targets t
 		WHERE t.channel_id = m.channel_id AND t.message_id = m.id
-		AND (t.kind = 0 AND t.target_id = $1 OR t.kind = 1 AND t.target_id = ANY ((SELECT roles FROM q)::bigint[]) OR t.kind = 2)
+		AND (t.kind = 0 AND t.target_id = $1
+			OR t.kind = 1 AND t.target_id = ANY ((SELECT roles FROM q)::bigint[])
+			OR t.kind = 2 AND t.target_id NOT IN (SELECT guild_id FROM suppressed WHERE user_id = $1 AND everyone))
 	)`
 	searchTail = `
 	ORDER BY m.id DESC, m.channel_id DESC
@@ -75,7 +81,7 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 		limit = DefaultPage
 	}
 	if limit < 1 || limit > MaxPage {
-		return FeedPage{}, fmt.Errorf("%w limit: it is 1 to %d", tidings.ErrInvalid, MaxPage)
+		return FeedPage{}, tidings.InvalidField("limit", "it is 1 to %d", MaxPage)
 	}
 	from := feedCursor{message: math.MaxInt64, channel: math.MaxInt64}
 	if cursor != "" {
@@ -99,7 +105,7 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 		}
 		query, args := q.statement(set, words > 0)
 		if query == "" {
-			return fmt.Errorf("%w q: give at least a word or a filter", tidings.ErrInvalid)
+			return tidings.InvalidField("q", "give at least a word or a filter")
 		}
 		if len(channels) == 0 {
 			return nil

@@ -54,11 +54,11 @@ const MaxTokens = 100
 func (s *Store) CreateToken(ctx context.Context, user discord.UserID, name string, scopes []string) (string, error) {
 	scopes = slices.Compact(slices.Sorted(slices.Values(scopes)))
 	if len(scopes) == 0 {
-		return "", fmt.Errorf("create token: %w scopes: give at least one", tidings.ErrInvalid)
+		return "", fmt.Errorf("create token: %w", tidings.InvalidField("scopes", "give at least one"))
 	}
 	for _, scope := range scopes {
 		if scope != ScopeRead && scope != ScopeAck && scope != ScopeAdmin {
-			return "", fmt.Errorf("create token: %w scope %q: it is %s, %s or %s", tidings.ErrInvalid, scope, ScopeRead, ScopeAck, ScopeAdmin)
+			return "", fmt.Errorf("create token: %w", tidings.InvalidField("scopes", "%q is none: it is %s, %s or %s", scope, ScopeRead, ScopeAck, ScopeAdmin))
 		}
 	}
 	secret := make([]byte, 32)
