@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -31,6 +32,7 @@ func (s *Server) api(mux *http.ServeMux) {
 		config.Components.Schemas.RegisterTypeAlias(reflect.TypeOf(id), reflect.TypeFor[givenID]())
 	}
 	api := humago.New(mux, config)
+	s.described = api.OpenAPI()
 	api.UseMiddleware(s.authorize(api))
 
 	get(api, "/api/messages", "Messages of a channel, newest first", s.getMessages)
@@ -46,10 +48,13 @@ func (s *Server) api(mux *http.ServeMux) {
 	get(api, "/api/saved", "Messages saved for later", s.getSaved)
 	put(api, "/api/saved/{channel}/{message}", "Save a message for later", s.putSaved)
 	del(api, "/api/saved/{channel}/{message}", "Take a saved message back", s.deleteSaved)
+	get(api, "/api/suppressed", "What does not mention you, by guild", s.getSuppressed)
+	put(api, "/api/suppressed/{guild}", "Let @everyone or your roles not mention you in a guild", s.putSuppressed)
+	del(api, "/api/suppressed/{guild}", "Let everything mention you in a guild again", s.deleteSuppressed)
 	get(api, "/api/unread", "Unread and mention counts of every visible channel", s.getUnread)
-	get(api, "/api/unread/verify", "Every count beside a recount from the messages", s.getVerify)
+	costly(api, "verify", "/api/unread/verify", "Every count beside a recount from the messages", s.getVerify)
 	get(api, "/api/feed", "Messages of all visible channels together", s.getFeed)
-	get(api, "/api/search", "Search in all visible channels", s.getSearch)
+	costly(api, "search", "/api/search", "Search in all visible channels", s.getSearch)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
 	register(api, http.MethodGet, "/api/tokens", "Your API tokens", scopeAdmin, s.getTokens)
@@ -64,6 +69,14 @@ func (s *Server) api(mux *http.ServeMux) {
 
 func get[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
 	huma.Register(api, operation(http.MethodGet, path, summary, scopeRead), h)
+}
+
+// costly registers a reading operation that has a limit.
+func costly[I, O any](api huma.API, limit, path, summary string, h func(context.Context, *I) (*O, error)) {
+	op := operation(http.MethodGet, path, summary, scopeRead)
+	op.Metadata["limit"] = limit
+	op.Errors = append(op.Errors, http.StatusTooManyRequests)
+	huma.Register(api, op, h)
 }
 
 // post, put and del register operations that change what is kept for somebody, such as how far they have read.
@@ -99,7 +112,7 @@ func operationID(method, path string) string {
 	return strings.ToLower(method) + "-" + strings.Join(words, "-")
 }
 
-// authorize answers 401 and 403 before an operation looks at its input.
+// authorize answers 401, 403 and 429 before an operation looks at its input.
 func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
@@ -113,6 +126,12 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 		case !p.may(scope):
 			s.fail(w, r, scopeMissing(scope))
 		default:
+			if what, ok := ctx.Operation().Metadata["limit"].(string); ok {
+				if err := s.limited(what, p, r); err != nil {
+					s.fail(w, r, err)
+					return
+				}
+			}
 			next(huma.WithValue(ctx, whoKey{}, p))
 		}
 	}
@@ -140,6 +159,22 @@ func (givenID) Schema(r huma.Registry) *huma.Schema {
 	s := ID("").Schema(r)
 	s.Nullable = true
 	return s
+}
+
+// Cursor is where the following page begins: null where there is none.
+type Cursor string
+
+// Schema describes a Cursor to huma.
+func (Cursor) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Nullable: true, Description: "Pass as cursor for the following page; null at the end"}
+}
+
+// MarshalJSON writes null for the end.
+func (c Cursor) MarshalJSON() ([]byte, error) {
+	if c == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(c))
 }
 
 func (id ID) given() bool { return id != "" }

@@ -12,7 +12,7 @@ import (
 // FeedBody is a page of messages of several channels.
 type FeedBody struct {
 	Messages []MessageView `json:"messages" doc:"Newest first, each with guild and channel"`
-	Next     string        `json:"next" doc:"Pass as cursor for the following page; empty at the end"`
+	Next     Cursor        `json:"next"`
 	Newer    string        `json:"newer,omitempty" doc:"Pass as newer for what is newer than this page, and again later for what has come since"`
 }
 
@@ -74,5 +74,5 @@ func (s *Server) feed(ctx context.Context, set *tidings.VisibleSet, q store.Feed
 		return FeedBody{}, err
 	}
 	views, err := s.views(ctx, set, page.Messages)
-	return FeedBody{Messages: views, Next: page.Next, Newer: page.Newer}, err
+	return FeedBody{Messages: views, Next: Cursor(page.Next), Newer: page.Newer}, err
 }

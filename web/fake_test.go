@@ -126,7 +126,7 @@ func (w *world) counts(set *tidings.VisibleSet, c discord.ChannelID, roles []dis
 			if r.Unread++; r.FirstUnread == 0 {
 				r.FirstUnread = m.ID
 			}
-			if mentions(m.Mentions, set.User, roles) {
+			if mentions(m.Mentions, reader{user: set.User, roles: roles}) {
 				r.Mentions++
 			}
 		}
@@ -199,6 +199,10 @@ func (w *world) TokenStands(_ context.Context, key, scope string) (bool, error) 
 
 func (w *world) Ignored(context.Context, discord.UserID) ([]discord.UserID, error) { return nil, nil }
 
+func (w *world) Suppressed(context.Context, discord.UserID) ([]store.Suppressed, error) {
+	return nil, nil
+}
+
 func (w *world) Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error) {
 	return w.Counts(ctx, set, set.ChannelIDs())
 }
@@ -234,7 +238,7 @@ func (w *world) Feed(_ context.Context, set *tidings.VisibleSet, q store.FeedQue
 		for _, c := range g.Channels {
 			for _, m := range w.messages[c.ID] {
 				unread := m.ID > w.read[c.ID] && m.Author != set.User && m.Countable
-				mine := m.Author != set.User && mentions(m.Mentions, set.User, g.Roles)
+				mine := m.Author != set.User && mentions(m.Mentions, reader{user: set.User, roles: g.Roles})
 				if q.Filter == "unread" && !unread || q.Filter == "mentions" && !mine || q.Channel != 0 && q.Channel != c.ID || q.Guild != 0 && q.Guild != g.Guild.ID {
 					continue
 				}

@@ -29,6 +29,10 @@ type attempt struct {
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	if err := s.limited("login", who{}, r); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	a := attempt{State: random(), Verifier: oauth2.GenerateVerifier(), To: localPath(r.URL.Query().Get("to")), At: time.Now().Unix()}
 	b, err := json.Marshal(a)
 	if err != nil {
@@ -43,6 +47,10 @@ func (s *Server) redirect(r *http.Request) string { return s.base(r) + "/login/c
 
 func (s *Server) loginCallback(w http.ResponseWriter, r *http.Request) {
 	ctx, q := r.Context(), r.URL.Query()
+	if err := s.limited("login", who{}, r); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	var a attempt
 	err := json.Unmarshal([]byte(s.sessions.PopString(ctx, sessionLogin)), &a)
 	old := err != nil || time.Since(time.Unix(a.At, 0)) > loginTime

@@ -73,6 +73,9 @@ var matrix = []endpoint{
 	{"GET", "/api/mutes", "", "read", 200, false},
 	{"PUT", "/api/mutes/CHANNEL", "", "ack", 200, true},
 	{"DELETE", "/api/mutes/CHANNEL", "", "ack", 200, false},
+	{"GET", "/api/suppressed", "", "read", 200, false},
+	{"PUT", "/api/suppressed/999999", `{"suppress_roles":true}`, "ack", 404, false},
+	{"DELETE", "/api/suppressed/999999", "", "ack", 200, false},
 	{"GET", "/api/ignored", "", "read", 200, false},
 	{"PUT", "/api/ignored/12345", "", "ack", 200, false},
 	{"DELETE", "/api/ignored/12345", "", "ack", 200, false},
@@ -152,7 +155,7 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 	for c, id := range secrets {
 		for _, p := range people {
 			for _, e := range matrix {
-				asked[e.method+" "+strings.NewReplacer("999999", "{id}", "0123456789abcdef", "{id}", "12345", "{author}", "mutes/CHANNEL", "mutes/{scope}",
+				asked[e.method+" "+strings.NewReplacer("suppressed/999999", "suppressed/{guild}", "999999", "{id}", "0123456789abcdef", "{id}", "12345", "{author}", "mutes/CHANNEL", "mutes/{scope}",
 					"channels/CHANNEL", "channels/{id}", "CHANNEL/MESSAGE", "{channel}/{message}").Replace(strings.Split(e.path, "?")[0])] = true
 				fill := strings.NewReplacer("CHANNEL", c.String(), "MESSAGE", id.String())
 				status, body, _ := ask(t, newBrowser(t), e.method, w.base+fill.Replace(e.path), fill.Replace(e.body), p.header...)

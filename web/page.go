@@ -130,7 +130,7 @@ func (s *Server) pageFeed(w http.ResponseWriter, r *http.Request, p who) {
 		s.pageError(w, r, err)
 		return
 	}
-	s.app(w, r, p, first{View: v, Unread: counts, Messages: feed.Messages, Next: feed.Next})
+	s.app(w, r, p, first{View: v, Unread: counts, Messages: feed.Messages, Next: string(feed.Next)})
 }
 
 func (s *Server) pageChannel(w http.ResponseWriter, r *http.Request, p who) {

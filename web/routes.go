@@ -20,7 +20,7 @@ func (s *Server) routes() *http.ServeMux {
 	// The API.
 	s.api(mux)
 	mux.HandleFunc("GET /api/live", s.live)
-	mux.HandleFunc("/api/", s.apiNotFound)
+	mux.HandleFunc("/api/", s.apiNotFound(mux))
 
 	// What Discord and relays send.
 	if s.o.Webhooks != nil {

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/diamondburned/arikawa/v3/discord"
 	"golang.org/x/oauth2"
 
@@ -60,6 +62,8 @@ type PreferenceStore interface {
 	Ignored(ctx context.Context, user discord.UserID) ([]discord.UserID, error)
 	Save(ctx context.Context, set *tidings.VisibleSet, channel discord.ChannelID, message discord.MessageID) error
 	Unsave(ctx context.Context, user discord.UserID, channel discord.ChannelID, message discord.MessageID) error
+	Suppress(ctx context.Context, user discord.UserID, guild discord.GuildID, what tidings.Suppression) (tidings.ReadResult, error)
+	Suppressed(ctx context.Context, user discord.UserID) ([]store.Suppressed, error)
 	SavedMessages(ctx context.Context, set *tidings.VisibleSet, cursor string, limit int) (store.SavedPage, error)
 }
 
@@ -134,9 +138,11 @@ type Options struct {
 	// Ready reports what keeps the process from serving; nil means ready.
 	Ready func(ctx context.Context) error
 	// Status fills in GET /api/status; may be nil.
-	Status  func(ctx context.Context) (Status, error)
-	Healing Healing      // may be nil
-	Metrics http.Handler // may be nil
+	Status func(ctx context.Context) (Status, error)
+	// TrustedProxies are whose word about where a request comes from is taken. None by default.
+	TrustedProxies []netip.Prefix
+	Healing        Healing      // may be nil
+	Metrics        http.Handler // may be nil
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions
 	Log      *slog.Logger
@@ -144,16 +150,19 @@ type Options struct {
 
 // Server is the handler of all routes. It runs nothing of its own.
 type Server struct {
-	o        Options
-	log      *slog.Logger
-	render   *render.Renderer
-	sessions *scs.SessionManager
-	seal     *sealer
-	assets   *assets
-	pages    *pages
-	public   *url.URL      // nil: what the request says
-	webhooks chan struct{} // a place for each delivery that is being taken
-	handler  http.Handler
+	o         Options
+	log       *slog.Logger
+	render    *render.Renderer
+	sessions  *scs.SessionManager
+	seal      *sealer
+	assets    *assets
+	pages     *pages
+	public    *url.URL      // nil: what the request says
+	webhooks  chan struct{} // a place for each delivery that is being taken
+	limiter   *limiter
+	exports   places
+	described *huma.OpenAPI // what api registers
+	handler   http.Handler
 }
 
 // sessionLife is how long a person stays signed in. Discord's own token lives a week; ours only proves who came.
@@ -161,7 +170,7 @@ const sessionLife = 30 * 24 * time.Hour
 
 // New returns the handler. It fails on options that cannot work.
 func New(o Options) (*Server, error) {
-	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN}), webhooks: make(chan struct{}, webhooksAtOnce)}
+	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN}), webhooks: make(chan struct{}, webhooksAtOnce), limiter: newLimiter()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -186,7 +195,7 @@ func New(o Options) (*Server, error) {
 	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		s.pageError(w, r, fmt.Errorf("session: %w", err))
 	}
-	s.handler = s.guard(s.routes())
+	s.handler = s.guard(tagged(s.routes()))
 	return s, nil
 }
 

@@ -43,6 +43,7 @@ type Config struct {
 	PublicURL     string     `env:"PUBLIC_URL" placeholder:"URL" help:"The address by which browsers reach the service. Empty: http:// and LISTEN."`
 	AdminListen   string     `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address, for /metrics and pprof alone. Empty: /metrics is at LISTEN, and pprof nowhere."`
 	Admins        []string   `env:"ADMINS" placeholder:"ID" help:"Discord ids of those who may do everything here."`
+	Proxies       []string   `env:"TRUSTED_PROXIES" name:"trusted-proxies" placeholder:"NETWORK" help:"Addresses and networks of proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For says where a request comes from. Empty: nobody's."`
 	Roles         []string   `env:"ROLES" default:"gateway,jobs,web" help:"What this process does: gateway, jobs, web."`
 	Gateway       string     `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway; messages are found by polling."`
 	PollSchedule  string     `env:"POLL_SCHEDULE" default:"@every 30s" placeholder:"CRON" help:"When polling looks for news, as a cron expression or @every 30s. With the gateway on it only looks at servers whose connection is down, and rarely at the others."`
@@ -104,6 +105,9 @@ func (c *Config) serverFaults() []string {
 		if n, err := strconv.ParseUint(id, 10, 64); err != nil || n == 0 {
 			bad("ADMINS names %q, which is not a Discord id.", id)
 		}
+	}
+	if _, err := web.ParseProxies(c.Proxies); err != nil {
+		bad("TRUSTED_PROXIES: %v.", err)
 	}
 	if c.AdminListen != "" {
 		if _, _, err := net.SplitHostPort(c.AdminListen); err != nil {

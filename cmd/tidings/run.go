@@ -132,7 +132,12 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if err != nil {
 		return err
 	}
+	proxies, err := web.ParseProxies(c.Proxies)
+	if err != nil {
+		return err
+	}
 	site, err = web.New(web.Options{
+		TrustedProxies: proxies,
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
 		Ready:    st.Ping,
