@@ -220,6 +220,22 @@ CREATE TABLE IF NOT EXISTS mutes (
 	PRIMARY KEY (user_id, scope_id)
 );
 
+-- Words and phrases that a person wants to hear of.
+CREATE TABLE IF NOT EXISTS keywords (
+	user_id bigint PRIMARY KEY,
+	words   text[] NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS views (
+	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id    bigint      NOT NULL,
+	name       text        NOT NULL,
+	filters    jsonb       NOT NULL,                   -- what it shows; see store/views.go
+	feed_hash  bytea       UNIQUE,                     -- SHA-256 of the secret in its feed's address; NULL for none
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS views_user ON views (user_id);
+
 -- What does not mention the person in a guild. A row with neither is not kept.
 CREATE TABLE IF NOT EXISTS suppressed (
 	user_id  bigint  NOT NULL,

@@ -95,7 +95,7 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 	}
 	channels := placesOf(set, q.In)
 	var p FeedPage
-	err := s.snapshot(ctx, func(tx *sqlx.Tx) error {
+	err := s.snapshot(ctx, func(tx *sqlx.Tx) (err error) {
 		p = FeedPage{}
 		words := 0
 		if q.Words != "" {
@@ -103,47 +103,55 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 				return err
 			}
 		}
-		query, args := q.statement(set, words > 0)
+		query, args := q.statement(set, words > 0, "")
 		if query == "" {
 			return tidings.InvalidField("q", "give at least a word or a filter")
 		}
 		if len(channels) == 0 {
 			return nil
 		}
-		guilds, roles := rolesOf(set)
-		newest := tidings.FirstID(time.Now())
-		if from.message < int64(newest) {
-			newest = discord.MessageID(from.message)
-		}
-		for _, window := range searchWindows {
-			oldest := int64(q.After)
-			if back := newest.Time().Add(-window); window < math.MaxInt64 && int64(tidings.FirstID(back)) > oldest {
-				oldest = int64(tidings.FirstID(back))
-			}
-			var rows []storedMessage
-			all := append([]any{int64(set.User), ids(channels), guilds, roles, from.message, from.channel, limit + 1, oldest}, args...)
-			if err := tx.SelectContext(ctx, &rows, query, all...); err != nil {
-				return err
-			}
-			if len(rows) <= limit && oldest > int64(q.After) {
-				continue
-			}
-			if len(rows) > limit {
-				rows = rows[:limit]
-				p.Next = feedCursor{message: rows[limit-1].ID, channel: rows[limit-1].Channel}.String()
-			}
-			for _, r := range rows {
-				p.Messages = append(p.Messages, r.message())
-			}
-			return nil
-		}
-		return nil
+		p, err = readWindows(ctx, tx, set, channels, query, args, from, int64(q.After), limit)
+		return err
 	})
 	return p, err
 }
 
-// statement writes the search as SQL; "" when it asks for nothing.
-func (q SearchQuery) statement(set *tidings.VisibleSet, words bool) (string, []any) {
+// readWindows reads a page, from the newest stretch of time to ever longer ones.
+func readWindows(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet, channels []discord.ChannelID, query string, args []any,
+	from feedCursor, after int64, limit int) (p FeedPage, err error) {
+	guilds, roles := rolesOf(set)
+	newest := tidings.FirstID(time.Now())
+	if from.message < int64(newest) {
+		newest = discord.MessageID(from.message)
+	}
+	for _, window := range searchWindows {
+		oldest := after
+		if back := newest.Time().Add(-window); window < math.MaxInt64 && int64(tidings.FirstID(back)) > oldest {
+			oldest = int64(tidings.FirstID(back))
+		}
+		var rows []storedMessage
+		all := append([]any{int64(set.User), ids(channels), guilds, roles, from.message, from.channel, limit + 1, oldest}, args...)
+		if err := tx.SelectContext(ctx, &rows, query, all...); err != nil {
+			return p, err
+		}
+		if len(rows) <= limit && oldest > after {
+			continue
+		}
+		if len(rows) > limit {
+			rows = rows[:limit]
+			p.Next = feedCursor{message: rows[limit-1].ID, channel: rows[limit-1].Channel}.String()
+		}
+		for _, r := range rows {
+			p.Messages = append(p.Messages, r.message())
+		}
+		return p, nil
+	}
+	return p, nil
+}
+
+// statement writes the search as SQL; "" when it asks for nothing. keywords, where there are some, are a tsquery: then only what others
+// wrote is looked for.
+func (q SearchQuery) statement(set *tidings.VisibleSet, words bool, keywords string) (string, []any) {
 	var conditions []string
 	var args []any
 	add := func(condition string, arg any) {
@@ -152,6 +160,10 @@ func (q SearchQuery) statement(set *tidings.VisibleSet, words bool) (string, []a
 	}
 	if words {
 		add(searchWords, q.Words)
+	}
+	if keywords != "" {
+		add(searchKeywords, keywords)
+		conditions = append(conditions, searchOthers)
 	}
 	authors := ids(q.From)
 	if q.FromMe {

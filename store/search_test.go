@@ -69,7 +69,7 @@ func FuzzParseSearch(f *testing.F) {
 		if again, err := ParseSearch(q.Words); err == nil && again.Words != q.Words {
 			t.Errorf("the words of %q are %q, and read again %q", text, q.Words, again.Words)
 		}
-		if query, args := q.statement(set(me), q.Words != ""); strings.Count(query, "%!") > 0 || len(args) > 4 {
+		if query, args := q.statement(set(me), q.Words != "", ""); strings.Count(query, "%!") > 0 || len(args) > 4 {
 			t.Errorf("the statement of %q is %s", text, query)
 		}
 	})

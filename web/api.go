@@ -55,6 +55,16 @@ func (s *Server) api(mux *http.ServeMux) {
 	costly(api, "verify", "/api/unread/verify", "Every count beside a recount from the messages", s.getVerify)
 	get(api, "/api/feed", "Messages of all visible channels together", s.getFeed)
 	costly(api, "search", "/api/search", "Search in all visible channels", s.getSearch)
+	s.export(api)
+	get(api, "/api/keywords", "Words and phrases that you want to hear of", s.getKeywords)
+	put(api, "/api/keywords", "Replace your keywords", s.putKeywords)
+	get(api, "/api/views", "Your saved views, with their counts", s.getViews)
+	post(api, "/api/views", "Save a view", s.postView)
+	get(api, "/api/views/{id}", "One saved view", s.getView)
+	put(api, "/api/views/{id}", "Change a saved view", s.putView)
+	del(api, "/api/views/{id}", "Delete a saved view, and its feed", s.deleteView)
+	post(api, "/api/views/{id}/feed", "Give a view a secret address for feed readers, instead of the one that it had", s.postViewFeed)
+	del(api, "/api/views/{id}/feed", "End a view's secret address", s.deleteViewFeed)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
 	register(api, http.MethodGet, "/api/tokens", "Your API tokens", scopeAdmin, s.getTokens)
@@ -127,14 +137,25 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 			s.fail(w, r, scopeMissing(scope))
 		default:
 			if what, ok := ctx.Operation().Metadata["limit"].(string); ok {
-				if err := s.limited(what, p, r); err != nil {
+				if err := s.limited(what, p, s.address(r)); err != nil {
 					s.fail(w, r, err)
 					return
 				}
 			}
-			next(huma.WithValue(ctx, whoKey{}, p))
+			next(huma.WithValue(huma.WithValue(ctx, whoKey{}, p), askedKey{}, asked{s.base(r), s.address(r)}))
 		}
 	}
+}
+
+type askedKey struct{}
+
+// asked is how the service was asked: at which address of its own, and from where.
+type asked struct{ base, from string }
+
+// limitedNow counts an expensive call that shows as one only in the operation.
+func (s *Server) limitedNow(ctx context.Context, what string) error {
+	a, _ := ctx.Value(askedKey{}).(asked)
+	return s.limited(what, asking(ctx), a.from)
 }
 
 // asking is the person behind an operation; authorize has put them there.

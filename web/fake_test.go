@@ -27,6 +27,7 @@ import (
 type world struct {
 	PreferenceStore // what is not written out below is not asked for
 	CredentialStore
+	ViewStore
 	t        testing.TB
 	mu       sync.Mutex
 	users    map[discord.UserID]tidings.User

@@ -73,12 +73,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				s.log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				s.log.Error("a request panicked", "method", r.Method, "path", shownPath(r), "panic", p, "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					s.fail(rec, r, errors.New("panic"))
 				}
 			}
-			s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", time.Since(start))
+			s.log.Debug("request", "method", r.Method, "path", shownPath(r), "status", rec.status, "took", time.Since(start))
 		}()
 		inner.ServeHTTP(rec, r.WithContext(ctx))
 	})

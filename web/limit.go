@@ -81,9 +81,9 @@ func (l *limiter) forget(now time.Time) {
 }
 
 // limited counts an expensive call of a person (0: nobody yet) and of where they are. Its error says when to come back.
-func (s *Server) limited(what string, p who, r *http.Request) error {
+func (s *Server) limited(what string, p who, from string) error {
 	l, now := limits[what], time.Now()
-	wait := s.limiter.take(what+" at "+s.address(r), l.address, now)
+	wait := s.limiter.take(what+" at "+from, l.address, now)
 	if wait == 0 && p.user != 0 {
 		wait = s.limiter.take(what+" by "+p.user.String(), l.person, now)
 	}
@@ -102,9 +102,6 @@ func tooMany(wait time.Duration) error {
 func withRetry(p *huma.ErrorModel, seconds int) error {
 	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {strconv.Itoa(seconds)}})
 }
-
-// feedsPath is where people's feeds are.
-const feedsPath = "/feeds/"
 
 // address is where a request comes from, as far as can be known: a network of 64 bits for IPv6, for nobody has fewer. What proxies
 // say is believed only from those in TrustedProxies.

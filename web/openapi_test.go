@@ -65,6 +65,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"PUT", fmt.Sprint("/api/saved/501/", one), ""}, {"GET", "/api/saved", ""}, {"PUT", "/api/ignored/55", ""}, {"DELETE", "/api/ignored/55", ""}, {"DELETE", "/api/mutes/501", ""},
 		{"POST", "/api/messages/read", fmt.Sprintf(`{"channel":"501","up_to":"%d"}`, one)}, {"POST", "/api/messages/unread", fmt.Sprintf(`{"channel":"501","message":"%d"}`, one)},
 		{"POST", "/api/messages/undo", `{"rev":1}`}, {"GET", "/api/channels/999", ""}, {"GET", "/api/feed?filter=none", ""}, {"GET", "/api/tokens", ""},
+		{"PUT", "/api/keywords", `{"keywords":["one"]}`}, {"GET", "/api/keywords", ""}, {"POST", "/api/views", `{"name":"a","channels":["501"]}`}, {"GET", "/api/views", ""},
+		{"GET", "/api/views/1", ""}, {"POST", "/api/views/1/feed", ""}, {"GET", "/api/feed?view=1", ""}, {"GET", "/api/export?format=json&channel=501", ""},
+		{"PUT", "/api/suppressed/500", `{"suppress_roles":true}`}, {"GET", "/api/suppressed", ""},
 	} {
 		req, err := http.NewRequest(e.method, w.base+e.path, strings.NewReader(e.body))
 		if err != nil {

@@ -80,7 +80,7 @@ func (s *Server) failed(ctx context.Context, what string, err error) error {
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problem(err)
 	if p.Status >= 500 && r.Context().Err() == nil {
-		s.log.Error("request failed", "path", r.URL.Path, "err", err)
+		s.log.Error("request failed", "path", shownPath(r), "err", err)
 	}
 	if h := huma.HeadersError(nil); errors.As(err, &h) {
 		maps.Copy(w.Header(), h.GetHeaders())

@@ -27,6 +27,9 @@ func (s *Server) routes() *http.ServeMux {
 		mux.HandleFunc("POST /webhooks/discord/{source}", s.webhook)
 	}
 
+	// What feed readers ask.
+	mux.HandleFunc("GET "+feedsPath+"{file}", s.feedOut)
+
 	// What operators and machines ask.
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)

@@ -30,6 +30,7 @@ type Store interface {
 	MarkStore
 	PeopleStore
 	PreferenceStore
+	ViewStore
 	CredentialStore
 	scs.CtxStore // sessions
 }
@@ -65,6 +66,21 @@ type PreferenceStore interface {
 	Suppress(ctx context.Context, user discord.UserID, guild discord.GuildID, what tidings.Suppression) (tidings.ReadResult, error)
 	Suppressed(ctx context.Context, user discord.UserID) ([]store.Suppressed, error)
 	SavedMessages(ctx context.Context, set *tidings.VisibleSet, cursor string, limit int) (store.SavedPage, error)
+}
+
+// ViewStore keeps people's views and keywords.
+type ViewStore interface {
+	Views(ctx context.Context, user discord.UserID) ([]store.View, error)
+	View(ctx context.Context, user discord.UserID, id int64) (store.View, error)
+	ViewByFeed(ctx context.Context, secret string) (store.View, error)
+	CreateView(ctx context.Context, user discord.UserID, name string, f store.ViewFilters) (store.View, error)
+	UpdateView(ctx context.Context, user discord.UserID, id int64, name string, f store.ViewFilters) (store.View, error)
+	DeleteView(ctx context.Context, user discord.UserID, id int64) error
+	OpenFeed(ctx context.Context, user discord.UserID, id int64) (secret string, err error)
+	CloseFeed(ctx context.Context, user discord.UserID, id int64) error
+	CountFeed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery, most int) (int, error)
+	Keywords(ctx context.Context, user discord.UserID) ([]string, error)
+	SetKeywords(ctx context.Context, user discord.UserID, words []string) ([]string, error)
 }
 
 // PeopleStore keeps who has signed in.
