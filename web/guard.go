@@ -23,7 +23,7 @@ func csp(cdn bool) string {
 	}
 	return strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'" + media, "connect-src 'self'",
-		"form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'", "manifest-src 'self'",
+		"media-src 'self'" + media, "worker-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'", "manifest-src 'self'",
 	}, "; ")
 }
 

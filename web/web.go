@@ -106,6 +106,8 @@ type CredentialStore interface {
 // Access says who may read what. It is *access.Access.
 type Access interface {
 	Visible(u discord.UserID) *tidings.VisibleSet
+	// Guild is all that is known of a guild.
+	Guild(g discord.GuildID) (*tidings.GuildState, bool)
 	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
 	// CatchUp reads what other processes have changed and not told yet, at most once a second.
 	CatchUp(ctx context.Context) error
@@ -157,8 +159,12 @@ type Options struct {
 	Status func(ctx context.Context) (Status, error)
 	// TrustedProxies are whose word about where a request comes from is taken. None by default.
 	TrustedProxies []netip.Prefix
-	Healing        Healing      // may be nil
-	Metrics        http.Handler // may be nil
+	Healing        Healing // may be nil
+	// Guilds lists those that the bot is in; may be nil.
+	Guilds func(ctx context.Context) ([]discord.GuildID, error)
+	// Invite is where somebody adds the bot to a server; may be empty.
+	Invite  string
+	Metrics http.Handler // may be nil
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions
 	Log      *slog.Logger

@@ -144,6 +144,8 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Healing:  st,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
 		Webhooks: webhookOptions(c, st, discord.REST()),
+		Guilds:   st.GuildIDs,
+		Invite:   bot.InviteURL(c.DiscordURL, c.DiscordClientID),
 	})
 	if err != nil {
 		return err

@@ -58,10 +58,10 @@ func Stop() {
 }
 
 // patience is how long a page may take to come to what is waited for.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // Open opens an empty tab with cookies for the pages at base, which believes to have the focus. It lives until the test ends,
-// two minutes at most.
+// five minutes at most.
 func Open(t testing.TB, base string, cookies ...*http.Cookie) context.Context {
 	t.Helper()
 	once.Do(start)
@@ -87,7 +87,7 @@ func Open(t testing.TB, base string, cookies ...*http.Cookie) context.Context {
 			}
 		}
 	}()
-	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(stop)
 	yes := true
 	for _, c := range cookies {
