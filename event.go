@@ -91,6 +91,8 @@ type (
 		Threads  []Channel // active ones that the bot can view
 		// Members holds whatever members came along; often only the bot itself.
 		Members []Member
+		// Self is who the bot is, by which its own member is found among Members; 0 when the source does not say.
+		Self discord.UserID
 	}
 	// GuildUpdated is GUILD_UPDATE: the guild and its roles; channels are not named.
 	GuildUpdated struct {
@@ -107,7 +109,7 @@ type (
 	RoleSeen struct{ Role Role }
 	// RoleGone is GUILD_ROLE_DELETE.
 	RoleGone struct{ ID discord.RoleID }
-	// MemberSeen is GUILD_MEMBER_ADD or _UPDATE. Only members who have signed in are kept.
+	// MemberSeen is GUILD_MEMBER_ADD or _UPDATE. Only members who have signed in are kept, and the bot itself.
 	MemberSeen struct{ Member Member }
 	// MemberGone is GUILD_MEMBER_REMOVE: left, kicked or banned.
 	MemberGone struct{ User discord.UserID }

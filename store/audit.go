@@ -25,7 +25,7 @@ const unauditedChannels = `
 SELECT c.id, c.guild_id
 FROM channels c
 JOIN guilds g ON g.id = c.guild_id AND g.live_session <> ''
-WHERE c.version > c.audited_version AND c.since_id > 0 AND NOT c.deleted
+WHERE c.version > c.audited_version AND c.since_id > 0 AND NOT c.deleted AND c.closed_at IS NULL
   AND (c.last_seen_id < $1 OR coalesce(c.audited_at, '-infinity') < now() - interval '5 minutes')
 ORDER BY c.audited_at NULLS FIRST
 LIMIT $2`

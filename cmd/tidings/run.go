@@ -123,7 +123,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Log:     part("hub"), Metrics: metrics,
 	})
 	poll := newPoll(c, discord.REST(), st, part("poll"))
-	second = newSecondLook(discord.REST(), who, poll)
+	second = newSecondLook(discord.REST(), who, poll, st, part("poll"))
 	door = ingest.New(st, tellers{second, live}, ingest.Options{Log: part("ingest"), Metrics: metrics})
 
 	oauth, err := bot.NewOAuth(bot.OAuthOptions{
