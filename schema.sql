@@ -110,6 +110,7 @@ CREATE TABLE IF NOT EXISTS messages (
 	countable   boolean NOT NULL DEFAULT true,
 	recorded_at timestamptz NOT NULL DEFAULT now(),
 	has         int     NOT NULL DEFAULT 0,            -- what the message has besides text, a bit each; see features.go
+	reacted_at  timestamptz,                           -- when its reactions were changed last by what was told of them
 	words       tsvector GENERATED ALWAYS AS (to_tsvector('simple', left(content, 16000))) STORED,
 	PRIMARY KEY (channel_id, id)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
@@ -139,7 +140,7 @@ CREATE TABLE IF NOT EXISTS live_buckets (
 CREATE TABLE IF NOT EXISTS reactions (
 	channel_id bigint NOT NULL,
 	message_id bigint NOT NULL,
-	emoji      text   NOT NULL,                        -- "name:id" of a custom one, the character otherwise
+	emoji      text   NOT NULL,                        -- ":id" of a custom one, whose name may change; the character otherwise
 	user_id    bigint NOT NULL,
 	present    boolean NOT NULL DEFAULT true,          -- false: the last word was that it was taken back
 	PRIMARY KEY (channel_id, message_id, emoji, user_id)
