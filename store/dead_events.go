@@ -135,16 +135,3 @@ func (s *Store) ReviveDue(ctx context.Context, limit int) (int, error) {
 	_, err = s.db.ExecContext(ctx, notifyJobs)
 	return int(n), err
 }
-
-// RefreshCache reads a channel's newest messages and puts them into Redis.
-func (s *Store) RefreshCache(ctx context.Context, channel discord.ChannelID) error {
-	if !s.cache.usable() {
-		return nil
-	}
-	p, err := s.readPage(ctx, PageQuery{Channel: channel, Limit: MaxPage})
-	if err != nil {
-		return fmt.Errorf("refresh the cache of channel %d: %w", channel, err)
-	}
-	s.cache.put(ctx, channel, p)
-	return nil
-}

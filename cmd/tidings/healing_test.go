@@ -73,6 +73,11 @@ func TestAReaderIsServedFirstAndToldOfWhatWasRecovered(t *testing.T) {
 		t.Fatalf("GET /api/feed = %d", got)
 	}
 	eventually(t, "the gap is healed", 20*time.Second, func() bool { return len(read().Gaps) == 0 })
+	eventually(t, "the channel's newest page is put into Redis", 30*time.Second, func() bool {
+		var filled int
+		err := db.QueryRow(`SELECT count(*) FROM jobs WHERE kind = 'refresh-cache' AND key = $1 AND state = 'done'`, general).Scan(&filled)
+		return err == nil && filled > 0
+	})
 	d := read()
 	if len(d.Found) != 1 || d.Found[0].N != 5 || d.Since == nil {
 		t.Errorf("after healing the channel is %+v, want 5 recovered", d)
