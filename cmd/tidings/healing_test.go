@@ -26,6 +26,20 @@ func TestAReaderIsServedFirstAndToldOfWhatWasRecovered(t *testing.T) {
 	other := credential{token: makeToken(t, c, s.people[1].ID)}
 	run := start(t, c)
 	eventually(t, "the reader sees the channels", 20*time.Second, func() bool { return len(run.unread(me).channels()) == len(s.channels) })
+	type detail struct {
+		Since *time.Time `json:"complete_since"`
+		Gaps  []struct{ From, To string }
+		Found []struct {
+			From, To string
+			N        int
+		} `json:"recovered"`
+	}
+	read := func() (d detail) {
+		run.call(me, "GET", "/api/channels/"+general, nil, &d)
+		return d
+	}
+	// What is said before the gateway has shown the server is a gap as well.
+	eventually(t, "the gateway tells", 30*time.Second, func() bool { return read().Since != nil })
 	for range 3 {
 		s.d.Say(s.people[2], general, "before")
 	}
@@ -42,18 +56,6 @@ func TestAReaderIsServedFirstAndToldOfWhatWasRecovered(t *testing.T) {
 	s.fault("outage", simtest.Object{"for_ms": 1500})
 	for range 5 {
 		s.d.Say(s.people[2], general, "meanwhile")
-	}
-	type detail struct {
-		Since *time.Time `json:"complete_since"`
-		Gaps  []struct{ From, To string }
-		Found []struct {
-			From, To string
-			N        int
-		} `json:"recovered"`
-	}
-	read := func() (d detail) {
-		run.call(me, "GET", "/api/channels/"+general, nil, &d)
-		return d
 	}
 	eventually(t, "the gap is known", 40*time.Second, func() bool { return len(read().Gaps) == 1 })
 	last := s.d.Say(s.people[2], general, "after")["id"].(string)
