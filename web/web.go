@@ -89,6 +89,8 @@ type Access interface {
 	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
 	// CatchUp reads what other processes have changed and not told yet, at most once a second.
 	CatchUp(ctx context.Context) error
+	// Permissions are what a person may do in a channel now.
+	Permissions(u discord.UserID, c discord.ChannelID) tidings.Permissions
 }
 
 // Healing knows what is missing. It is *store.Store.
@@ -137,6 +139,8 @@ type Options struct {
 	Status  func(ctx context.Context) (Status, error)
 	Healing Healing      // may be nil
 	Metrics http.Handler // may be nil
+	// Channels makes and deletes channels' webhooks; may be nil.
+	Channels ChannelWebhooks
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions
 	Log      *slog.Logger

@@ -138,6 +138,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Ready:    st.Ping,
 		Healing:  st,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
+		Channels: discord.REST(),
 		Webhooks: webhookOptions(c, st, discord.REST()),
 	})
 	if err != nil {
