@@ -17,7 +17,9 @@ CREATE TABLE IF NOT EXISTS guilds (
 	first_seen     timestamptz NOT NULL DEFAULT now(),
 	live_session   text        NOT NULL DEFAULT '',    -- the gateway session that has told all since the guild was last seen whole; see channels.known_id
 	lived          boolean     NOT NULL DEFAULT false, -- some gateway session has shown it whole; until then nobody has looked for archived threads
-	suspect_id     bigint      NOT NULL DEFAULT 0      -- from here on something may have been left out; looked at when the guild is next seen whole
+	suspect_id     bigint      NOT NULL DEFAULT 0,     -- from here on something may have been left out; looked at when the guild is next seen whole
+	self_id        bigint      NOT NULL DEFAULT 0,     -- the bot's own id, and its roles here; 0 while they are not known
+	self_roles     bigint[]    NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS guilds_session ON guilds (live_session) WHERE live_session <> '';
 
@@ -54,7 +56,8 @@ CREATE TABLE IF NOT EXISTS channels (
 	-- The version that was current when the newest messages were last read again, and up to which id.
 	audited_version bigint  NOT NULL DEFAULT 0,
 	audited_id      bigint  NOT NULL DEFAULT 0,
-	audited_at      timestamptz
+	audited_at      timestamptz,
+	closed_at       timestamptz                        -- since when the bot may not read it; NULL while it may, and while that is not known
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS channels_guild ON channels (guild_id);
 CREATE INDEX IF NOT EXISTS channels_parent ON channels (parent_id) WHERE parent_id <> 0;
@@ -107,6 +110,7 @@ CREATE TABLE IF NOT EXISTS messages (
 	countable   boolean NOT NULL DEFAULT true,
 	recorded_at timestamptz NOT NULL DEFAULT now(),
 	has         int     NOT NULL DEFAULT 0,            -- what the message has besides text, a bit each; see features.go
+	reacted_at  timestamptz,                           -- when its reactions were changed last by what was told of them
 	words       tsvector GENERATED ALWAYS AS (to_tsvector('simple', left(content, 16000))) STORED,
 	PRIMARY KEY (channel_id, id)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
@@ -136,7 +140,7 @@ CREATE TABLE IF NOT EXISTS live_buckets (
 CREATE TABLE IF NOT EXISTS reactions (
 	channel_id bigint NOT NULL,
 	message_id bigint NOT NULL,
-	emoji      text   NOT NULL,                        -- "name:id" of a custom one, the character otherwise
+	emoji      text   NOT NULL,                        -- ":id" of a custom one, whose name may change; the character otherwise
 	user_id    bigint NOT NULL,
 	present    boolean NOT NULL DEFAULT true,          -- false: the last word was that it was taken back
 	PRIMARY KEY (channel_id, message_id, emoji, user_id)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -67,6 +68,9 @@ type heldMessage struct {
 	// tallied is the position in deltas, plus one, of an update that only changed reactions or votes and that no other
 	// delta of the message has followed.
 	tallied int
+	// reacted is when what was told of its reactions changed them last; reacting says that it is now.
+	reacted  time.Time
+	reacting bool
 }
 
 // newBatch notes what the events concern.
@@ -139,6 +143,9 @@ func (b *batch) apply(ev tidings.Event) error {
 	switch e := ev.Body.(type) {
 	case tidings.MessageCreated:
 		if err = b.see(ev, e.Message, true); err == nil {
+			err = b.reactions(ev, e)
+		}
+		if err == nil {
 			c.hear(ev, e.Message.ID)
 		}
 	case tidings.MessageUpdated:

@@ -114,7 +114,7 @@ FOR UPDATE OF c`
 // What came through a webhook (source 1) is read whole, because the gateway's word replaces it.
 const loadMessages = `
 SELECT m.channel_id, m.id, m.author_id, m.type, m.flags, m.edited_ms, m.source, m.deleted, m.countable,
-       v.whole OR m.source = 1 AS whole,
+       v.whole OR m.source = 1 AS whole, m.reacted_at,
        CASE WHEN v.whole OR m.source = 1 THEN m.content ELSE '' END AS content,
        CASE WHEN v.whole OR m.source = 1 THEN m.payload END AS payload
 FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) v(channel_id, id, whole)
@@ -147,6 +147,7 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 		Deleted   bool              `db:"deleted"`
 		Countable bool              `db:"countable"`
 		Whole     bool              `db:"whole"`
+		Reacted   pq.NullTime       `db:"reacted_at"`
 		Content   string            `db:"content"`
 		Payload   []byte            `db:"payload"`
 	}
@@ -159,7 +160,7 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 		m := b.messages[k]
 		m.known, m.deleted, m.source, m.whole = true, r.Deleted, r.Source, r.Whole
 		m.Author, m.Type, m.Flags, m.EditedMS = r.Author, r.Type, uint64(r.Flags), r.EditedMS
-		m.Countable, m.Content, m.Payload = r.Countable, r.Content, r.Payload
+		m.Countable, m.Content, m.Payload, m.reacted = r.Countable, r.Content, r.Payload, r.Reacted.Time
 		if r.Whole && !r.Deleted {
 			live = append(live, k)
 		}
@@ -239,7 +240,7 @@ func (b *batch) loadMentions(ctx context.Context, tx *sqlx.Tx, live []messageKey
 }
 
 const upsertMessages = `
-INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has)
+INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has, reacted_at)
 VALUES %s
 ON CONFLICT (channel_id, id) DO UPDATE
 SET author_id = excluded.author_id,
@@ -251,7 +252,8 @@ SET author_id = excluded.author_id,
     source = excluded.source,
     deleted = excluded.deleted,
     countable = excluded.countable,
-    has = excluded.has`
+    has = excluded.has,
+    reacted_at = COALESCE(excluded.reacted_at, messages.reacted_at)`
 
 const addToBuckets = `
 INSERT INTO live_buckets (channel_id, day, n)
@@ -287,7 +289,7 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 		}
 		messages = append(messages, []any{
 			int64(k.channel), int64(k.id), int64(m.Author), m.Type, int64(m.Flags), m.Content, m.Payload,
-			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has),
+			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has), m.reactedNow(),
 		})
 		if sameMentions(m.mentioned, m.targets) && (m.targets.None() || m.mentionedBy == m.Author) {
 			continue

@@ -28,7 +28,7 @@ func (s *Server) api(mux *http.ServeMux) {
 		"token":   {Type: "http", Scheme: "bearer", Description: "Made by: tidings token create"},
 		"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name},
 	}
-	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0), discord.Snowflake(0)} {
+	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0), discord.WebhookID(0), discord.Snowflake(0)} {
 		config.Components.Schemas.RegisterTypeAlias(reflect.TypeOf(id), reflect.TypeFor[givenID]())
 	}
 	api := humago.New(mux, config)
@@ -67,6 +67,10 @@ func (s *Server) api(mux *http.ServeMux) {
 	del(api, "/api/views/{id}/feed", "End a view's secret address", s.deleteViewFeed)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
+	register(api, http.MethodGet, "/api/channels/{id}/webhooks", "Webhooks of a channel", scopeWebhooks, s.getWebhooks)
+	register(api, http.MethodPost, "/api/channels/{id}/webhooks", "Make a webhook that writes into a channel", scopeWebhooks, s.postWebhook)
+	register(api, http.MethodDelete, "/api/channels/{id}/webhooks/{webhook}", "Delete a channel's webhook", scopeWebhooks, s.deleteWebhook)
+	register(api, http.MethodPost, "/api/channels/{id}/followers", "Have a channel follow an announcement channel", scopeWebhooks, s.postFollower)
 	register(api, http.MethodGet, "/api/tokens", "Your API tokens", scopeAdmin, s.getTokens)
 	register(api, http.MethodPost, "/api/tokens", "Make an API token", scopeAdmin, s.postToken)
 	register(api, http.MethodDelete, "/api/tokens/{id}", "Revoke an API token", scopeAdmin, s.deleteToken)

@@ -135,6 +135,8 @@ func (w *world) counts(set *tidings.VisibleSet, c discord.ChannelID, roles []dis
 	return r
 }
 
+func (w *world) Permissions(discord.UserID, discord.ChannelID) tidings.Permissions { return 0 }
+
 func (w *world) Summary(_ context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -95,6 +95,10 @@ var matrix = []endpoint{
 	{"PUT", "/api/saved/CHANNEL/MESSAGE", "", "ack", 204, true},
 	{"GET", "/api/saved", "", "read", 200, false},
 	{"DELETE", "/api/saved/CHANNEL/MESSAGE", "", "ack", 204, false},
+	{"GET", "/api/channels/CHANNEL/webhooks", "", "webhooks", 403, true},
+	{"POST", "/api/channels/CHANNEL/webhooks", `{"name":"weather"}`, "webhooks", 403, true},
+	{"DELETE", "/api/channels/CHANNEL/webhooks/777", "", "webhooks", 403, true},
+	{"POST", "/api/channels/CHANNEL/followers", `{"channel":"501"}`, "webhooks", 403, true},
 	{"GET", "/api/tokens", "", "admin", 200, false},
 	{"POST", "/api/tokens", `{"name":"x","scopes":["read"]}`, "admin", 200, false},
 	{"DELETE", "/api/tokens/999999", "", "admin", 404, false},
@@ -168,7 +172,7 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 	for c, id := range secrets {
 		for _, p := range people {
 			for _, e := range matrix {
-				asked[e.method+" "+strings.NewReplacer("suppressed/999999", "suppressed/{guild}", "999999", "{id}", "0123456789abcdef", "{id}", "12345", "{author}", "mutes/CHANNEL", "mutes/{scope}",
+				asked[e.method+" "+strings.NewReplacer("suppressed/999999", "suppressed/{guild}", "999999", "{id}", "0123456789abcdef", "{id}", "12345", "{author}", "webhooks/777", "webhooks/{webhook}", "mutes/CHANNEL", "mutes/{scope}",
 					"channels/CHANNEL", "channels/{id}", "CHANNEL/MESSAGE", "{channel}/{message}").Replace(strings.Split(e.path, "?")[0])] = true
 				fill := strings.NewReplacer("CHANNEL", c.String(), "MESSAGE", id.String())
 				status, body, _ := ask(t, newBrowser(t), e.method, w.base+fill.Replace(e.path), fill.Replace(e.body), p.header...)

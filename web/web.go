@@ -111,6 +111,8 @@ type Access interface {
 	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
 	// CatchUp reads what other processes have changed and not told yet, at most once a second.
 	CatchUp(ctx context.Context) error
+	// Permissions are what a person may do in a channel now.
+	Permissions(u discord.UserID, c discord.ChannelID) tidings.Permissions
 }
 
 // Healing knows what is missing. It is *store.Store.
@@ -165,6 +167,8 @@ type Options struct {
 	// Invite is where somebody adds the bot to a server; may be empty.
 	Invite  string
 	Metrics http.Handler // may be nil
+	// Channels makes and deletes channels' webhooks; may be nil.
+	Channels ChannelWebhooks
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions
 	Log      *slog.Logger

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -32,6 +33,9 @@ type whole struct {
 	last   discord.MessageID
 	mu     sync.Mutex
 	roles  map[discord.UserID][]discord.RoleID
+	// discord is Discord's side of channels' webhooks, log all that the server has logged.
+	discord hooksOnDiscord
+	log     logText
 }
 
 const (
@@ -89,7 +93,7 @@ func newWhole(t *testing.T) *whole {
 	if w.token, err = s.CreateToken(ctx, ada, "test", []string{"read", "ack"}); err != nil {
 		t.Fatal(err)
 	}
-	server, err = New(Options{Store: s, Access: w.access, Live: h, OAuth: discordSide{newWorld(t)}, EncryptionKey: make([]byte, 32), Version: "test"})
+	server, err = New(Options{Store: s, Access: w.access, Live: h, OAuth: discordSide{newWorld(t)}, EncryptionKey: make([]byte, 32), Version: "test", Channels: &w.discord, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

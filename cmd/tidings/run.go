@@ -123,7 +123,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Log:     part("hub"), Metrics: metrics,
 	})
 	poll := newPoll(c, discord.REST(), st, part("poll"))
-	second = newSecondLook(discord.REST(), who, poll)
+	second = newSecondLook(discord.REST(), who, poll, st, part("poll"))
 	door = ingest.New(st, tellers{second, live}, ingest.Options{Log: part("ingest"), Metrics: metrics})
 
 	oauth, err := bot.NewOAuth(bot.OAuthOptions{
@@ -143,6 +143,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Ready:    st.Ping,
 		Healing:  st,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
+		Channels: discord.REST(),
 		Webhooks: webhookOptions(c, st, discord.REST()),
 		Guilds:   st.GuildIDs,
 		Invite:   bot.InviteURL(c.DiscordURL, c.DiscordClientID),
@@ -167,6 +168,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.Audit, politely(reread.Audit), 2)
 	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, door)), 1)
 	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
+	work.Handle(jobs.WarmKind, jobs.Warm(st, part("jobs")), 1)
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.RetryKind, jobs.Retry(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
@@ -178,7 +180,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
 	for kind, spec := range map[string]string{
 		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
-		jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m",
+		jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.WarmKind: "@every 30s",
 	} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
