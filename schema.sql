@@ -370,3 +370,24 @@ CREATE TABLE IF NOT EXISTS lobby_channels (
 	lobby_id   bigint PRIMARY KEY,
 	channel_id bigint NOT NULL
 );
+
+-- Forgetting ----------------------------------------------------------------------------------------------------------
+
+-- Which message a stored one quotes, so that the quote goes when that message does.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS quoted_id bigint NOT NULL DEFAULT 0;
+CREATE INDEX IF NOT EXISTS messages_quoting ON messages (quoted_id) WHERE quoted_id <> 0;
+
+-- Ids up to here were purged: whoever brings them again is refused.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS purged_id bigint NOT NULL DEFAULT 0;
+
+-- When the grace period of a server that removed the bot had passed, and all but ids and counters was deleted.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS purged_at timestamptz;
+
+-- Authors whose messages are kept without what they say. Whoever records messages reads it, in the transaction; whoever adds to it
+-- waits for those transactions by locking it, so that no message slips through.
+CREATE TABLE IF NOT EXISTS author_optouts (
+	author_id bigint      PRIMARY KEY,
+	at        timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX IF NOT EXISTS audit_log_at ON audit_log (at);

@@ -60,10 +60,11 @@ type ledgerRow struct {
 	Since    discord.MessageID `db:"since_id"`
 	Known    discord.MessageID `db:"known_id"`
 	LastSeen discord.MessageID `db:"last_seen_id"`
+	Purged   discord.MessageID `db:"purged_id"`
 }
 
 const loadLedger = `
-SELECT id, since_id, known_id, last_seen_id
+SELECT id, since_id, known_id, last_seen_id, purged_id
 FROM channels
 WHERE id = ANY($1::bigint[])
 ORDER BY id
@@ -107,7 +108,7 @@ func (b *barrier) compare(ctx context.Context, tx *sqlx.Tx, channels []tidings.C
 		top := max(newest[r.ID], r.LastSeen)
 		switch {
 		case r.Since == 0:
-			r.Since = max(b.history, discord.MessageID(r.ID), 1)
+			r.Since = max(b.history, discord.MessageID(r.ID), r.Purged+1)
 			r.Known = max(top, r.Since-1)
 			if top >= r.Since {
 				gaps = append(gaps, gap{channel: r.ID, from: r.Since - 1, to: top, reason: "its past", backfill: true})
