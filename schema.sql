@@ -391,3 +391,11 @@ CREATE TABLE IF NOT EXISTS author_optouts (
 );
 
 CREATE INDEX IF NOT EXISTS audit_log_at ON audit_log (at);
+
+-- What operators set -------------------------------------------------------------------------------------------------
+
+-- How many days a server's messages are kept, where that is fewer than everywhere else; 0 for as everywhere else.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS retention_days int NOT NULL DEFAULT 0;
+-- false: nothing more of it is stored.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS kept boolean NOT NULL DEFAULT true;
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS kept boolean NOT NULL DEFAULT true;

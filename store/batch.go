@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -26,7 +27,8 @@ type batch struct {
 	deltas   []tidings.Delta
 	// elsewhere are channels outside the batch in which something of it was quoted that is gone.
 	elsewhere []discord.ChannelID
-	horizon   discord.MessageID       // older ids are not kept any more
+	horizon   discord.MessageID // older ids are not kept any more
+	now       time.Time
 	authors   map[discord.UserID]bool // of the events' messages, and of what these quote
 	optedOut  map[discord.UserID]bool // those of them whose words are not kept
 	quoted    map[Quoted]bool         // by messages of the events and of the rows

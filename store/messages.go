@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -32,7 +33,8 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 	var result tidings.Result
 	record := func(tx *sqlx.Tx) error {
 		b := newBatch(events)
-		b.horizon = s.Horizon(time.Now())
+		b.now = time.Now()
+		b.horizon = s.Horizon(b.now)
 		if err := b.load(ctx, tx); err != nil {
 			return err
 		}
@@ -108,7 +110,7 @@ func (s *Store) makeRoom(ctx context.Context, absent *absentError) error {
 // what stands. A single statement that upserts and counts would use a snapshot from before its wait.
 const lockChannels = `
 SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id, c.purged_id,
-       COALESCE(g.access_version, 0) AS access_version, COALESCE(g.live_session, '') AS live_session,
+       c.kept AND COALESCE(g.kept, true) AS kept, COALESCE(g.retention_days, 0) AS retention_days, COALESCE(g.access_version, 0) AS access_version, COALESCE(g.live_session, '') AS live_session,
        ARRAY(SELECT o.author_id FROM author_optouts o WHERE o.author_id = ANY($2::bigint[])) AS opted_out
 FROM channels c
 LEFT JOIN guilds g ON g.id = c.guild_id
@@ -190,6 +192,8 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 		AccessVersion int64             `db:"access_version"`
 		LiveSession   string            `db:"live_session"`
 		Purged        discord.MessageID `db:"purged_id"`
+		Kept          bool              `db:"kept"`
+		Retention     int               `db:"retention_days"`
 		OptedOut      pq.Int64Array     `db:"opted_out"`
 	}
 	if err := tx.SelectContext(ctx, &rows, lockChannels, ids(slices.Collect(maps.Keys(b.channels))), ids(slices.Collect(maps.Keys(b.authors)))); err != nil {
@@ -199,7 +203,10 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 		c := b.channels[r.ID]
 		c.known = true
 		c.guild, c.version, c.lastLive, c.lastSeen, c.access = r.Guild, r.Version, r.LastLive, r.LastSeen, r.AccessVersion
-		c.live, c.since, c.heard, c.purged = r.LiveSession, r.Since, r.Known, r.Purged
+		c.live, c.since, c.heard, c.purged = r.LiveSession, r.Since, r.Known, max(r.Purged, below(r.Retention, b.now))
+		if !r.Kept {
+			c.purged = math.MaxInt64 // nothing is taken in
+		}
 		for _, id := range r.OptedOut {
 			b.optedOut[discord.UserID(id)] = true
 		}

@@ -20,35 +20,56 @@ import (
 const rowsPerRetention = 2000
 
 const expiredChannels = `
-SELECT c.id
+SELECT c.id, greatest($2, o.horizon) AS horizon
 FROM channels c
-WHERE c.id > $1 AND EXISTS (SELECT FROM messages m WHERE m.channel_id = c.id AND m.id < $2)
+LEFT JOIN unnest($3::bigint[], $4::bigint[]) o(guild_id, horizon) ON o.guild_id = c.guild_id
+WHERE c.id > $1 AND EXISTS (SELECT FROM messages m WHERE m.channel_id = c.id AND m.id < greatest($2, o.horizon))
 ORDER BY c.id
 LIMIT 100`
 
-// Retain deletes the messages that are older than [Options].Retention, channel by channel and in bounded steps under the
+const ownRetentions = `
+SELECT id, retention_days
+FROM guilds
+WHERE retention_days > 0`
+
+// Retain deletes the messages that are older than [Options].Retention, or than their guild's own, channel by channel and in bounded steps under the
 // channel's lock, and tells of each step: counts have changed in a way that no delta says. It returns how many messages went.
 func (s *Store) Retain(ctx context.Context, tell func(context.Context, tidings.Result)) (deleted int, err error) {
-	horizon := s.Horizon(time.Now())
-	if horizon == 0 {
+	now := time.Now()
+	horizon := s.Horizon(now)
+	var own []struct {
+		Guild int64 `db:"id"`
+		Days  int   `db:"retention_days"`
+	}
+	if err := s.db.SelectContext(ctx, &own, ownRetentions); err != nil {
+		return 0, fmt.Errorf("look for retentions: %w", unavailable(err))
+	}
+	if horizon == 0 && len(own) == 0 {
 		return 0, nil
 	}
+	var guilds, horizons pq.Int64Array
+	for _, o := range own {
+		guilds, horizons = append(guilds, o.Guild), append(horizons, int64(below(o.Days, now)+1))
+	}
 	for after := discord.ChannelID(0); ; {
-		var channels []discord.ChannelID
-		if err := s.db.SelectContext(ctx, &channels, expiredChannels, int64(after), int64(horizon)); err != nil {
+		var channels []struct {
+			ID      discord.ChannelID `db:"id"`
+			Horizon discord.MessageID `db:"horizon"`
+		}
+		if err := s.db.SelectContext(ctx, &channels, expiredChannels, int64(after), int64(horizon), guilds, horizons); err != nil {
 			return deleted, fmt.Errorf("look for old messages: %w", unavailable(err))
 		}
 		for _, c := range channels {
 			for n := rowsPerRetention; n == rowsPerRetention; {
 				var r tidings.Result
-				if n, r, err = s.retainStep(ctx, c, horizon, false); err != nil {
-					return deleted, fmt.Errorf("delete old messages of channel %d: %w", c, err)
+				if n, r, err = s.retainStep(ctx, c.ID, c.Horizon, false); err != nil {
+					return deleted, fmt.Errorf("delete old messages of channel %d: %w", c.ID, err)
 				}
 				deleted += n
 				s.afterCommit(context.WithoutCancel(ctx), r)
 				tell(ctx, r)
 			}
-			after = c
+			after = c.ID
 		}
 		if len(channels) == 0 {
 			return deleted, nil
