@@ -56,8 +56,7 @@ CREATE TABLE IF NOT EXISTS channels (
 	-- The version that was current when the newest messages were last read again, and up to which id.
 	audited_version bigint  NOT NULL DEFAULT 0,
 	audited_id      bigint  NOT NULL DEFAULT 0,
-	audited_at      timestamptz,
-	closed_at       timestamptz                        -- since when the bot may not read it; NULL while it may, and while that is not known
+	audited_at      timestamptz
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS channels_guild ON channels (guild_id);
 CREATE INDEX IF NOT EXISTS channels_parent ON channels (parent_id) WHERE parent_id <> 0;
@@ -110,7 +109,6 @@ CREATE TABLE IF NOT EXISTS messages (
 	countable   boolean NOT NULL DEFAULT true,
 	recorded_at timestamptz NOT NULL DEFAULT now(),
 	has         int     NOT NULL DEFAULT 0,            -- what the message has besides text, a bit each; see features.go
-	reacted_at  timestamptz,                           -- when its reactions were changed last by what was told of them
 	words       tsvector GENERATED ALWAYS AS (to_tsvector('simple', left(content, 16000))) STORED,
 	PRIMARY KEY (channel_id, id)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
@@ -399,3 +397,40 @@ CREATE TABLE IF NOT EXISTS lobby_channels (
 	lobby_id   bigint PRIMARY KEY,
 	channel_id bigint NOT NULL
 );
+
+-- Forgetting ----------------------------------------------------------------------------------------------------------
+
+-- Which message a stored one quotes, so that the quote goes when that message does.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS quoted_id bigint NOT NULL DEFAULT 0;
+CREATE INDEX IF NOT EXISTS messages_quoting ON messages (quoted_id) WHERE quoted_id <> 0;
+
+-- Ids up to here were purged: whoever brings them again is refused.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS purged_id bigint NOT NULL DEFAULT 0;
+
+-- When the grace period of a server that removed the bot had passed, and all but ids and counters was deleted.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS purged_at timestamptz;
+
+-- Authors whose messages are kept without what they say. Whoever records messages reads it, in the transaction; whoever adds to it
+-- waits for those transactions by locking it, so that no message slips through.
+CREATE TABLE IF NOT EXISTS author_optouts (
+	author_id bigint      PRIMARY KEY,
+	at        timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX IF NOT EXISTS audit_log_at ON audit_log (at);
+
+-- What operators set -------------------------------------------------------------------------------------------------
+
+-- How many days a server's messages are kept, where that is fewer than everywhere else; 0 for as everywhere else.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS retention_days int NOT NULL DEFAULT 0;
+-- false: nothing more of it is stored.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS kept boolean NOT NULL DEFAULT true;
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS kept boolean NOT NULL DEFAULT true;
+
+-- What the bot may read, and reactions ------------------------------------------------------------------------------------
+
+-- Since when the bot may not read the channel; NULL while it may, and while that is not known.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS closed_at timestamptz;
+
+-- When a message's reactions were changed last by what was told of them.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS reacted_at timestamptz;

@@ -231,7 +231,8 @@ SET name = $2,
     icon = $3,
     owner_id = $4,
     available = $5,
-    removed_at = CASE WHEN $6 THEN removed_at END
+    removed_at = CASE WHEN $6 THEN removed_at END,
+    purged_at = CASE WHEN $6 THEN purged_at END
 WHERE id = $1`
 
 func (b *barrier) saveGuild(ctx context.Context, tx *sqlx.Tx, g tidings.Guild, removed bool) error {

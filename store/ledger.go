@@ -61,10 +61,11 @@ type ledgerRow struct {
 	Known    discord.MessageID `db:"known_id"`
 	LastSeen discord.MessageID `db:"last_seen_id"`
 	Closed   bool              `db:"closed"` // to the bot: asking for it would be refused
+	Purged   discord.MessageID `db:"purged_id"`
 }
 
 const loadLedger = `
-SELECT id, since_id, known_id, last_seen_id, closed_at IS NOT NULL AS closed
+SELECT id, since_id, known_id, last_seen_id, closed_at IS NOT NULL AS closed, purged_id
 FROM channels
 WHERE id = ANY($1::bigint[])
 ORDER BY id
@@ -113,7 +114,7 @@ func (b *barrier) compare(ctx context.Context, tx *sqlx.Tx, channels []tidings.C
 		top := max(newest[r.ID], r.LastSeen)
 		switch {
 		case r.Since == 0:
-			r.Since = max(b.history, discord.MessageID(r.ID), 1)
+			r.Since = max(b.history, discord.MessageID(r.ID), r.Purged+1)
 			r.Known = max(top, r.Since-1)
 			if top >= r.Since {
 				gaps = append(gaps, gap{channel: r.ID, from: r.Since - 1, to: top, reason: "its past", backfill: true})

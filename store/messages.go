@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -32,7 +33,8 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 	var result tidings.Result
 	record := func(tx *sqlx.Tx) error {
 		b := newBatch(events)
-		b.horizon = s.Horizon(time.Now())
+		b.now = time.Now()
+		b.horizon = s.Horizon(b.now)
 		if err := b.load(ctx, tx); err != nil {
 			return err
 		}
@@ -56,7 +58,11 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 		if err != nil {
 			return err
 		}
-		result = tidings.Result{Deltas: deltas, Reads: reads, Recovered: late}
+		others, err := reset(ctx, tx, b.elsewhere)
+		if err != nil {
+			return err
+		}
+		result = tidings.Result{Deltas: append(deltas, others...), Reads: reads, Recovered: late}
 		return saveMarks(ctx, tx, marks)
 	}
 	err := s.inTx(ctx, nil, record)
@@ -103,8 +109,9 @@ func (s *Store) makeRoom(ctx context.Context, absent *absentError) error {
 // The row locks come first, in the order of ids: whoever else writes these channels waits here, and what is read below is
 // what stands. A single statement that upserts and counts would use a snapshot from before its wait.
 const lockChannels = `
-SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id,
-       COALESCE(g.access_version, 0) AS access_version, COALESCE(g.live_session, '') AS live_session
+SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id, c.purged_id,
+       c.kept AND COALESCE(g.kept, true) AS kept, COALESCE(g.retention_days, 0) AS retention_days, COALESCE(g.access_version, 0) AS access_version, COALESCE(g.live_session, '') AS live_session,
+       ARRAY(SELECT o.author_id FROM author_optouts o WHERE o.author_id = ANY($2::bigint[])) AS opted_out
 FROM channels c
 LEFT JOIN guilds g ON g.id = c.guild_id
 WHERE c.id = ANY($1::bigint[])
@@ -185,15 +192,25 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 		Known         discord.MessageID `db:"known_id"`
 		AccessVersion int64             `db:"access_version"`
 		LiveSession   string            `db:"live_session"`
+		Purged        discord.MessageID `db:"purged_id"`
+		Kept          bool              `db:"kept"`
+		Retention     int               `db:"retention_days"`
+		OptedOut      pq.Int64Array     `db:"opted_out"`
 	}
-	if err := tx.SelectContext(ctx, &rows, lockChannels, ids(slices.Collect(maps.Keys(b.channels)))); err != nil {
+	if err := tx.SelectContext(ctx, &rows, lockChannels, ids(slices.Collect(maps.Keys(b.channels))), ids(slices.Collect(maps.Keys(b.authors)))); err != nil {
 		return err
 	}
 	for _, r := range rows {
 		c := b.channels[r.ID]
 		c.known = true
 		c.guild, c.version, c.lastLive, c.lastSeen, c.access = r.Guild, r.Version, r.LastLive, r.LastSeen, r.AccessVersion
-		c.live, c.since, c.heard = r.LiveSession, r.Since, r.Known
+		c.live, c.since, c.heard, c.purged = r.LiveSession, r.Since, r.Known, max(r.Purged, below(r.Retention, b.now))
+		if !r.Kept {
+			c.purged = math.MaxInt64 // nothing is taken in
+		}
+		for _, id := range r.OptedOut {
+			b.optedOut[discord.UserID(id)] = true
+		}
 	}
 	absent := absentError{channels: map[discord.ChannelID]discord.GuildID{}}
 	for id, c := range b.channels {
@@ -240,7 +257,7 @@ func (b *batch) loadMentions(ctx context.Context, tx *sqlx.Tx, live []messageKey
 }
 
 const upsertMessages = `
-INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has, reacted_at)
+INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has, reacted_at, quoted_id)
 VALUES %s
 ON CONFLICT (channel_id, id) DO UPDATE
 SET author_id = excluded.author_id,
@@ -253,7 +270,8 @@ SET author_id = excluded.author_id,
     deleted = excluded.deleted,
     countable = excluded.countable,
     has = excluded.has,
-    reacted_at = COALESCE(excluded.reacted_at, messages.reacted_at)`
+    reacted_at = COALESCE(excluded.reacted_at, messages.reacted_at),
+    quoted_id = excluded.quoted_id`
 
 const addToBuckets = `
 INSERT INTO live_buckets (channel_id, day, n)
@@ -281,6 +299,7 @@ const (
 // write stores what apply has found, except the channels' own rows.
 func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 	var messages, mentions, buckets [][]any
+	var deleted []discord.MessageID
 	var unmentioned []messageKey
 	for _, k := range b.keys {
 		m := b.messages[k]
@@ -289,8 +308,11 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 		}
 		messages = append(messages, []any{
 			int64(k.channel), int64(k.id), int64(m.Author), m.Type, int64(m.Flags), m.Content, m.Payload,
-			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has), m.reactedNow(),
+			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has), m.reactedNow(), int64(quotedID(m.Message)),
 		})
+		if m.deleted {
+			deleted = append(deleted, k.id)
+		}
 		if sameMentions(m.mentioned, m.targets) && (m.targets.None() || m.mentionedBy == m.Author) {
 			continue
 		}
@@ -311,6 +333,22 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 	if err := execRows(ctx, tx, upsertMessages, nil, messages); err != nil {
 		return err
 	}
+	quoting, err := forgetCopies(ctx, tx, deleted)
+	if err != nil {
+		return err
+	}
+	for id := range quoting {
+		if c := b.channels[id]; c != nil {
+			delete(quoting, id)
+			if slices.ContainsFunc(b.deltas, func(d tidings.Delta) bool {
+				return d.Channel == id && (d.Kind == tidings.DeltaDelete || d.Kind == tidings.DeltaReset)
+			}) {
+				continue
+			}
+			b.deltas = append(b.deltas, tidings.Delta{Guild: c.guild, Channel: id, AccessVersion: c.access, Kind: tidings.DeltaReset, At: time.Now()})
+		}
+	}
+	b.elsewhere = slices.Collect(maps.Keys(quoting))
 	for k, n := range b.buckets {
 		if n != 0 {
 			buckets = append(buckets, []any{int64(k.channel), k.day, n})

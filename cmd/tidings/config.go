@@ -49,6 +49,7 @@ type Config struct {
 	PollSchedule  string     `env:"POLL_SCHEDULE" default:"@every 30s" placeholder:"CRON" help:"When polling looks for news, as a cron expression or @every 30s. With the gateway on it only looks at servers whose connection is down, and rarely at the others."`
 	RelayKeys     []string   `env:"RELAY_KEYS" sep:" " placeholder:"NAME:KEY[:GUILD,…]" help:"Relays that may send events to /webhooks/discord/NAME, separated by spaces: a name, its Ed25519 public key in hex, and the servers that it may tell of (all when none is named)."`
 	RetentionDays int        `env:"RETENTION_DAYS" default:"30" help:"How many days messages are kept."`
+	RemovedDays   int        `env:"REMOVED_DAYS" default:"7" help:"How many days after a server has removed the bot all that is kept of it is deleted."`
 	HistoryDays   int        `env:"HISTORY_DAYS" default:"7" help:"How far back messages are fetched when a channel is first seen."`
 	EncryptionKey string     `env:"ENCRYPTION_KEY" placeholder:"KEY" help:"32 bytes in base64 that encrypt Discord's tokens. Empty: a file in DATA_DIR, made at first start."`
 	AllowCDN      bool       `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`

@@ -170,6 +170,8 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
 	work.Handle(jobs.WarmKind, jobs.Warm(st, part("jobs")), 1)
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
+	work.Handle(jobs.PurgeKind, jobs.Purge(st, live.Tell, part("jobs")), 1)
+	work.Handle(jobs.ForgetKind, jobs.Forget(st, days(c.RemovedDays), live.Tell, part("jobs")), 1)
 	work.Handle(jobs.RetryKind, jobs.Retry(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
@@ -180,7 +182,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
 	for kind, spec := range map[string]string{
 		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
-		jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.WarmKind: "@every 30s",
+		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.WarmKind: "@every 30s",
 	} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
