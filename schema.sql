@@ -320,6 +320,17 @@ CREATE INDEX IF NOT EXISTS jobs_next ON jobs (kind, turn, id) WHERE state = 'rea
 CREATE INDEX IF NOT EXISTS jobs_lease ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (finished_at) WHERE state IN ('done', 'dead');
 
+-- Kinds of jobs that fail persistently, or did.
+CREATE TABLE IF NOT EXISTS alerts (
+	kind       text        PRIMARY KEY,
+	since      timestamptz NOT NULL,
+	failures   int         NOT NULL,
+	reason     text        NOT NULL,
+	told_at    timestamptz NOT NULL,                   -- when operators were told of its beginning last
+	began_told boolean     NOT NULL DEFAULT true,      -- they were told of this time, and are to be told of its end
+	ended_at   timestamptz                             -- NULL while it fails
+);
+
 CREATE TABLE IF NOT EXISTS job_pauses (
 	kind text        PRIMARY KEY,
 	at   timestamptz NOT NULL DEFAULT now()

@@ -92,12 +92,13 @@ func (s *Store) EventStillDead(ctx context.Context, id int64, cause error) error
 }
 
 // A dead job comes back after ten minutes at first, doubled each time, a day at most; after ten times it stays dead. One whose
-// work is open again, whose guild is gone, or whose channel is closed to the bot, is left alone.
+// work is open again, whose guild is gone, or whose channel is closed to the bot, is left
+// alone; so is the telling of an alert, which would come too late.
 const reviveDue = `
 WITH due AS (
 	SELECT DISTINCT ON (kind, CASE WHEN key = '' THEN id::text ELSE key END) id
 	FROM jobs
-	WHERE state = 'dead' AND key NOT LIKE '@%' AND revived < 10
+	WHERE state = 'dead' AND key NOT LIKE '@%' AND revived < 10 AND kind <> 'send-alert'
 	  AND finished_at < now() - least(interval '1 day', interval '10 minutes' * 2 ^ revived)
 	ORDER BY kind, CASE WHEN key = '' THEN id::text ELSE key END, id DESC
 ), chosen AS (

@@ -125,6 +125,15 @@ type Status struct {
 	Healing *HealingStatus `json:"healing,omitempty"`
 	// Requests is how much of what Discord allows the bot is used.
 	Requests *RequestStatus `json:"requests,omitempty"`
+	// Alerts are the kinds of jobs that fail persistently.
+	Alerts []AlertStatus `json:"alerts,omitempty"`
+}
+
+// AlertStatus says that a kind of background job fails persistently. Why is for operators.
+type AlertStatus struct {
+	Kind     string    `json:"kind"`
+	Since    time.Time `json:"since"`
+	Failures int       `json:"failures"`
 }
 
 // RequestStatus is the budget of requests to Discord.

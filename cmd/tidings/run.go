@@ -176,6 +176,11 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
+	work.Handle(jobs.WatchKind, jobs.Watch(st, c.AlertWebhookURL != "", part("jobs")), 1)
+	if c.AlertWebhookURL != "" {
+		work.Handle(store.SendAlert, jobs.NewAlerter(c.AlertWebhookURL, address).Handle, 1)
+	}
+	metrics.MustRegister(jobs.NewAlertMetrics(st))
 	poll.Door = door
 	work.Handle(jobs.PollKind, poll.Tick, 1)
 	work.Handle(store.PollGuild, poll.Guild, 4)
@@ -183,6 +188,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	for kind, spec := range map[string]string{
 		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
 		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.WarmKind: "@every 30s",
+		jobs.WatchKind: "@every 1m",
 	} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
@@ -261,6 +267,10 @@ func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter, st
 	}
 	// Without the database there is nothing to say about it.
 	s.Healing, _ = healingStatus(ctx, st)
+	alerts, _ := st.Alerts(ctx)
+	for _, a := range alerts {
+		s.Alerts = append(s.Alerts, web.AlertStatus{Kind: a.Kind, Since: a.Since.UTC(), Failures: a.Failures})
+	}
 	return s
 }
 
