@@ -79,6 +79,9 @@ var matrix = []endpoint{
 	{"DELETE", "/api/views/999999", "", "ack", 404, false},
 	{"POST", "/api/views/999999/feed", "", "ack", 404, false},
 	{"DELETE", "/api/views/999999/feed", "", "ack", 404, false},
+	{"GET", "/api/webhooks", "", "read", 200, false},
+	{"POST", "/api/webhooks", `{"url":"https://example.org/","view":999999}`, "ack", 422, false},
+	{"DELETE", "/api/webhooks/999999", "", "ack", 404, false},
 	{"GET", "/api/guilds", "", "read", 200, false},
 	{"GET", "/api/channels/CHANNEL", "", "read", 200, true},
 	{"GET", "/api/me", "", "read", 200, false},
@@ -178,7 +181,7 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 					want = 401
 				case !strings.Contains(p.scopes, e.scope):
 					want = 403
-				case e.method == "POST" && strings.HasSuffix(e.path, "/feed") && !strings.Contains(p.scopes, "read"):
+				case e.method == "POST" && (strings.HasSuffix(e.path, "/feed") || e.path == "/api/webhooks") && !strings.Contains(p.scopes, "read"):
 					want = 403 // It gives out what may be read.
 				case e.named && !p.sees[c]:
 					want = 404

@@ -68,7 +68,7 @@ type PreferenceStore interface {
 	SavedMessages(ctx context.Context, set *tidings.VisibleSet, cursor string, limit int) (store.SavedPage, error)
 }
 
-// ViewStore keeps people's views and keywords.
+// ViewStore keeps people's views and keywords, and the addresses that are told.
 type ViewStore interface {
 	Views(ctx context.Context, user discord.UserID) ([]store.View, error)
 	View(ctx context.Context, user discord.UserID, id int64) (store.View, error)
@@ -81,6 +81,9 @@ type ViewStore interface {
 	CountFeed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery, most int) (int, error)
 	Keywords(ctx context.Context, user discord.UserID) ([]string, error)
 	SetKeywords(ctx context.Context, user discord.UserID, words []string) ([]string, error)
+	OutgoingWebhooks(ctx context.Context, user discord.UserID) ([]store.OutgoingWebhook, error)
+	CreateOutgoing(ctx context.Context, w store.OutgoingWebhook) (store.OutgoingWebhook, error)
+	DeleteOutgoing(ctx context.Context, user discord.UserID, id int64) error
 }
 
 // PeopleStore keeps who has signed in.
