@@ -164,3 +164,37 @@ func sortedKeys[V any](m map[string]V) []string {
 	slices.Sort(keys)
 	return keys
 }
+
+// What the page at /api shows is what the document describes.
+func TestTheAPIHasAPageForPeople(t *testing.T) {
+	t.Parallel()
+	ts := newWorld(t).serve()
+	status, page, h := ask(t, newBrowser(t), "GET", ts.URL+"/api", "")
+	if status != http.StatusOK || h.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Fatalf("GET /api = %d %s", status, h.Get("Content-Type"))
+	}
+	for _, bad := range []string{"<script", "<style", " style=", " onclick", "http://cdn", "https://cdn", "ZgotmplZ"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page has %q", bad)
+		}
+	}
+	if policy := h.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
+		t.Errorf("the policy is %q", policy)
+	}
+	doc := document(t, ts.URL, "/api/openapi-3.0.json")
+	for route, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if !strings.Contains(page, fmt.Sprintf(`id="%s"`, op.OperationID)) || !strings.Contains(page, method+`</span> <code>`+route+`</code>`) {
+				t.Errorf("the page has no %s %s", method, route)
+			}
+			for _, p := range op.Parameters {
+				if !strings.Contains(page, "<code>"+p.Value.Name+"</code>") {
+					t.Errorf("the page has no %s of %s %s", p.Value.Name, method, route)
+				}
+			}
+		}
+	}
+	if !strings.Contains(page, "<code>suppress_everyone</code>") {
+		t.Error("the page does not show the fields of answers")
+	}
+}

@@ -180,7 +180,8 @@ type Server struct {
 	webhooks  chan struct{} // a place for each delivery that is being taken
 	limiter   *limiter
 	exports   places
-	described *huma.OpenAPI // what api registers
+	described *huma.OpenAPI    // what api registers
+	reference []describedGroup // the same for people
 	handler   http.Handler
 }
 
