@@ -83,6 +83,16 @@ CREATE TABLE IF NOT EXISTS members (
 );
 CREATE INDEX IF NOT EXISTS members_user ON members (user_id);
 
+-- In which servers people are, as Discord said when they signed in last, and when that was (guild_id 0).
+CREATE TABLE IF NOT EXISTS servers_of (
+	user_id  bigint      NOT NULL,
+	guild_id bigint      NOT NULL,
+	name     text        NOT NULL,
+	icon     text        NOT NULL DEFAULT '',
+	asked_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (user_id, guild_id)
+);
+
 -- Of private threads only, and of all their members: who signs in later would not be told of again.
 CREATE TABLE IF NOT EXISTS thread_members (
 	thread_id bigint NOT NULL,

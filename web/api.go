@@ -76,6 +76,7 @@ func (s *Server) api(mux *http.ServeMux) {
 	register(api, http.MethodGet, "/api/sessions", "Browsers in which you are signed in", scopeAdmin, s.getSessions)
 	register(api, http.MethodDelete, "/api/sessions", "Sign out everywhere", scopeAdmin, s.deleteSessions)
 	register(api, http.MethodDelete, "/api/sessions/{id}", "Sign out in one browser", scopeAdmin, s.deleteSession)
+	get(api, "/api/coverage", "What you see on Discord and not here", s.getCoverage)
 	get(api, "/api/me", "Who is asking", s.getMe)
 	get(api, "/api/status", "How the service is", s.getStatus)
 }

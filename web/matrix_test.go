@@ -86,6 +86,7 @@ var matrix = []endpoint{
 	{"GET", "/api/guilds", "", "read", 200, false},
 	{"GET", "/api/channels/CHANNEL", "", "read", 200, true},
 	{"GET", "/api/me", "", "read", 200, false},
+	{"GET", "/api/coverage", "", "read", 200, false},
 	{"GET", "/api/status", "", "read", 200, false},
 	{"GET", "/api/mutes", "", "read", 200, false},
 	{"PUT", "/api/mutes/CHANNEL", "", "ack", 200, true},

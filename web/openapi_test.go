@@ -67,7 +67,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"POST", "/api/messages/undo", `{"rev":1}`}, {"GET", "/api/channels/999", ""}, {"GET", "/api/feed?filter=none", ""}, {"GET", "/api/tokens", ""},
 		{"PUT", "/api/keywords", `{"keywords":["one"]}`}, {"GET", "/api/keywords", ""}, {"POST", "/api/views", `{"name":"a","channels":["501"]}`}, {"GET", "/api/views", ""},
 		{"GET", "/api/views/1", ""}, {"POST", "/api/views/1/feed", ""}, {"GET", "/api/feed?view=1", ""}, {"GET", "/api/export?format=json&channel=501", ""},
-		{"PUT", "/api/suppressed/500", `{"suppress_roles":true}`}, {"GET", "/api/suppressed", ""},
+		{"PUT", "/api/suppressed/500", `{"suppress_roles":true}`}, {"GET", "/api/suppressed", ""}, {"GET", "/api/coverage", ""}, {"GET", "/api/webhooks", ""},
 	} {
 		req, err := http.NewRequest(e.method, w.base+e.path, strings.NewReader(e.body))
 		if err != nil {

@@ -91,6 +91,10 @@ type PeopleStore interface {
 	User(ctx context.Context, id discord.UserID) (tidings.User, error)
 	SaveUser(ctx context.Context, u tidings.User) (tidings.User, error)
 	SaveOAuthToken(ctx context.Context, user discord.UserID, sealed []byte) error
+	// SaveServers keeps in which servers a person is, as Discord has said; ServersWithout lists
+	// those in which the bot is not, and when Discord was asked: zero for never.
+	SaveServers(ctx context.Context, user discord.UserID, servers []tidings.Guild) error
+	ServersWithout(ctx context.Context, user discord.UserID) (servers []tidings.Guild, asked time.Time, err error)
 	UserByToken(ctx context.Context, token string) (user discord.UserID, scopes []string, err error)
 }
 
@@ -136,7 +140,7 @@ type OAuth interface {
 	// Exchange gives the token for a code. ErrInvalid and ErrUnauthorized mean that Discord refused.
 	Exchange(ctx context.Context, code, verifier, redirect string) (*oauth2.Token, error)
 	Me(ctx context.Context, t *oauth2.Token) (tidings.User, error)
-	MyGuilds(ctx context.Context, t *oauth2.Token) ([]discord.GuildID, error)
+	MyGuilds(ctx context.Context, t *oauth2.Token) ([]tidings.Guild, error)
 }
 
 // Options are all that web needs.
@@ -160,8 +164,10 @@ type Options struct {
 	Status func(ctx context.Context) (Status, error)
 	// TrustedProxies are whose word about where a request comes from is taken. None by default.
 	TrustedProxies []netip.Prefix
-	Healing        Healing      // may be nil
-	Metrics        http.Handler // may be nil
+	// BotReads says which of a server's channels the bot can read; may be nil. ErrUnavailable: not known now.
+	BotReads func(ctx context.Context, g discord.GuildID) (func(discord.ChannelID) bool, error)
+	Healing  Healing      // may be nil
+	Metrics  http.Handler // may be nil
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions
 	Log      *slog.Logger

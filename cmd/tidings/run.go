@@ -139,8 +139,8 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 	site, err = web.New(web.Options{
-		TrustedProxies: proxies,
-		Store:          st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
+		TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
+		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
 		Ready:    st.Ping,
 		Healing:  st,
