@@ -85,6 +85,16 @@ CREATE TABLE IF NOT EXISTS members (
 );
 CREATE INDEX IF NOT EXISTS members_user ON members (user_id);
 
+-- In which servers people are, as Discord said when they signed in last, and when that was (guild_id 0).
+CREATE TABLE IF NOT EXISTS servers_of (
+	user_id  bigint      NOT NULL,
+	guild_id bigint      NOT NULL,
+	name     text        NOT NULL,
+	icon     text        NOT NULL DEFAULT '',
+	asked_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (user_id, guild_id)
+);
+
 -- Of private threads only, and of all their members: who signs in later would not be told of again.
 CREATE TABLE IF NOT EXISTS thread_members (
 	thread_id bigint NOT NULL,
@@ -237,6 +247,26 @@ CREATE TABLE IF NOT EXISTS views (
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX IF NOT EXISTS views_user ON views (user_id);
+
+-- Addresses that are told of a person's mentions and the like. What is at or below settled_id was told, or never will be; above it,
+-- sent names what was told, because messages are not stored in the order of their ids.
+CREATE TABLE IF NOT EXISTS outgoing_webhooks (
+	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id    bigint      NOT NULL,
+	url        text        NOT NULL,
+	secret     bytea       NOT NULL,                   -- encrypted; see ENCRYPTION_KEY
+	mentions   boolean     NOT NULL,
+	keywords   boolean     NOT NULL,
+	view_id    bigint      NOT NULL DEFAULT 0,
+	settled_id bigint      NOT NULL,
+	sent       bigint[]    NOT NULL DEFAULT '{}',
+	failures   int         NOT NULL DEFAULT 0,         -- in a row
+	last_error text        NOT NULL DEFAULT '',
+	last_at    timestamptz,                            -- when something was sent last, or failed
+	stopped    boolean     NOT NULL DEFAULT false,     -- it has failed too often
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS outgoing_webhooks_user ON outgoing_webhooks (user_id);
 
 -- What does not mention the person in a guild. A row with neither is not kept.
 CREATE TABLE IF NOT EXISTS suppressed (

@@ -1,118 +1,174 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
 	"tidings/store"
 )
 
-// WatchKind is the kind of the timetable's job that looks for kinds of jobs that fail persistently.
-const WatchKind = "watch-jobs"
+// AlertsKind is the kind of the job that lets every webhook look once more, for what was stored and never told.
+const AlertsKind = "alerts"
 
-// Watcher knows how jobs fare. It is *store.Store.
-type Watcher interface {
-	Watch(ctx context.Context, tell bool) (changed []store.Alert, err error)
-}
-
-// Watch is the handler of [WatchKind]. tell says that there is somebody to tell.
-func Watch(w Watcher, tell bool, log *slog.Logger) Handler {
-	return func(ctx context.Context, _ store.Job) error {
-		changed, err := w.Watch(ctx, tell)
-		for _, a := range changed {
-			if a.Over {
-				log.Info("a kind of job does not fail any more", "kind", a.Kind, "since", a.Since)
-			} else {
-				log.Error("a kind of job fails persistently", "kind", a.Kind, "since", a.Since, "failures", a.Failures, "err", a.Reason)
-			}
-		}
-		return err
-	}
+// AlertStore lists what webhooks want, and takes jobs. It is *store.Store.
+type AlertStore interface {
+	OutgoingWishes(ctx context.Context) ([]store.OutgoingWish, error)
+	Enqueue(ctx context.Context, jobs ...store.NewJob) (fresh int, err error)
 }
 
 const (
-	alertTime = 10 * time.Second // for one telling
-	// maxAlertReason bounds how much of an error is told.
-	maxAlertReason = 300
+	// wishesFor is how long a list of wishes is believed.
+	wishesFor = 5 * time.Second
+	// alertEvery is how often jobs are asked for at most, so that a busy channel makes one and not a hundred.
+	alertEvery = time.Second
+	// maxHeard bounds what waits for a look; what comes then is found by the job of [AlertsKind].
+	maxHeard = 4096
 )
 
-// Alerter tells operators of alerts at an address of theirs, as JSON in a POST. Discord's and Slack's incoming webhooks show it.
-type Alerter struct {
-	URL  string
-	From string // which service it is
-	HTTP *http.Client
+// Alerts hears of new messages and has those webhooks look that may want them. It is a hint only: what is told is decided when the
+// webhook looks, so a hint too many costs a question, and one too few a minute.
+type Alerts struct {
+	store   AlertStore
+	visible func(discord.UserID) *tidings.VisibleSet
+	log     *slog.Logger
+
+	mu    sync.Mutex
+	heard []tidings.Delta
+	wake  chan struct{}
 }
 
-// NewAlerter makes an Alerter that follows no redirect: what it tells is for one address.
-func NewAlerter(address, from string) *Alerter {
-	return &Alerter{URL: address, From: from, HTTP: &http.Client{
-		Timeout:       alertTime,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+// NewAlerts makes an Alerts. visible is access'.
+func NewAlerts(s AlertStore, visible func(discord.UserID) *tidings.VisibleSet, log *slog.Logger) *Alerts {
+	return &Alerts{store: s, visible: visible, log: log, wake: make(chan struct{}, 1)}
 }
 
-// alertBody is what is posted. content is what Discord shows, text what Slack does.
-type alertBody struct {
-	Content string `json:"content"`
-	Text    string `json:"text"`
-	// AllowedMentions keeps Discord from notifying anybody whom an error happens to name.
-	AllowedMentions struct {
-		Parse []string `json:"parse"`
-	} `json:"allowed_mentions"`
-	Alert   store.Alert `json:"alert"`
-	Service string      `json:"service"`
-}
-
-// Handle is the handler of [store.SendAlert].
-func (a *Alerter) Handle(ctx context.Context, j store.Job) error {
-	var alert store.Alert
-	if err := json.Unmarshal(j.Payload, &alert); err != nil {
-		return Dead(fmt.Errorf("%w job: its payload: %w", tidings.ErrInvalid, err))
-	}
-	if r := []rune(alert.Reason); len(r) > maxAlertReason {
-		alert.Reason = string(r[:maxAlertReason]) + "…"
-	}
-	line := fmt.Sprintf("Tidings at %s: jobs of the kind %s fail since %s, %d tries so far: %s", a.From, alert.Kind, alert.Since.UTC().Format(time.RFC3339), alert.Failures, alert.Reason)
-	if alert.Over {
-		line = fmt.Sprintf("Tidings at %s: jobs of the kind %s do not fail any more", a.From, alert.Kind)
-	}
-	b := alertBody{Content: line, Text: line, Alert: alert, Service: a.From}
-	b.AllowedMentions.Parse = []string{}
-	body, err := json.Marshal(b)
-	if err != nil {
-		return Dead(err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.URL, bytes.NewReader(body))
-	if err != nil {
-		return Dead(errors.New("ALERT_WEBHOOK_URL cannot be asked"))
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "Tidings")
-	resp, err := a.HTTP.Do(req)
-	if err != nil {
-		// The address is a secret, and the error names it.
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
+// Tell hears of what was stored. It does not wait.
+func (a *Alerts) Tell(_ context.Context, r tidings.Result) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, d := range r.Deltas {
+		if d.Kind == tidings.DeltaCreate && d.N > 0 && d.Message != nil && len(a.heard) < maxHeard {
+			a.heard = append(a.heard, d)
 		}
-		return fmt.Errorf("tell of an alert: %w", err)
 	}
-	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-	switch {
-	case resp.StatusCode/100 == 2:
-		return nil
-	case resp.StatusCode/100 == 3, resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusRequestTimeout && resp.StatusCode != http.StatusTooManyRequests:
-		return Dead(fmt.Errorf("tell of an alert: ALERT_WEBHOOK_URL answers %s", resp.Status))
+	if len(a.heard) > 0 {
+		select {
+		case a.wake <- struct{}{}:
+		default:
+		}
 	}
-	return fmt.Errorf("tell of an alert: %s", resp.Status)
+}
+
+// Run has webhooks look until ctx ends.
+func (a *Alerts) Run(ctx context.Context) error {
+	var wishes []store.OutgoingWish
+	var read time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.wake:
+		}
+		a.mu.Lock()
+		heard := a.heard
+		a.heard = nil
+		a.mu.Unlock()
+		if time.Since(read) > wishesFor {
+			fresh, err := a.store.OutgoingWishes(ctx)
+			if err != nil {
+				if ctx.Err() == nil {
+					a.log.Warn("what webhooks want cannot be read; they are told later", "err", err)
+				}
+			} else {
+				wishes, read = fresh, time.Now()
+			}
+		}
+		if jobs := a.wanted(wishes, heard); len(jobs) > 0 {
+			if _, err := a.store.Enqueue(ctx, jobs...); err != nil && ctx.Err() == nil {
+				a.log.Warn("webhooks are told later", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(alertEvery):
+		}
+	}
+}
+
+// Look is the handler of [AlertsKind].
+func (a *Alerts) Look(ctx context.Context, _ store.Job) error {
+	wishes, err := a.store.OutgoingWishes(ctx)
+	if err != nil {
+		return err
+	}
+	var jobs []store.NewJob
+	for _, w := range wishes {
+		jobs = append(jobs, sendJob(w))
+	}
+	_, err = a.store.Enqueue(ctx, jobs...)
+	return err
+}
+
+func sendJob(w store.OutgoingWish) store.NewJob {
+	return store.NewJob{Kind: store.SendWebhook, Key: strconv.FormatInt(w.ID, 10)}
+}
+
+// wanted lists the jobs of webhooks that may want something of what was heard.
+func (a *Alerts) wanted(wishes []store.OutgoingWish, heard []tidings.Delta) []store.NewJob {
+	var jobs []store.NewJob
+	for _, w := range wishes {
+		set := a.visible(w.User)
+		if slices.ContainsFunc(heard, func(d tidings.Delta) bool { return mayWant(w, set, d) }) {
+			jobs = append(jobs, sendJob(w))
+		}
+	}
+	return jobs
+}
+
+// mayWant is quick, and never wrong about what is wanted.
+func mayWant(w store.OutgoingWish, set *tidings.VisibleSet, d tidings.Delta) bool {
+	if d.Author == w.User {
+		return false
+	}
+	i := slices.IndexFunc(set.Guilds, func(g tidings.VisibleGuild) bool { return g.Guild.ID == d.Guild })
+	if i < 0 {
+		return false
+	}
+	if w.Mentions {
+		if d.Mentions.Everyone || slices.Contains(d.Mentions.Users, w.User) {
+			return true
+		}
+		if slices.ContainsFunc(d.Mentions.Roles, func(r discord.RoleID) bool { return slices.Contains(set.Guilds[i].Roles, r) }) {
+			return true
+		}
+	}
+	if len(w.Keywords) > 0 {
+		text := strings.ToLower(d.Message.Content)
+		for _, k := range w.Keywords {
+			if strings.Contains(text, longestWord(strings.ToLower(k))) {
+				return true
+			}
+		}
+	}
+	return w.View != nil && (len(w.View.Authors) == 0 || slices.Contains(w.View.Authors, d.Author)) && (!w.View.Mentions || !d.Mentions.None())
+}
+
+// longestWord is the part of a keyword that a text with it surely has: its longest run of letters.
+func longestWord(k string) string {
+	longest := ""
+	for _, w := range strings.FieldsFunc(k, func(c rune) bool { return c < 'a' || c > 'z' }) {
+		if len(w) > len(longest) {
+			longest = w
+		}
+	}
+	return longest // Without plain letters it is "", which every text has.
 }

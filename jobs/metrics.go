@@ -34,18 +34,18 @@ func (m metrics) ended(kind, outcome string, took time.Duration) {
 	m.duration.WithLabelValues(kind).Observe(took.Seconds())
 }
 
-// Alerts lists the kinds of jobs that fail persistently. It is *store.Store.
-type Alerts interface {
+// AlertList lists the kinds of jobs that fail persistently. It is *store.Store.
+type AlertList interface {
 	Alerts(ctx context.Context) ([]store.Alert, error)
 }
 
 // NewAlertMetrics is the metric of those kinds, the same in every process. It asks whenever it is read.
-func NewAlertMetrics(a Alerts) prometheus.Collector {
+func NewAlertMetrics(a AlertList) prometheus.Collector {
 	return alertMetrics{a, prometheus.NewDesc("tidings_jobs_failing", "How many tries of a kind of job have failed, of those kinds that fail persistently.", []string{"kind"}, nil)}
 }
 
 type alertMetrics struct {
-	alerts Alerts
+	alerts AlertList
 	desc   *prometheus.Desc
 }
 

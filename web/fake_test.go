@@ -408,8 +408,14 @@ func (d discordSide) Me(context.Context, *oauth2.Token) (tidings.User, error) {
 	return tidings.User{ID: ada, Name: "Ada"}, nil
 }
 
-func (d discordSide) MyGuilds(context.Context, *oauth2.Token) ([]discord.GuildID, error) {
-	return []discord.GuildID{4 << 22}, nil
+func (d discordSide) MyGuilds(context.Context, *oauth2.Token) ([]tidings.Guild, error) {
+	return []tidings.Guild{{ID: 4 << 22, Name: "Gophers"}}, nil
+}
+
+func (w *world) SaveServers(context.Context, discord.UserID, []tidings.Guild) error { return nil }
+
+func (w *world) ServersWithout(context.Context, discord.UserID) ([]tidings.Guild, time.Time, error) {
+	return nil, time.Time{}, nil
 }
 
 // Serve is a live socket that sends a snapshot, answers sync, and passes on what push is given.

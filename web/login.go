@@ -83,7 +83,7 @@ func (s *Server) loginCallback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, a.To, http.StatusSeeOther)
 }
 
-func (s *Server) askDiscord(ctx context.Context, token *oauth2.Token) (tidings.User, []discord.GuildID, error) {
+func (s *Server) askDiscord(ctx context.Context, token *oauth2.Token) (tidings.User, []tidings.Guild, error) {
 	user, err := s.o.OAuth.Me(ctx, token)
 	if err != nil {
 		return user, nil, err
@@ -101,7 +101,7 @@ func (s *Server) askDiscord(ctx context.Context, token *oauth2.Token) (tidings.U
 const enrolTime = 8 * time.Second
 
 // admit stores who signed in and begins their session under a new token, so that one planted before is worth nothing.
-func (s *Server) admit(ctx context.Context, user tidings.User, guilds []discord.GuildID, token *oauth2.Token, agent string) error {
+func (s *Server) admit(ctx context.Context, user tidings.User, guilds []tidings.Guild, token *oauth2.Token, agent string) error {
 	user, err := s.o.Store.SaveUser(ctx, user)
 	if err != nil {
 		return err
@@ -113,9 +113,19 @@ func (s *Server) admit(ctx context.Context, user tidings.User, guilds []discord.
 	if err := s.o.Store.SaveOAuthToken(ctx, user.ID, s.seal.seal(user.ID, b)); err != nil {
 		return err
 	}
+	var hint []discord.GuildID
+	if guilds != nil {
+		if err := s.o.Store.SaveServers(ctx, user.ID, guilds); err != nil {
+			return err
+		}
+		hint = make([]discord.GuildID, len(guilds))
+		for i, g := range guilds {
+			hint[i] = g.ID
+		}
+	}
 	wait, cancel := context.WithTimeout(ctx, enrolTime)
 	defer cancel()
-	if err := s.o.Access.Enroll(wait, user.ID, guilds); err != nil {
+	if err := s.o.Access.Enroll(wait, user.ID, hint); err != nil {
 		s.log.Warn("enrol a person", "user", user.ID, "err", err)
 	}
 	if err := s.sessions.RenewToken(ctx); err != nil {

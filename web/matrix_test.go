@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,9 +80,13 @@ var matrix = []endpoint{
 	{"DELETE", "/api/views/999999", "", "ack", 404, false},
 	{"POST", "/api/views/999999/feed", "", "ack", 404, false},
 	{"DELETE", "/api/views/999999/feed", "", "ack", 404, false},
+	{"GET", "/api/webhooks", "", "read", 200, false},
+	{"POST", "/api/webhooks", `{"url":"https://example.org/","view":999999}`, "ack", 422, false},
+	{"DELETE", "/api/webhooks/999999", "", "ack", 404, false},
 	{"GET", "/api/guilds", "", "read", 200, false},
 	{"GET", "/api/channels/CHANNEL", "", "read", 200, true},
 	{"GET", "/api/me", "", "read", 200, false},
+	{"GET", "/api/coverage", "", "read", 200, false},
 	{"GET", "/api/status", "", "read", 200, false},
 	{"GET", "/api/mutes", "", "read", 200, false},
 	{"PUT", "/api/mutes/CHANNEL", "", "ack", 200, true},
@@ -182,7 +187,7 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 					want = 401
 				case !strings.Contains(p.scopes, e.scope):
 					want = 403
-				case e.method == "POST" && strings.HasSuffix(e.path, "/feed") && !strings.Contains(p.scopes, "read"):
+				case e.method == "POST" && (strings.HasSuffix(e.path, "/feed") || e.path == "/api/webhooks") && !strings.Contains(p.scopes, "read"):
 					want = 403 // It gives out what may be read.
 				case e.named && !p.sees[c]:
 					want = 404
@@ -214,6 +219,11 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 			t.Errorf("%s: the live socket = %d, want %d: %.300s", p.name, got, want, text)
 		}
 	}
+	for _, p := range people {
+		if strings.Contains(p.scopes, "read") {
+			w.operateSocket(p.name, p.header, strings.Contains(p.scopes, "ack"), secrets, p.sees)
+		}
+	}
 	var doc struct{ Paths map[string]map[string]any }
 	_, text, _ := ask(t, newBrowser(t), "GET", w.base+"/api/openapi.json", "")
 	if err := json.Unmarshal([]byte(text), &doc); err != nil {
@@ -223,6 +233,87 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 		for m := range methods {
 			if !asked[strings.ToUpper(m)+" "+path] {
 				t.Errorf("nobody has asked %s %s", strings.ToUpper(m), path)
+			}
+		}
+	}
+}
+
+// operateSocket does every operation of the live socket on the secret channels. For whom may not see one, the answers are to the byte those
+// for a channel that there never was.
+func (w *whole) operateSocket(name string, header []string, ack bool, secrets map[discord.ChannelID]discord.MessageID, sees map[discord.ChannelID]bool) {
+	w.t.Helper()
+	h := http.Header{"Origin": {w.base}}
+	h.Set(header[0], header[1])
+	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, w.base+"/api/live", &websocket.DialOptions{HTTPHeader: h, Subprotocols: []string{"tidings.v1"}})
+	if err != nil {
+		w.t.Errorf("%s: %v", name, err)
+		return
+	}
+	defer c.CloseNow()
+	c.SetReadLimit(1 << 20)
+	var lines []string
+	next := func() string {
+		for len(lines) == 0 {
+			_, b, err := c.Read(ctx)
+			if err != nil {
+				w.t.Fatalf("%s: %v", name, err)
+			}
+			lines = strings.Split(string(b), "\n")
+		}
+		line := lines[0]
+		lines = lines[1:]
+		return line
+	}
+	for !strings.HasPrefix(next(), `{"op":"snapshot"`) {
+	}
+	// do sends an operation and returns what came until the pong behind it, and until a frame of the op want.
+	do := func(frame, want string) (answers []string) {
+		for _, f := range []string{frame, `{"op":"ping"}`} {
+			if err := c.Write(ctx, websocket.MessageText, []byte(f)); err != nil {
+				w.t.Fatalf("%s: %v", name, err)
+			}
+		}
+		for pong, found := false, want == ""; !pong || !found; {
+			line := next()
+			if strings.HasPrefix(line, `{"op":"pong"`) {
+				pong = true
+				continue
+			}
+			found = found || strings.HasPrefix(line, `{"op":"`+want+`"`)
+			answers = append(answers, line)
+		}
+		return answers
+	}
+	const never = discord.ChannelID(987654321)
+	for channel, id := range secrets {
+		for _, o := range []struct{ frame, want string }{
+			{`{"op":"sync","channels":["CHANNEL"]}`, "count"}, {`{"op":"watch","channels":["CHANNEL"]}`, ""}, {`{"op":"unwatch","channels":["CHANNEL"]}`, ""},
+			{`{"op":"read","channel":"CHANNEL","up_to":"MESSAGE"}`, "read"},
+		} {
+			fill := func(c discord.ChannelID) string {
+				return strings.NewReplacer("CHANNEL", c.String(), "MESSAGE", id.String()).Replace(o.frame)
+			}
+			want := o.want
+			if want == "read" && !ack {
+				want = "error"
+			}
+			if !sees[channel] {
+				want = ""
+				if !strings.Contains(o.frame, `"unwatch"`) {
+					want = "error"
+				}
+			}
+			got := do(fill(channel), want)
+			if sees[channel] {
+				if all := strings.Join(got, "\n"); strings.Contains(all, `"not_found"`) || strings.Contains(all, `"forbidden"`) != (o.want == "read" && !ack) {
+					w.t.Errorf("%s: %s = %s", name, fill(channel), all)
+				}
+				continue
+			}
+			if unknown := do(fill(never), want); !slices.Equal(got, unknown) || strings.Contains(strings.Join(got, ""), channel.String()) {
+				w.t.Errorf("%s: %s = %q, and of a channel that there never was %q", name, fill(channel), got, unknown)
 			}
 		}
 	}

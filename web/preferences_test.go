@@ -254,3 +254,24 @@ func TestReadingWhatIsOlderThan(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatOneSeesOnDiscordOnlyIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWhole(t)
+	if got := w.api("GET", "/api/coverage", ""); got != `{"servers":[],"asked_at":null,"channels":[{"id":"502","guild":"500","guild_name":"Harbour","name":"bridge"}],"unchecked":[]}`+"\n" {
+		t.Errorf("before Discord was asked: %s", got)
+	}
+	for range 2 {
+		if err := w.store.SaveServers(t.Context(), ada, []tidings.Guild{{ID: harbour, Name: "Harbour"}, {ID: 600, Name: "Lighthouse", Icon: "x"}, {ID: 601, Name: "a\x00b"}, {ID: 600}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := w.api("GET", "/api/coverage", "")
+	if !strings.Contains(got, `"servers":[{"id":"601","name":"ab","icon":""},{"id":"600","name":"Lighthouse","icon":"x"}],"asked_at":"20`) {
+		t.Errorf("afterwards: %s", got)
+	}
+	w.lose(bridge)
+	if got := w.api("GET", "/api/coverage", ""); strings.Contains(got, "bridge") {
+		t.Errorf("a channel that is hidden from the person is named: %s", got)
+	}
+}

@@ -23,6 +23,8 @@ func (s *Server) routes() *http.ServeMux {
 
 	// The API.
 	s.api(mux)
+	s.reference = describe(s.described)
+	mux.HandleFunc("GET /api", s.pageAPI)
 	mux.HandleFunc("GET /api/live", s.live)
 	mux.HandleFunc("/api/", s.apiNotFound(mux))
 

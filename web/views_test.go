@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings/store"
 )
 
 // contents lists what the messages of a page say.
@@ -274,5 +276,51 @@ func TestExport(t *testing.T) {
 	}
 	if status, _ := w.try("GET", "/api/export?channel=999", ""); status != 404 {
 		t.Errorf("a channel that there is not = %d", status)
+	}
+}
+
+func TestWebhooksAreMadeForPublicAddresses(t *testing.T) {
+	t.Parallel()
+	w := newWhole(t)
+	v := w.view(`{"name":"a"}`)
+	var made struct {
+		ID     int64
+		Secret string
+	}
+	if err := json.Unmarshal([]byte(w.api("POST", "/api/webhooks", fmt.Sprintf(`{"url":"https://example.org/hook?a=b","mentions":true,"view":%d}`, v.ID))), &made); err != nil || len(made.Secret) < 20 {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	list, err := w.store.OutgoingWebhooks(t.Context(), ada)
+	if err != nil || len(list) != 1 || strings.Contains(string(list[0].Secret), made.Secret) {
+		t.Errorf("kept: %+v, %v", list, err)
+	}
+	if got := w.api("GET", "/api/webhooks", ""); !strings.Contains(got, `"url":"https://example.org/hook?a=b","mentions":true,"keywords":false,"view":1,`) || strings.Contains(got, made.Secret) {
+		t.Errorf("webhooks = %s", got)
+	}
+	for body, field := range map[string]string{
+		`{"url":"http://example.org/","mentions":true}`:       "body.url",
+		`{"url":"https://127.0.0.1/","mentions":true}`:        "body.url",
+		`{"url":"https://[::1]:8080/","mentions":true}`:       "body.url",
+		`{"url":"https://169.254.169.254/","mentions":true}`:  "body.url",
+		`{"url":"https://localhost/","mentions":true}`:        "body.url",
+		`{"url":"https://me:pw@example.org","mentions":true}`: "body.url",
+		`{"url":"https://","mentions":true}`:                  "body.url",
+		`{"url":"hook","mentions":true}`:                      "body.url",
+		`{"url":"https://example.org/"}`:                      "body.mentions",
+		`{"url":"https://example.org/","view":99}`:            "body.view",
+	} {
+		var p struct{ Errors []struct{ Location string } }
+		if status, got := w.try("POST", "/api/webhooks", body); status != 422 || json.Unmarshal([]byte(got), &p) != nil || len(p.Errors) == 0 || p.Errors[0].Location != field {
+			t.Errorf("%s = %d %s, want 422 for %s", body, status, got, field)
+		}
+	}
+	for range store.MaxOutgoing - 1 {
+		w.api("POST", "/api/webhooks", `{"url":"https://example.org/","keywords":true}`)
+	}
+	if status, _ := w.try("POST", "/api/webhooks", `{"url":"https://example.org/","keywords":true}`); status != 422 {
+		t.Errorf("one too many = %d", status)
+	}
+	if status, _ := w.try("DELETE", fmt.Sprint("/api/webhooks/", made.ID), ""); status != 204 {
+		t.Errorf("DELETE = %d", status)
 	}
 }

@@ -68,7 +68,7 @@ type PreferenceStore interface {
 	SavedMessages(ctx context.Context, set *tidings.VisibleSet, cursor string, limit int) (store.SavedPage, error)
 }
 
-// ViewStore keeps people's views and keywords.
+// ViewStore keeps people's views and keywords, and the addresses that are told.
 type ViewStore interface {
 	Views(ctx context.Context, user discord.UserID) ([]store.View, error)
 	View(ctx context.Context, user discord.UserID, id int64) (store.View, error)
@@ -81,6 +81,9 @@ type ViewStore interface {
 	CountFeed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery, most int) (int, error)
 	Keywords(ctx context.Context, user discord.UserID) ([]string, error)
 	SetKeywords(ctx context.Context, user discord.UserID, words []string) ([]string, error)
+	OutgoingWebhooks(ctx context.Context, user discord.UserID) ([]store.OutgoingWebhook, error)
+	CreateOutgoing(ctx context.Context, w store.OutgoingWebhook) (store.OutgoingWebhook, error)
+	DeleteOutgoing(ctx context.Context, user discord.UserID, id int64) error
 }
 
 // PeopleStore keeps who has signed in.
@@ -88,6 +91,10 @@ type PeopleStore interface {
 	User(ctx context.Context, id discord.UserID) (tidings.User, error)
 	SaveUser(ctx context.Context, u tidings.User) (tidings.User, error)
 	SaveOAuthToken(ctx context.Context, user discord.UserID, sealed []byte) error
+	// SaveServers keeps in which servers a person is, as Discord has said; ServersWithout lists
+	// those in which the bot is not, and when Discord was asked: zero for never.
+	SaveServers(ctx context.Context, user discord.UserID, servers []tidings.Guild) error
+	ServersWithout(ctx context.Context, user discord.UserID) (servers []tidings.Guild, asked time.Time, err error)
 	UserByToken(ctx context.Context, token string) (user discord.UserID, scopes []string, err error)
 }
 
@@ -137,7 +144,7 @@ type OAuth interface {
 	// Exchange gives the token for a code. ErrInvalid and ErrUnauthorized mean that Discord refused.
 	Exchange(ctx context.Context, code, verifier, redirect string) (*oauth2.Token, error)
 	Me(ctx context.Context, t *oauth2.Token) (tidings.User, error)
-	MyGuilds(ctx context.Context, t *oauth2.Token) ([]discord.GuildID, error)
+	MyGuilds(ctx context.Context, t *oauth2.Token) ([]tidings.Guild, error)
 }
 
 // Options are all that web needs.
@@ -161,7 +168,9 @@ type Options struct {
 	Status func(ctx context.Context) (Status, error)
 	// TrustedProxies are whose word about where a request comes from is taken. None by default.
 	TrustedProxies []netip.Prefix
-	Healing        Healing // may be nil
+	// BotReads says which of a server's channels the bot can read; may be nil. ErrUnavailable: not known now.
+	BotReads func(ctx context.Context, g discord.GuildID) (func(discord.ChannelID) bool, error)
+	Healing  Healing // may be nil
 	// Guilds lists those that the bot is in; may be nil.
 	Guilds func(ctx context.Context) ([]discord.GuildID, error)
 	// Invite is where somebody adds the bot to a server; may be empty.
@@ -187,7 +196,8 @@ type Server struct {
 	webhooks  chan struct{} // a place for each delivery that is being taken
 	limiter   *limiter
 	exports   places
-	described *huma.OpenAPI // what api registers
+	described *huma.OpenAPI    // what api registers
+	reference []describedGroup // the same for people
 	handler   http.Handler
 }
 

@@ -93,7 +93,7 @@ func newWhole(t *testing.T) *whole {
 	if w.token, err = s.CreateToken(ctx, ada, "test", []string{"read", "ack"}); err != nil {
 		t.Fatal(err)
 	}
-	server, err = New(Options{Store: s, Access: w.access, Live: h, OAuth: discordSide{newWorld(t)}, EncryptionKey: make([]byte, 32), Version: "test", Channels: &w.discord, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
+	server, err = New(Options{Store: s, Access: w.access, Live: h, OAuth: discordSide{newWorld(t)}, EncryptionKey: make([]byte, 32), Version: "test", Channels: &w.discord, BotReads: w.botReads, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +104,14 @@ func newWhole(t *testing.T) *whole {
 	w.base = ts
 	t.Cleanup(func() { cancel(); running.Wait() })
 	return w
+}
+
+// botReads: the bot reads the deck only.
+func (w *whole) botReads(_ context.Context, g discord.GuildID) (func(discord.ChannelID) bool, error) {
+	if g != harbour {
+		return nil, tidings.ErrUnavailable
+	}
+	return func(c discord.ChannelID) bool { return c == deck }, nil
 }
 
 func (w *whole) barrier(body tidings.Body) {

@@ -94,6 +94,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		site *web.Server
 		// second learns of changes of access, after which what Discord refused is asked again.
 		second *secondLook
+		alerts *jobs.Alerts // has webhooks told of new messages
 	)
 	limiter, err := bot.NewSharedLimiter(bot.SharedOptions{
 		Redis: backends.redis, Prefix: c.RedisPrefix, Token: c.DiscordToken, Log: part("bot"), Metrics: metrics,
@@ -124,7 +125,8 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	})
 	poll := newPoll(c, discord.REST(), st, part("poll"))
 	second = newSecondLook(discord.REST(), who, poll, st, part("poll"))
-	door = ingest.New(st, tellers{second, live}, ingest.Options{Log: part("ingest"), Metrics: metrics})
+	alerts = jobs.NewAlerts(st, who.Visible, part("jobs"))
+	door = ingest.New(st, tellers{second, live, alerts}, ingest.Options{Log: part("ingest"), Metrics: metrics})
 
 	oauth, err := bot.NewOAuth(bot.OAuthOptions{
 		ClientID: c.DiscordClientID, ClientSecret: c.DiscordClientSecret, URL: c.DiscordURL, Log: part("bot"),
@@ -137,7 +139,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		return err
 	}
 	site, err = web.New(web.Options{
-		TrustedProxies: proxies,
+		TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
 		Ready:    st.Ping,
@@ -185,10 +187,16 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(jobs.PollKind, poll.Tick, 1)
 	work.Handle(store.PollGuild, poll.Guild, 4)
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
+	outgoing := &jobs.Outgoing{
+		Store: st, Visible: who.Visible, Open: site.OpenSecret, Encode: renderer.Encode, HTTP: jobs.OutgoingClient(), Log: part("jobs"),
+	}
+	work.Handle(store.SendWebhook, outgoing.Handle, 4)
+	work.Handle(jobs.AlertsKind, alerts.Look, 1)
+	work.Handle(jobs.VerifyKind, jobs.Verify(st, who.Visible, metrics, part("jobs")), 1)
 	for kind, spec := range map[string]string{
 		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
 		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.WarmKind: "@every 30s",
-		jobs.WatchKind: "@every 1m",
+		jobs.WatchKind: "@every 1m", jobs.AlertsKind: "@every 1m", jobs.VerifyKind: "@every 3m",
 	} {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
@@ -201,6 +209,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	g.Go(func() error { return live.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
 	g.Go(func() error { return second.Run(ctx) })
+	g.Go(func() error { return alerts.Run(ctx) })
 	if c.does("gateway") && c.Gateway == "on" {
 		g.Go(func() error { return discord.Run(ctx) })
 		g.Go(func() error { return newShardWatch(c, discord, st, part("poll")).Run(ctx) })
