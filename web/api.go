@@ -60,6 +60,9 @@ func (s *Server) api(mux *http.ServeMux) {
 	register(api, http.MethodDelete, "/api/sessions/{id}", "Sign out in one browser", scopeAdmin, s.deleteSession)
 	get(api, "/api/me", "Who is asking", s.getMe)
 	get(api, "/api/status", "How the service is", s.getStatus)
+	if s.o.Admin != nil {
+		s.adminAPI(api)
+	}
 }
 
 func get[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
@@ -116,6 +119,11 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 			next(huma.WithValue(ctx, whoKey{}, p))
 		}
 	}
+}
+
+// withAsking is a context in which asking finds the person.
+func withAsking(ctx context.Context, p who) context.Context {
+	return context.WithValue(ctx, whoKey{}, p)
 }
 
 // asking is the person behind an operation; authorize has put them there.

@@ -137,6 +137,8 @@ type Options struct {
 	Status  func(ctx context.Context) (Status, error)
 	Healing Healing      // may be nil
 	Metrics http.Handler // may be nil
+	// Admin switches on what operators use, and what people ask about their own data; may be nil.
+	Admin *AdminOptions
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions
 	Log      *slog.Logger

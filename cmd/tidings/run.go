@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -101,9 +103,11 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if err != nil {
 		return err
 	}
+	disk := watchDisk(c, part("disk"), metrics)
+	gate := roomyDoor{disk, &door}
 	discord, err := bot.New(bot.Options{
 		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter, Owner: me.name,
-		Sink: lateDoor{&door},
+		Sink: gate,
 	})
 	if err != nil {
 		return err
@@ -132,6 +136,11 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if err != nil {
 		return err
 	}
+	timetable := map[string]string{
+		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
+		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m",
+	}
+	past6h := newSamples(metrics)
 	site, err = web.New(web.Options{
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
@@ -139,6 +148,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Healing:  st,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
 		Webhooks: webhookOptions(c, st, discord.REST()),
+		Admin: &web.AdminOptions{
+			Store: st, Guilds: who, Kinds: slices.Sorted(maps.Keys(timetable)), RetentionDays: c.RetentionDays,
+			Overview: (&overview{c, me.name, time.Now(), discord, st, backends, past6h, disk}).read,
+		},
 	})
 	if err != nil {
 		return err
@@ -146,35 +159,32 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 
 	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics, Name: me.name})
 	past := history{discord.REST()}
-	fetch := &jobs.Fetch{History: past, Door: door, Gaps: st, Log: part("jobs"), Healed: func(ctx context.Context, g store.Gap) {
+	fetch := &jobs.Fetch{History: past, Door: gate, Gaps: st, Log: part("jobs"), Healed: func(ctx context.Context, g store.Gap) {
 		live.Tell(ctx, healed(g, who.Version(g.Guild)))
 		if _, err := st.Enqueue(ctx, store.NewJob{Kind: jobs.RefreshKind, Key: g.Channel.String(), Guild: g.Guild}); err != nil {
 			part("jobs").Warn("a channel's cache is filled when somebody looks", "channel", g.Channel, "err", err)
 		}
 	}}
-	reread := &jobs.Reread{History: past, Door: door, Ledger: st}
+	reread := &jobs.Reread{History: past, Door: gate, Ledger: st}
 	work.Handle(store.PriorityFetch, fetch.Priority, 2)
 	work.Handle(store.FetchMessages, politely(fetch.Handle), 4)
 	work.Handle(store.Backfill, politely(fetch.Backfill), 2)
 	work.Handle(store.Reconcile, politely(reread.Reconcile), 2)
 	work.Handle(store.Audit, politely(reread.Audit), 2)
-	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, door)), 1)
+	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, gate)), 1)
 	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
-	work.Handle(jobs.PurgeKind, jobs.Purge(st, live.Tell, part("jobs")), 1)
+	work.Handle(store.PurgeMessages, jobs.Purge(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.ForgetKind, jobs.Forget(st, days(c.RemovedDays), live.Tell, part("jobs")), 1)
 	work.Handle(jobs.RetryKind, jobs.Retry(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
-	poll.Door = door
+	poll.Door = gate
 	work.Handle(jobs.PollKind, poll.Tick, 1)
 	work.Handle(store.PollGuild, poll.Guild, 4)
-	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
-	for kind, spec := range map[string]string{
-		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
-		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m",
-	} {
+	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, gate, who, site, part("webhooks")).Handle, 2)
+	for kind, spec := range timetable {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
 		}
@@ -182,6 +192,8 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return backends.watch(ctx) })
+	g.Go(func() error { return disk.Run(ctx) })
+	g.Go(func() error { return past6h.Run(ctx) })
 	g.Go(func() error { return who.Run(ctx) })
 	g.Go(func() error { return live.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
@@ -216,12 +228,6 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	return err
 }
-
-// lateDoor is a door that is made after those who go through it.
-type lateDoor struct{ door **ingest.Ingest }
-
-func (d lateDoor) Put(ctx context.Context, ev tidings.Event) error  { return (*d.door).Put(ctx, ev) }
-func (d lateDoor) Settle(ctx context.Context, m tidings.Mark) error { return (*d.door).Settle(ctx, m) }
 
 // serveHTTP answers requests until ctx ends, then lets those under way finish. Live sockets are hub's to end.
 func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
