@@ -28,7 +28,7 @@ SOAK ?= 30m
 SEED ?= 7
 
 soak: ## the fault run for longer: make soak SOAK=2h SEED=11
-	@TIDINGS_SOAK=$(SOAK) TIDINGS_SOAK_SEED=$(SEED) go test -race -tags soak -timeout 0 -run TestWhateverFailsNothingIsLost -v ./cmd/tidings
+	@TIDINGS_SOAK=$(SOAK) TIDINGS_SOAK_SEED=$(SEED) go test -race -timeout 0 -run TestWhateverFailsNothingIsLost -v ./cmd/tidings
 
 soak-unread: ## compare unread counts with a model over 100,000 random operations
 	@./scripts/install.sh test

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.M{M: m}) }
 
 // patience bounds every wait of the tests; nothing is asserted about how long it takes.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // fake is a little Discord: a test answers its REST by handlers and talks on its gateway's connections by hand.
 type fake struct {

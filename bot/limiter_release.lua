@@ -19,7 +19,7 @@ if newname ~= name then
 	redis.call('PEXPIRE', names, day)
 end
 
-local known = redis.call('HMGET', rule, 'limit', 'window', 'cap', 'capuntil', 'capwindow')
+local known = redis.call('HMGET', rule, 'limit', 'window', 'cap', 'capuntil', 'capwindow', 'captimes')
 local window = tonumber(known[2] or 0)
 if status > 0 and status ~= 429 and newname ~= '' and limit > 0 and remaining >= 0 then
 	if known[1] and tonumber(known[1]) ~= limit then window = 0 end
@@ -42,15 +42,29 @@ if status == 429 then
 		redis.call('HSET', newbucket, 'until', now + retry)
 		redis.call('PEXPIRE', newbucket, retry + 1000)
 		if not shared and newname ~= '' then
-			-- The headers promised more than there is. What the refusal itself says is believed, else half of what was used;
-			-- after an hour the headers get another chance.
-			local cap = math.floor(redis.call('ZCARD', slots) / 2)
-			if limit > 0 and (not known[1] or limit < tonumber(known[1])) then cap = limit end
+			-- The headers promised more than there is. A limit that the refusal itself states is believed for an hour. Otherwise it
+			-- may have been chance, or somebody else with our token: half of what was used is believed for half a minute, and
+			-- for twice as long each time that turns out to have been too short.
+			local active = known[4] and tonumber(known[4]) > now
+			local cap, pause = math.floor(redis.call('ZCARD', slots) / 2), 3600000
+			local times = tonumber(known[6] or 0)
+			if known[4] and tonumber(known[4]) + 3600000 < now then times, known[5] = 0, false end
+			if limit > 0 and (not known[1] or limit < tonumber(known[1])) then
+				cap = limit
+			else
+				if not active then times = times + 1 end
+				pause = math.min(30000 * 2 ^ math.max(times - 1, 0), pause)
+			end
 			cap = math.max(1, cap)
-			if known[3] and tonumber(known[4]) > now and tonumber(known[3]) < cap then cap = tonumber(known[3]) end
+			local till = now + pause
+			if active then
+				cap = math.min(cap, tonumber(known[3]))
+				till = math.max(till, tonumber(known[4]))
+			end
 			window = math.max(window, math.min(math.max(retry, reset), 60000), tonumber(known[5] or 0))
-			redis.call('HSET', rule, 'cap', cap, 'capuntil', now + 3600000, 'capwindow', window)
+			redis.call('HSET', rule, 'cap', cap, 'capuntil', till, 'capwindow', window, 'captimes', math.min(times, 20))
 			redis.call('PEXPIRE', rule, day)
+			known[4], known[5] = tostring(till), tostring(window)
 		end
 	end
 end

@@ -309,3 +309,75 @@ func TestTheLimiterWorksOnMiniredis(t *testing.T) {
 		t.Errorf("shared %v, %d too early; want the scripts to work", l.shared(), five.early)
 	}
 }
+
+// Refusals that nothing foretold make a route slow for a while, not for long: a storm of them may have been chance.
+func TestARefusalThatSaysNoLimitSlowsForAWhileOnly(t *testing.T) {
+	t.Parallel()
+	server := miniredis.RunT(t)
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	server.SetTime(now)
+	c := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { c.Close() })
+	l, err := NewSharedLimiter(SharedOptions{Redis: c, Token: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := Route{Method: "GET", Path: "/channels/:major/messages", Major: "channels/1"}
+	ok := Answer{Status: 200, Bucket: "b", Limit: 5, Remaining: 3, ResetAfter: 5 * time.Second}
+	forward := func(d time.Duration) {
+		now = now.Add(d)
+		server.SetTime(now)
+		server.FastForward(d)
+	}
+	// burst is how many requests may go out before one has to wait.
+	burst := func() (n int) {
+		forward(10 * time.Second)
+		for {
+			what, _, _, err := l.ask(t.Context(), route, "GET /channels/:major/messages", l.name("GET /channels/:major/messages"), fmt.Sprint(now, n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if what != "go" {
+				return n
+			}
+			l.release(route, "GET /channels/:major/messages", "b", fmt.Sprint(now, n), ok)
+			n++
+		}
+	}
+	refuse := func() {
+		forward(10 * time.Second)
+		release, err := l.Acquire(t.Context(), route)
+		if err != nil {
+			t.Fatal(err)
+		}
+		release(Answer{Status: 429, Bucket: "b", Remaining: -1, RetryAfter: 300 * time.Millisecond})
+	}
+	release, err := l.Acquire(t.Context(), route)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release(ok)
+	if n := burst(); n != 5 {
+		t.Fatalf("%d at once, Discord says 5", n)
+	}
+	for range 3 {
+		refuse()
+	}
+	if n := burst(); n != 1 {
+		t.Errorf("%d at once right after refusals, want 1", n)
+	}
+	forward(30 * time.Second)
+	if n := burst(); n != 5 {
+		t.Errorf("%d at once half a minute later, want 5 again", n)
+	}
+	// Refused again right after the pause: the next pause is longer.
+	refuse()
+	forward(35 * time.Second)
+	if n := burst(); n >= 5 {
+		t.Errorf("%d at once in the middle of the second pause", n)
+	}
+	forward(30 * time.Second)
+	if n := burst(); n != 5 {
+		t.Errorf("%d at once after the second pause, want 5", n)
+	}
+}

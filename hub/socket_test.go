@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(testdb.M{M: m}) }
 
 // patience is how long a test waits for an effect before it fails.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // node is a hub that runs behind an HTTP server.
 type node struct {

@@ -294,7 +294,7 @@ func (w *whole) socket(header []string) (int, string) {
 	if h.Get("Authorization") == "" && h.Get("Cookie") == "" {
 		h.Set("Authorization", "Bearer nobody") // without any, the refusal is a close code
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
 	c, res, err := websocket.Dial(ctx, w.base+"/api/live", &websocket.DialOptions{HTTPHeader: h, Subprotocols: []string{"tidings.v1"}})
 	if err != nil {
@@ -319,7 +319,7 @@ func (w *whole) socket(header []string) (int, string) {
 // eventually waits until ok.
 func (w *whole) eventually(what string, ok func() bool) {
 	w.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !ok() {
 		select {
 		case <-deadline:
@@ -377,7 +377,7 @@ func TestTokensAndSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		return func() websocket.StatusCode {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			for {
 				if _, _, err := c.Read(ctx); err != nil {

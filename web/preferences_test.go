@@ -46,7 +46,7 @@ func (w *whole) device() *client.Client {
 // follow reads frames until ok.
 func (w *whole) follow(c *client.Client, what string, ok func() bool) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
 	for !ok() || !c.State.Settled() {
 		if _, err := c.Next(ctx); err != nil {
@@ -62,7 +62,7 @@ func (w *whole) lose(c discord.ChannelID) {
 	w.roles[ada] = nil
 	w.mu.Unlock()
 	w.barrier(tidings.MemberSeen{Member: tidings.Member{Guild: harbour, User: ada}})
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		if _, _, err := readable(w.access.Visible(ada), c); err != nil {
 			return

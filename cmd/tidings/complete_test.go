@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"net/http"
 	"sync"
@@ -94,6 +95,23 @@ func (w *watcher) allComplete() bool {
 		}
 	}
 	return true
+}
+
+// settle waits until every channel is stated to be complete.
+func (w *watcher) settle(what, url string, within time.Duration) {
+	w.s.t.Helper()
+	for deadline := time.Now().Add(within); !w.allComplete(); pause(100 * time.Millisecond) {
+		if time.Now().Before(deadline) {
+			continue
+		}
+		db, err := sql.Open("postgres", url)
+		if err != nil {
+			w.s.t.Fatal(err)
+		}
+		defer db.Close()
+		w.s.explain(db)
+		w.s.t.Fatalf("after %v still not: %s", within, what)
+	}
 }
 
 // finish judges every page: of the messages that were not deleted since, all from where it is stated to be complete up to

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,11 +68,14 @@ func (s *stage) chance(n int) int {
 	return s.rng.IntN(n)
 }
 
-// An outage that no resume bridges: people post, edit and delete meanwhile, and threads are made and archived. Afterwards the
-// database equals the simulator's record, and who asked for a channel was never told that it was complete when it was not.
-func TestAnOutageThatNoResumeBridgesIsHealed(t *testing.T) {
+// An outage of an hour, which no resume bridges: people post, edit and delete meanwhile, and threads are made and archived.
+// Afterwards the database equals the simulator's record, and who asked for a channel was never told that it was complete when
+// it was not. The hour passes on Discord's clock, which runs behind until it is over.
+func TestAnOutageOfAnHourIsHealed(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, 2, sim.Options{})
+	var behind atomic.Int64
+	behind.Store(int64(time.Hour))
+	s := newStage(t, 2, sim.Options{Now: func() time.Time { return time.Now().Add(-time.Duration(behind.Load())) }})
 	for range 150 { // a past from before the service
 		s.act()
 	}
@@ -88,15 +92,33 @@ func TestAnOutageThatNoResumeBridgesIsHealed(t *testing.T) {
 	s.settle(c.DatabaseURL, time.Minute)
 
 	s.fault("refuse_resume", map[string]any{"count": 3})
-	s.fault("outage", map[string]any{"for_ms": 4000})
-	for range 120 {
+	s.fault("outage", map[string]any{"for_ms": time.Hour.Milliseconds()})
+	const acts = 600
+	for n := range acts {
+		behind.Add(-int64(time.Hour / acts))
 		s.act()
+		if n == acts/2 {
+			s.thread(true)
+			s.thread(false)
+		}
 	}
-	s.thread(true)
-	s.thread(false)
 	s.settle(c.DatabaseURL, time.Minute)
 	eventually(t, "every channel is stated to be complete", time.Minute, func() bool { return w.allComplete() })
 	w.finish()
+	// The readers came when the hour was over by their clocks; from the first message on all of it is unread to them.
+	for id, u := range run.unread(reader).channels() {
+		var page struct{ Messages []struct{ ID string } }
+		run.call(reader, "GET", "/api/messages?limit=1&after=1&channel="+id, nil, &page)
+		if len(page.Messages) == 0 {
+			continue
+		}
+		if status := run.call(reader, "POST", "/api/messages/unread", map[string]string{"channel": id, "message": page.Messages[0].ID}, nil); status != 200 {
+			t.Fatalf("mark channel %s (%+v) unread = %d", id, u, status)
+		}
+	}
+	if n := run.unread(reader).Total; n < acts/4 {
+		t.Errorf("%d messages are unread after the hour", n)
+	}
 	for _, p := range s.people {
 		s.sameCounts(run, p, c)
 	}

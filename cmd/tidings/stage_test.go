@@ -229,6 +229,7 @@ func (s *stage) settle(url string, within time.Duration) {
 	}
 	defer db.Close()
 	var diff []string
+	within = max(4*within, 2*time.Minute)
 	deadline := time.Now().Add(within)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
