@@ -194,6 +194,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	g.Go(func() error { return backends.watch(ctx) })
 	g.Go(func() error { return disk.Run(ctx) })
 	g.Go(func() error { return past6h.Run(ctx) })
+	g.Go(func() error { return newStoreWatch(st, backends, part("watch"), metrics).Run(ctx) })
 	g.Go(func() error { return who.Run(ctx) })
 	g.Go(func() error { return live.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
