@@ -15,6 +15,7 @@ type Permissions uint64
 // The bits that decide reading. Source: discord.com/developers/docs/topics/permissions#permissions-bitwise-permission-flags.
 const (
 	PermissionAdministrator      Permissions = 1 << 3
+	PermissionManageGuild        Permissions = 1 << 5
 	PermissionViewChannel        Permissions = 1 << 10
 	PermissionReadMessageHistory Permissions = 1 << 16
 	PermissionConnect            Permissions = 1 << 20

@@ -183,7 +183,7 @@ func (b *redisBus) runPublish(ctx context.Context) {
 	}
 }
 
-// keepLog drops from a guild's log what is older than logs are kept, and messages that are gone: deltas alone may be found again,
+// keepLog drops from a guild's log what is older than logs are kept, messages that are gone, and those that name them, as replies do: deltas alone may be found again,
 // what somebody deleted may not. Whoever needs what is dropped finds a hole, which is a reset of the channel.
 var keepLog = redis.NewScript(`
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
@@ -195,14 +195,16 @@ end
 if #ARGV == 1 then
 	return 0
 end
-local gone = {}
-for i = 2, #ARGV do
-	gone[ARGV[i]] = true
-end
 for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
 	local about = e[2][4]
-	if about and string.sub(about, -2) ~= ' 0' and (gone[about] or gone[string.match(about, '^%d+') .. ' 0']) then
-		redis.call('XDEL', KEYS[1], e[1])
+	if about and string.sub(about, -2) ~= ' 0' then
+		for i = 2, #ARGV do
+			local channel, id = string.match(ARGV[i], '^(%d+) (%d+)$')
+			if about == ARGV[i] or id == '0' and string.match(about, '^%d+') == channel or id ~= '0' and string.find(e[2][2], id, 1, true) then
+				redis.call('XDEL', KEYS[1], e[1])
+				break
+			end
+		end
 	end
 end
 return 0 -- nothing would be read as an error`)

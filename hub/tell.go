@@ -34,10 +34,13 @@ func (h *Hub) Tell(_ context.Context, r tidings.Result) {
 	}
 }
 
+// maxGone is how many deleted messages are looked for one by one in a log: each costs a search through all of it.
+const maxGone = 5
+
 // goneWith lists what a delta deletes; 0 stands for whatever the channel had.
 func goneWith(d tidings.Delta) []discord.MessageID {
 	switch {
-	case d.Kind == tidings.DeltaReset:
+	case d.Kind == tidings.DeltaReset, len(d.Deleted) > maxGone:
 		return []discord.MessageID{0}
 	case d.Kind != tidings.DeltaDelete:
 		return nil

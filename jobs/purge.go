@@ -11,13 +11,8 @@ import (
 	"tidings/store"
 )
 
-// The kinds of the jobs that forget.
-const (
-	// PurgeKind deletes what is held of a server, a channel or an author. Its payload is a [store.Purge].
-	PurgeKind = "purge"
-	// ForgetKind deletes servers that removed the bot, after the grace period.
-	ForgetKind = "forget-removed"
-)
+// ForgetKind is the kind of the job that deletes servers that removed the bot, after the grace period.
+const ForgetKind = "forget-removed"
 
 // Purger forgets. It is *store.Store.
 type Purger interface {
@@ -25,7 +20,7 @@ type Purger interface {
 	ForgetRemoved(ctx context.Context, grace time.Duration, tell store.Tell) (int, error)
 }
 
-// Purge is the handler of [PurgeKind].
+// Purge is the handler of [store.PurgeMessages].
 func Purge(p Purger, tell store.Tell, log *slog.Logger) Handler {
 	return func(ctx context.Context, j store.Job) error {
 		var what store.Purge

@@ -11,6 +11,9 @@ import (
 	"tidings"
 )
 
+// PurgeMessages is the kind of the job that forgets. Its payload is a [Purge].
+const PurgeMessages = "purge"
+
 // Purge says what is to be forgotten: the messages of one guild, of one channel and its threads, or of one author. Exactly one is set.
 type Purge struct {
 	Guild   discord.GuildID   `json:"guild,omitempty"`

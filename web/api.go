@@ -83,6 +83,9 @@ func (s *Server) api(mux *http.ServeMux) {
 	get(api, "/api/coverage", "What you see on Discord and not here", s.getCoverage)
 	get(api, "/api/me", "Who is asking", s.getMe)
 	get(api, "/api/status", "How the service is", s.getStatus)
+	if s.o.Admin != nil {
+		s.adminAPI(api)
+	}
 }
 
 func get[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
@@ -164,6 +167,11 @@ type asked struct{ base, from string }
 func (s *Server) limitedNow(ctx context.Context, what string) error {
 	a, _ := ctx.Value(askedKey{}).(asked)
 	return s.limited(what, asking(ctx), a.from)
+}
+
+// withAsking is a context in which asking finds the person.
+func withAsking(ctx context.Context, p who) context.Context {
+	return context.WithValue(ctx, whoKey{}, p)
 }
 
 // asking is the person behind an operation; authorize has put them there.

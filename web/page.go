@@ -32,7 +32,7 @@ func parsePages(a *assets) (*pages, error) {
 		"clock":   func(t time.Time) string { return t.UTC().Format("15:04") },
 		"rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"day":     func(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006") },
-	}).ParseFS(templateFiles, "templates/*.html")
+	}).Funcs(adminFuncs).ParseFS(templateFiles, "templates/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse templates: %w", err)
 	}

@@ -28,6 +28,11 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /api/live", s.live)
 	mux.HandleFunc("/api/", s.apiNotFound(mux))
 
+	// What operators use.
+	if s.o.Admin != nil {
+		s.adminPages(mux)
+	}
+
 	// What Discord and relays send.
 	if s.o.Webhooks != nil {
 		mux.HandleFunc("POST /webhooks/discord/{source}", s.webhook)
@@ -40,7 +45,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	if s.o.Metrics != nil {
-		mux.Handle("GET /metrics", s.o.Metrics)
+		mux.HandleFunc("GET /metrics", s.metrics)
 	}
 
 	// Files.

@@ -178,6 +178,8 @@ type Options struct {
 	Metrics http.Handler // may be nil
 	// Channels makes and deletes channels' webhooks; may be nil.
 	Channels ChannelWebhooks
+	// Admin switches on what operators use, and what people ask about their own data; may be nil.
+	Admin *AdminOptions
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions
 	Log      *slog.Logger

@@ -40,9 +40,11 @@ type whole struct {
 
 const (
 	harbour = discord.GuildID(500)
-	deck    = discord.ChannelID(501)
-	bridge  = discord.ChannelID(502) // for role 510 only
-	officer = discord.RoleID(510)
+	// operator is in ADMINS.
+	operator = discord.UserID(90)
+	deck     = discord.ChannelID(501)
+	bridge   = discord.ChannelID(502) // for role 510 only
+	officer  = discord.RoleID(510)
 )
 
 // Member is Discord's answer about a member.
@@ -93,7 +95,9 @@ func newWhole(t *testing.T) *whole {
 	if w.token, err = s.CreateToken(ctx, ada, "test", []string{"read", "ack"}); err != nil {
 		t.Fatal(err)
 	}
-	server, err = New(Options{Store: s, Access: w.access, Live: h, OAuth: discordSide{newWorld(t)}, EncryptionKey: make([]byte, 32), Version: "test", Channels: &w.discord, BotReads: w.botReads, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
+	server, err = New(Options{Store: s, Access: w.access, Live: h, OAuth: discordSide{newWorld(t)}, EncryptionKey: make([]byte, 32), Version: "test",
+		Channels: &w.discord, BotReads: w.botReads, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Admins: []discord.UserID{operator}, Admin: &AdminOptions{Store: s, Guilds: w.access, Kinds: []string{"retention"}, RetentionDays: 30, Overview: someOverview}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
+	"tidings/hub"
 	"tidings/store"
 )
 
@@ -63,7 +64,7 @@ func (p purgeCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *out
 	if len(faults) > 0 {
 		return usageError{faults}
 	}
-	return withStore(ctx, c, log, func(st *store.Store) error {
+	return withBackends(ctx, c, log, func(st *store.Store, servers *backends) error {
 		switch {
 		case p.OptIn:
 			if err := st.OptIn(ctx, author, 0); err != nil {
@@ -76,8 +77,18 @@ func (p purgeCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *out
 				return err
 			}
 		}
-		// A running service hears of it by the versions that move.
-		r, err := st.Purge(ctx, store.Purge{Guild: guild, Channel: channel, Author: author}, quiet{}.Tell)
+		// A running service hears of it by the versions that move; what its processes have left for each other goes here.
+		moved := map[discord.GuildID]bool{}
+		r, err := st.Purge(ctx, store.Purge{Guild: guild, Channel: channel, Author: author}, func(_ context.Context, r tidings.Result) {
+			for _, d := range r.Deltas {
+				moved[d.Guild] = true
+			}
+		})
+		for g := range moved {
+			if err := hub.DropLog(ctx, servers.redis, c.RedisPrefix, g); err != nil {
+				log.Warn("what Redis holds of the last five minutes stays for as long", "err", err)
+			}
+		}
 		if errors.Is(err, tidings.ErrNotFound) {
 			return errors.New("nothing is held of it")
 		}
