@@ -137,6 +137,14 @@ CREATE TABLE IF NOT EXISTS mention_targets (
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX IF NOT EXISTS mention_targets_message ON mention_targets (channel_id, message_id);
 
+-- What authors are called on all of Discord, in lower case, for searching by name.
+CREATE TABLE IF NOT EXISTS author_names (
+	name      text   NOT NULL,
+	author_id bigint NOT NULL,
+	PRIMARY KEY (name, author_id)
+);
+CREATE INDEX IF NOT EXISTS author_names_author ON author_names (author_id);
+
 -- Exact counts of live, countable messages by UTC day since 2015-01-01. Rebuildable from messages.
 CREATE TABLE IF NOT EXISTS live_buckets (
 	channel_id bigint NOT NULL,

@@ -95,6 +95,15 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 	}
 	channels := placesOf(set, q.In)
 	var p FeedPage
+	if len(q.Named) > 0 {
+		authors, err := s.authorsNamed(ctx, q.Named)
+		if err != nil {
+			return p, err
+		}
+		if q.From = append(slices.Clip(q.From), authors...); len(q.From) == 0 && !q.FromMe {
+			return p, nil // Nobody is called so.
+		}
+	}
 	err := s.snapshot(ctx, func(tx *sqlx.Tx) (err error) {
 		p = FeedPage{}
 		words := 0

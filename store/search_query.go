@@ -17,6 +17,7 @@ type SearchQuery struct {
 	// Words are words, "phrases", -excluded ones and alternatives with or, as websearch_to_tsquery of Postgres reads them.
 	Words    string
 	From     []discord.UserID // authors
+	Named    []string         // authors by user name or display name
 	FromMe   bool
 	In       []string // channels, categories and guilds, by id or name
 	Mentions []discord.Snowflake
@@ -120,10 +121,15 @@ func (q *SearchQuery) filter(key, value string) (known bool, err error) {
 			q.FromMe = true
 			break
 		}
-		var id uint64
-		if id, err = searchID(key, value); err == nil {
+		if id, err := searchID(key, value); err == nil {
 			q.From = append(q.From, discord.UserID(id))
+			break
 		}
+		name := foldName(strings.TrimPrefix(value, "@"))
+		if name == "" {
+			return true, tidings.InvalidField("q", "from:%s: give me, a name, or the id of a person", value)
+		}
+		q.Named = append(q.Named, name)
 	case "mentions":
 		if strings.EqualFold(value, "me") {
 			q.Me = true
