@@ -256,6 +256,17 @@ function jump(channel, at) {
   here.scrollIntoView({ block: 'center' });
 }
 
+/** more fetches what follows at an end of the list that is near. */
+function more() {
+  const top = scroll.scrollTop, rest = scroll.scrollHeight - top - scroll.clientHeight;
+  if (!follows()) {
+    if (rest < 600) grow('older');
+    return;
+  }
+  if (top < 600) grow('older');
+  if (rest < 600) grow('newer');
+}
+
 /** The buttons beside the message under the pointer; one set for all messages. */
 function tools() {
   const box = byID('tools');
@@ -306,13 +317,11 @@ function listenAround() {
     open(searchView(searchBox.value.trim()));
   });
   older.addEventListener('click', () => grow('older'));
-  let top = scroll.scrollTop;
+  // A wheel or a finger at the very edge scrolls nothing, and wants more all the same.
+  scroll.addEventListener('wheel', more, { passive: true });
+  scroll.addEventListener('touchmove', more, { passive: true });
   scroll.addEventListener('scroll', () => {
-    const up = scroll.scrollTop < top, down = scroll.scrollTop > top;
-    top = scroll.scrollTop;
-    const toEnd = scroll.scrollHeight - top - scroll.clientHeight;
-    if (follows() ? up && top < 600 : down && toEnd < 600) grow('older');
-    if (follows() && down && toEnd < 600) grow('newer');
+    more();
     if (page.below && !page.list.newer && atBottom()) {
       page.below = 0;
       changed();
@@ -386,6 +395,7 @@ function start() {
   // A mute that ends, and a day that does, are noticed within half a minute.
   setInterval(() => changed('outside'), 30_000);
   document.body.dataset.ready = 'yes';
+  performance.mark('ready');
   if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').catch(() => {});
 }
 

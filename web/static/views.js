@@ -83,9 +83,12 @@ export const versions = () => Object.fromEntries(Object.values(page.state.channe
 
 // Opening ---------------------------------------------------------------------------------------------------------------
 
-/** open shows something else in the middle. @param {View} v @param {boolean} [push] whether it is a new step in the history */
-export async function open(v, push = true) {
-  keepPlace();
+/**
+ * open shows something else in the middle.
+ * @param {View} v @param {boolean} [push] whether it is a new step in the history @param {{id: string, top: number} | null} [at] where it was left, when that is known
+ */
+export async function open(v, push = true, at) {
+  if (at === undefined) keepPlace();
   page.opening.abort();
   page.opening = new AbortController();
   const { signal } = page.opening;
@@ -95,7 +98,7 @@ export async function open(v, push = true) {
   scroll.scrollTop = 0;
   for (const f of onOpen) f(v);
   paintNow();
-  const place = push ? null : placeOf(v);
+  const place = at ?? (push ? null : placeOf(v));
   await load(signal, place?.id ?? v.at);
   if (signal.aborted) return;
   settle(place);
@@ -416,14 +419,14 @@ export function begin() {
   const v = page.view = viewOfAddress();
   page.listAt = versions();
   if (!first.loaded) {
-    open(v, false);
+    open(v, false, null);
     return;
   }
   page.list = listOf(v, { messages: first.messages, next: first.next });
   const again = /** @type {PerformanceNavigationTiming | undefined} */ (performance.getEntriesByType('navigation')[0])?.type;
   const place = again === 'reload' || again === 'back_forward' ? placeOf(v) : null;
   if (v.at || (place && !page.list.messages.some((m) => m.id === place.id))) {
-    open(v, false);
+    open(v, false, place);
     return;
   }
   for (const f of onOpen) f(v);
