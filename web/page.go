@@ -23,10 +23,16 @@ func parsePages(a *assets) (*pages, error) {
 		"asset":   a.url,
 		"initial": initial,
 		"size":    humanSize,
+		"fields": func(title string, list []describedField) any {
+			return struct {
+				Title  string
+				Fields []describedField
+			}{title, list}
+		},
 		"clock":   func(t time.Time) string { return t.UTC().Format("15:04") },
 		"rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"day":     func(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006") },
-	}).ParseFS(templateFiles, "templates/*.html")
+	}).Funcs(adminFuncs).ParseFS(templateFiles, "templates/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse templates: %w", err)
 	}

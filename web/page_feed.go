@@ -75,7 +75,7 @@ func (s *Server) pageFeed(w http.ResponseWriter, r *http.Request, p who) {
 		s.pageError(w, r, err)
 		return
 	}
-	s.app(w, r, p, first{View: v, Unread: counts, Messages: feed.Messages, Next: feed.Next, Loaded: true})
+	s.app(w, r, p, first{View: v, Unread: counts, Messages: feed.Messages, Next: string(feed.Next), Loaded: true})
 }
 
 // pageEmpty is a view whose messages the page fetches by itself.

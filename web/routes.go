@@ -23,19 +23,29 @@ func (s *Server) routes() *http.ServeMux {
 
 	// The API.
 	s.api(mux)
+	s.reference = describe(s.described)
+	mux.HandleFunc("GET /api", s.pageAPI)
 	mux.HandleFunc("GET /api/live", s.live)
-	mux.HandleFunc("/api/", s.apiNotFound)
+	mux.HandleFunc("/api/", s.apiNotFound(mux))
+
+	// What operators use.
+	if s.o.Admin != nil {
+		s.adminPages(mux)
+	}
 
 	// What Discord and relays send.
 	if s.o.Webhooks != nil {
 		mux.HandleFunc("POST /webhooks/discord/{source}", s.webhook)
 	}
 
+	// What feed readers ask.
+	mux.HandleFunc("GET "+feedsPath+"{file}", s.feedOut)
+
 	// What operators and machines ask.
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	if s.o.Metrics != nil {
-		mux.Handle("GET /metrics", s.o.Metrics)
+		mux.HandleFunc("GET /metrics", s.metrics)
 	}
 
 	// Files.

@@ -7,7 +7,7 @@
  * @typedef {{id: string, guild: string, name: string, type: number, parent: Id, unread: number, mentions: number, first_unread: Id,
  *   read_id: Id, last_id: Id, version: number, muted: boolean, muted_until: string | null, complete_since: string | null, seen: number, asked: boolean, recovered: number, rev: number}} Channel
  *   seen is the highest version that was heard of; rev is the mark that last touched the channel; asked is set while an answer to sync is awaited.
- * @typedef {{id: string, name: string, icon: string, roles: string[]}} Guild
+ * @typedef {{id: string, name: string, icon: string, roles: string[], suppress_everyone: boolean, suppress_roles: boolean}} Guild
  * @typedef {{user: string, rev: number, ignored: string[], guilds: Object<string, Guild>, channels: Object<string, Channel>}} State
  * @typedef {{state: State, sync: string[], refetch: boolean, changed: string[]}} Step
  *   sync lists channels to ask for, refetch says that the whole is to be fetched, changed lists channels whose counts may differ.
@@ -36,7 +36,8 @@ export function fromUnread(user, unread) {
   s.rev = unread.rev;
   s.ignored = unread.ignored ?? [];
   for (const g of unread.guilds ?? []) {
-    s.guilds[g.id] = { id: g.id, name: g.name, icon: g.icon, roles: g.roles ?? [] };
+    s.guilds[g.id] = { id: g.id, name: g.name, icon: g.icon, roles: g.roles ?? [],
+      suppress_everyone: !!g.suppress_everyone, suppress_roles: !!g.suppress_roles };
     for (const c of g.channels ?? []) {
       s.channels[c.id] = { ...c, guild: g.id, seen: c.version, asked: false, recovered: 0, rev: unread.rev };
     }
@@ -98,6 +99,10 @@ export function merge(s, unread) {
   const next = fromUnread(s.user, unread);
   if (next.rev < s.rev) {
     next.ignored = s.ignored;
+    for (const [id, g] of Object.entries(next.guilds)) {
+      const old = s.guilds[id];
+      if (old) next.guilds[id] = { ...g, suppress_everyone: old.suppress_everyone, suppress_roles: old.suppress_roles };
+    }
     for (const [id, c] of Object.entries(next.channels)) {
       const old = s.channels[id];
       if (old) next.channels[id] = { ...c, muted: old.muted, muted_until: old.muted_until };
@@ -134,19 +139,22 @@ function hidden(/** @type {State} */ s, /** @type {string} */ author) {
   return author === s.user || s.ignored.includes(author);
 }
 
-/** prefer takes whom the person ignores and what they mute, where a frame says so. @returns {State} */
+/** prefer takes whom the person ignores and what they mute and suppress, where a frame says so. @returns {State} */
 function prefer(/** @type {State} */ s, /** @type {any} */ f) {
   if (!f.ignored || f.rev < s.rev) return s;
   const channels = Object.fromEntries(Object.entries(s.channels).map(([id, c]) =>
     [id, { ...c, muted: id in (f.muted ?? {}), muted_until: f.muted?.[id] ?? null }]));
-  return { ...s, ignored: f.ignored, channels };
+  const guilds = Object.fromEntries(Object.entries(s.guilds).map(([id, g]) =>
+    [id, { ...g, suppress_everyone: !!f.suppressed?.[id]?.suppress_everyone, suppress_roles: !!f.suppressed?.[id]?.suppress_roles }]));
+  return { ...s, ignored: f.ignored, guilds, channels };
 }
 
 /** @returns {boolean} */
 export function mentionsMe(/** @type {State} */ s, /** @type {string} */ guild, /** @type {Mentions | undefined | null} */ m) {
   if (!m) return false;
-  if (m.e || m.u?.includes(s.user)) return true;
-  const roles = s.guilds[guild]?.roles ?? [];
+  const g = s.guilds[guild];
+  if (m.e && !g?.suppress_everyone || m.u?.includes(s.user)) return true;
+  const roles = g?.suppress_roles ? [] : g?.roles ?? [];
   return (m.r ?? []).some((r) => roles.includes(r));
 }
 
