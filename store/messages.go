@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -147,7 +148,7 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 		Deleted   bool              `db:"deleted"`
 		Countable bool              `db:"countable"`
 		Whole     bool              `db:"whole"`
-		Reacted   pq.NullTime       `db:"reacted_at"`
+		Reacted   sql.NullTime      `db:"reacted_at"`
 		Content   string            `db:"content"`
 		Payload   []byte            `db:"payload"`
 	}

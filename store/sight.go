@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 
@@ -168,7 +169,7 @@ WHERE healed_at IS NULL AND backfill AND channel_id = ANY($1::bigint[])`
 func (b *barrier) open(ctx context.Context, tx *sqlx.Tx, opened []discord.ChannelID, whole bool) error {
 	var rows []struct {
 		tidings.Channel
-		Closed pq.NullTime `db:"closed_at"`
+		Closed sql.NullTime `db:"closed_at"`
 	}
 	if err := tx.SelectContext(ctx, &rows, loadOpened, ids(opened)); err != nil {
 		return err
