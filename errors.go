@@ -1,6 +1,9 @@
 package tidings
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Sentinels that rooms branch on with errors.Is. web turns them into HTTP statuses in one place.
 var (
@@ -19,3 +22,19 @@ var (
 	// ErrLeaseLost: another process has taken over the shard or the job.
 	ErrLeaseLost = errors.New("lease lost")
 )
+
+// FieldError is an [ErrInvalid] that names the field of the question that is wrong.
+type FieldError struct {
+	Field   string // as people name it, such as cursor
+	Message string // what is expected
+}
+
+func (e *FieldError) Error() string { return "invalid " + e.Field + ": " + e.Message }
+
+// Unwrap makes it an [ErrInvalid].
+func (e *FieldError) Unwrap() error { return ErrInvalid }
+
+// InvalidField is a [FieldError].
+func InvalidField(field, format string, args ...any) error {
+	return &FieldError{field, fmt.Sprintf(format, args...)}
+}

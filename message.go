@@ -16,10 +16,12 @@ type Message struct {
 	ID      discord.MessageID
 	Guild   discord.GuildID
 	Author  discord.UserID // the webhook's id for what a webhook sent
-	Type    int            // Discord's message type; an open set, unknown ones are kept
-	Flags   uint64
-	Content string
-	Payload []byte // JSON
+	// AuthorNames are the author's user name and display name, as the object has them. A message that is read from the store has none.
+	AuthorNames [2]string
+	Type        int // Discord's message type; an open set, unknown ones are kept
+	Flags       uint64
+	Content     string
+	Payload     []byte // JSON
 	// EditedMS is edited_timestamp in milliseconds since 1970, 0 when never edited. Discord sometimes truncates it to
 	// milliseconds (discord-api-docs#8281), so nothing finer may be compared.
 	EditedMS int64
@@ -72,7 +74,9 @@ type wireMessage struct {
 	ChannelID discord.ChannelID `json:"channel_id"`
 	GuildID   discord.GuildID   `json:"guild_id"`
 	Author    *struct {
-		ID discord.UserID `json:"id"`
+		ID         discord.UserID `json:"id"`
+		Username   any            `json:"username"`
+		GlobalName any            `json:"global_name"`
 	} `json:"author"`
 	Type            int    `json:"type"`
 	Flags           uint64 `json:"flags"`
@@ -108,6 +112,8 @@ func ParseMessage(payload []byte, guild discord.GuildID) (Message, error) {
 	}
 	if w.Author != nil {
 		m.Author = known(w.Author.ID)
+		m.AuthorNames[0], _ = w.Author.Username.(string)
+		m.AuthorNames[1], _ = w.Author.GlobalName.(string)
 	}
 	if w.EditedTimestamp != "" {
 		t, err := time.Parse(time.RFC3339Nano, w.EditedTimestamp)

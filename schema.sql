@@ -17,7 +17,9 @@ CREATE TABLE IF NOT EXISTS guilds (
 	first_seen     timestamptz NOT NULL DEFAULT now(),
 	live_session   text        NOT NULL DEFAULT '',    -- the gateway session that has told all since the guild was last seen whole; see channels.known_id
 	lived          boolean     NOT NULL DEFAULT false, -- some gateway session has shown it whole; until then nobody has looked for archived threads
-	suspect_id     bigint      NOT NULL DEFAULT 0      -- from here on something may have been left out; looked at when the guild is next seen whole
+	suspect_id     bigint      NOT NULL DEFAULT 0,     -- from here on something may have been left out; looked at when the guild is next seen whole
+	self_id        bigint      NOT NULL DEFAULT 0,     -- the bot's own id, and its roles here; 0 while they are not known
+	self_roles     bigint[]    NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS guilds_session ON guilds (live_session) WHERE live_session <> '';
 
@@ -83,6 +85,16 @@ CREATE TABLE IF NOT EXISTS members (
 );
 CREATE INDEX IF NOT EXISTS members_user ON members (user_id);
 
+-- In which servers people are, as Discord said when they signed in last, and when that was (guild_id 0).
+CREATE TABLE IF NOT EXISTS servers_of (
+	user_id  bigint      NOT NULL,
+	guild_id bigint      NOT NULL,
+	name     text        NOT NULL,
+	icon     text        NOT NULL DEFAULT '',
+	asked_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (user_id, guild_id)
+);
+
 -- Of private threads only, and of all their members: who signs in later would not be told of again.
 CREATE TABLE IF NOT EXISTS thread_members (
 	thread_id bigint NOT NULL,
@@ -125,6 +137,14 @@ CREATE TABLE IF NOT EXISTS mention_targets (
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX IF NOT EXISTS mention_targets_message ON mention_targets (channel_id, message_id);
 
+-- What authors are called on all of Discord, in lower case, for searching by name.
+CREATE TABLE IF NOT EXISTS author_names (
+	name      text   NOT NULL,
+	author_id bigint NOT NULL,
+	PRIMARY KEY (name, author_id)
+);
+CREATE INDEX IF NOT EXISTS author_names_author ON author_names (author_id);
+
 -- Exact counts of live, countable messages by UTC day since 2015-01-01. Rebuildable from messages.
 CREATE TABLE IF NOT EXISTS live_buckets (
 	channel_id bigint NOT NULL,
@@ -136,7 +156,7 @@ CREATE TABLE IF NOT EXISTS live_buckets (
 CREATE TABLE IF NOT EXISTS reactions (
 	channel_id bigint NOT NULL,
 	message_id bigint NOT NULL,
-	emoji      text   NOT NULL,                        -- "name:id" of a custom one, the character otherwise
+	emoji      text   NOT NULL,                        -- ":id" of a custom one, whose name may change; the character otherwise
 	user_id    bigint NOT NULL,
 	present    boolean NOT NULL DEFAULT true,          -- false: the last word was that it was taken back
 	PRIMARY KEY (channel_id, message_id, emoji, user_id)
@@ -220,6 +240,51 @@ CREATE TABLE IF NOT EXISTS mutes (
 	PRIMARY KEY (user_id, scope_id)
 );
 
+-- Words and phrases that a person wants to hear of.
+CREATE TABLE IF NOT EXISTS keywords (
+	user_id bigint PRIMARY KEY,
+	words   text[] NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS views (
+	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id    bigint      NOT NULL,
+	name       text        NOT NULL,
+	filters    jsonb       NOT NULL,                   -- what it shows; see store/views.go
+	feed_hash  bytea       UNIQUE,                     -- SHA-256 of the secret in its feed's address; NULL for none
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS views_user ON views (user_id);
+
+-- Addresses that are told of a person's mentions and the like. What is at or below settled_id was told, or never will be; above it,
+-- sent names what was told, because messages are not stored in the order of their ids.
+CREATE TABLE IF NOT EXISTS outgoing_webhooks (
+	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id    bigint      NOT NULL,
+	url        text        NOT NULL,
+	secret     bytea       NOT NULL,                   -- encrypted; see ENCRYPTION_KEY
+	mentions   boolean     NOT NULL,
+	keywords   boolean     NOT NULL,
+	view_id    bigint      NOT NULL DEFAULT 0,
+	settled_id bigint      NOT NULL,
+	sent       bigint[]    NOT NULL DEFAULT '{}',
+	failures   int         NOT NULL DEFAULT 0,         -- in a row
+	last_error text        NOT NULL DEFAULT '',
+	last_at    timestamptz,                            -- when something was sent last, or failed
+	stopped    boolean     NOT NULL DEFAULT false,     -- it has failed too often
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS outgoing_webhooks_user ON outgoing_webhooks (user_id);
+
+-- What does not mention the person in a guild. A row with neither is not kept.
+CREATE TABLE IF NOT EXISTS suppressed (
+	user_id  bigint  NOT NULL,
+	guild_id bigint  NOT NULL,
+	everyone boolean NOT NULL,
+	roles    boolean NOT NULL,
+	PRIMARY KEY (user_id, guild_id)
+);
+
 -- Completeness --------------------------------------------------------------------------------------------------------
 
 -- What is complete of a channel is derived: from since_id up to known_id, without the open gaps. No row says it a second time.
@@ -292,6 +357,17 @@ CREATE UNIQUE INDEX IF NOT EXISTS jobs_tick ON jobs (kind, key) WHERE key LIKE '
 CREATE INDEX IF NOT EXISTS jobs_next ON jobs (kind, turn, id) WHERE state = 'ready';
 CREATE INDEX IF NOT EXISTS jobs_lease ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (finished_at) WHERE state IN ('done', 'dead');
+
+-- Kinds of jobs that fail persistently, or did.
+CREATE TABLE IF NOT EXISTS alerts (
+	kind       text        PRIMARY KEY,
+	since      timestamptz NOT NULL,
+	failures   int         NOT NULL,
+	reason     text        NOT NULL,
+	told_at    timestamptz NOT NULL,                   -- when operators were told of its beginning last
+	began_told boolean     NOT NULL DEFAULT true,      -- they were told of this time, and are to be told of its end
+	ended_at   timestamptz                             -- NULL while it fails
+);
 
 CREATE TABLE IF NOT EXISTS job_pauses (
 	kind text        PRIMARY KEY,
@@ -399,3 +475,11 @@ ALTER TABLE guilds ADD COLUMN IF NOT EXISTS retention_days int NOT NULL DEFAULT 
 -- false: nothing more of it is stored.
 ALTER TABLE guilds ADD COLUMN IF NOT EXISTS kept boolean NOT NULL DEFAULT true;
 ALTER TABLE channels ADD COLUMN IF NOT EXISTS kept boolean NOT NULL DEFAULT true;
+
+-- What the bot may read, and reactions ------------------------------------------------------------------------------------
+
+-- Since when the bot may not read the channel; NULL while it may, and while that is not known.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS closed_at timestamptz;
+
+-- When a message's reactions were changed last by what was told of them.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS reacted_at timestamptz;

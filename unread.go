@@ -24,7 +24,21 @@ type UnreadGuild struct {
 	Unread   int              `json:"unread"` // muted channels left out
 	Mentions int              `json:"mentions"`
 	Roles    []discord.RoleID `json:"roles"` // the person's, so that a client can tell which mentions are theirs
-	Channels []UnreadChannel  `json:"channels"`
+	// What does not mention the person here.
+	SuppressEveryone bool            `json:"suppress_everyone"`
+	SuppressRoles    bool            `json:"suppress_roles"`
+	Channels         []UnreadChannel `json:"channels"`
+}
+
+// Suppression returns what does not mention the person in the guild.
+func (g *UnreadGuild) Suppression() Suppression {
+	return Suppression{g.SuppressEveryone, g.SuppressRoles}
+}
+
+// Suppression is what does not mention a person in a guild, because they do not want it to.
+type Suppression struct {
+	Everyone bool `json:"suppress_everyone" db:"everyone"` // @everyone and @here
+	Roles    bool `json:"suppress_roles" db:"roles"`       // mentions of their roles
 }
 
 // UnreadChannel is one visible channel of [Unread]; those with nothing unread are listed too.
@@ -48,12 +62,17 @@ type UnreadChannel struct {
 type Preferences struct {
 	Ignored []discord.UserID
 	Muted   map[discord.ChannelID]*time.Time // visible muted channels and until when; nil for ever
+	// Suppressed are the visible guilds in which something is.
+	Suppressed map[discord.GuildID]Suppression
 }
 
 // Preferences returns those that u was made with.
 func (u *Unread) Preferences() *Preferences {
-	p := &Preferences{Ignored: u.Ignored, Muted: map[discord.ChannelID]*time.Time{}}
+	p := &Preferences{Ignored: u.Ignored, Muted: map[discord.ChannelID]*time.Time{}, Suppressed: map[discord.GuildID]Suppression{}}
 	for _, g := range u.Guilds {
+		if s := g.Suppression(); s != (Suppression{}) {
+			p.Suppressed[g.ID] = s
+		}
 		for _, c := range g.Channels {
 			if c.Muted {
 				p.Muted[c.ID] = c.MutedUntil

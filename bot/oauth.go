@@ -140,19 +140,21 @@ func (o *OAuth) Me(ctx context.Context, t *oauth2.Token) (tidings.User, error) {
 	return w.user(), nil
 }
 
-// MyGuilds lists the guilds that the person is in; 200 at most, which is as many as a person can be in. Discord limits this
+// MyGuilds lists the guilds that the person is in, with name and icon; 200 at most, which is as many as a person can be in. Discord limits this
 // call tightly: ask once at sign-in.
-func (o *OAuth) MyGuilds(ctx context.Context, t *oauth2.Token) ([]discord.GuildID, error) {
+func (o *OAuth) MyGuilds(ctx context.Context, t *oauth2.Token) ([]tidings.Guild, error) {
 	var page []struct {
-		ID id `json:"id"`
+		ID   id     `json:"id"`
+		Name string `json:"name"`
+		Icon string `json:"icon"`
 	}
 	if err := o.get(ctx, t, "users/@me/guilds?limit=200", &page); err != nil {
 		return nil, fmt.Errorf("ask for the person's guilds: %w", err)
 	}
-	var guilds []discord.GuildID
+	var guilds []tidings.Guild
 	for _, g := range page {
 		if g.ID != 0 {
-			guilds = append(guilds, discord.GuildID(g.ID))
+			guilds = append(guilds, tidings.Guild{ID: discord.GuildID(g.ID), Name: g.Name, Icon: g.Icon})
 		}
 	}
 	return guilds, nil

@@ -75,7 +75,7 @@ func TestSigningInEndToEnd(t *testing.T) {
 	if me, err := o.Me(t.Context(), token); err != nil || me != (tidings.User{ID: 3, Name: "Ann", Avatar: "h"}) {
 		t.Errorf("Me() = %+v, %v", me, err)
 	}
-	if g, err := o.MyGuilds(t.Context(), token); err != nil || !slices.Equal(g, []discord.GuildID{7, 8}) {
+	if g, err := o.MyGuilds(t.Context(), token); err != nil || !slices.Equal(g, []tidings.Guild{{ID: 7, Name: "G"}, {ID: 8}}) {
 		t.Errorf("MyGuilds() = %v, %v", g, err)
 	}
 	if m, err := o.MyMember(t.Context(), token, 7); err != nil || m.User != 3 || !slices.Equal(m.Roles, []discord.RoleID{20}) {

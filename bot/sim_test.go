@@ -248,10 +248,10 @@ func TestSigningInAtTheSimulator(t *testing.T) {
 		t.Errorf("Me() = %+v, %v, want ann", me, err)
 	}
 	guilds, err := o.MyGuilds(t.Context(), token)
-	if err != nil || len(guilds) != 1 || guilds[0].String() != w.guild.ID {
+	if err != nil || len(guilds) != 1 || guilds[0].ID.String() != w.guild.ID {
 		t.Fatalf("MyGuilds() = %v, %v", guilds, err)
 	}
-	if m, err := o.MyMember(t.Context(), token, guilds[0]); err != nil || m.User != me.ID {
+	if m, err := o.MyMember(t.Context(), token, guilds[0].ID); err != nil || m.User != me.ID {
 		t.Errorf("MyMember() = %+v, %v", m, err)
 	}
 	if _, err := o.Exchange(t.Context(), code, verifier, back); !errors.Is(err, tidings.ErrInvalid) {

@@ -193,7 +193,7 @@ for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', string.format('%.0f', old)
 	redis.call('XDEL', KEYS[1], e[1])
 end
 if #ARGV == 1 then
-	return 1
+	return 0
 end
 for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
 	local about = e[2][4]
@@ -207,7 +207,7 @@ for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
 		end
 	end
 end
-return 1`)
+return 0 -- nothing would be read as an error`)
 
 // logged names a channel's message in a log; 0 stands for no message, and where it is to be dropped for all.
 func logged(c discord.ChannelID, m discord.MessageID) string {

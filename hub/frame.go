@@ -269,6 +269,17 @@ func appendPreferences(b []byte, p *tidings.Preferences, keep func(discord.Chann
 		b = until.UTC().AppendFormat(append(b, '"'), time.RFC3339Nano)
 		b = append(b, '"')
 	}
+	b = append(b, `},"suppressed":{`...)
+	first = true
+	for id, s := range p.Suppressed {
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = strconv.AppendBool(append(appendID(b, id), `:{"suppress_everyone":`...), s.Everyone)
+		b = strconv.AppendBool(append(b, `,"suppress_roles":`...), s.Roles)
+		b = append(b, '}')
+	}
 	return append(b, '}')
 }
 

@@ -182,6 +182,13 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 		for _, id := range append(recount, gained...) {
 			h.want(u, id, everyone)
 		}
+		for g := range next {
+			if !slices.ContainsFunc(before.Guilds, func(b tidings.VisibleGuild) bool { return b.Guild.ID == g }) {
+				// What the person mutes and suppresses there may be from an earlier time.
+				u.catchUp, u.missed = true, true
+				h.queue(u)
+			}
+		}
 	}
 	if len(moved) == 0 && f == nil {
 		return

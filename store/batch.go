@@ -76,6 +76,9 @@ type heldMessage struct {
 	// tallied is the position in deltas, plus one, of an update that only changed reactions or votes and that no other
 	// delta of the message has followed.
 	tallied int
+	// reacted is when what was told of its reactions changed them last; reacting says that it is now.
+	reacted  time.Time
+	reacting bool
 }
 
 // newBatch notes what the events concern.
@@ -153,6 +156,9 @@ func (b *batch) apply(ev tidings.Event) error {
 	switch e := ev.Body.(type) {
 	case tidings.MessageCreated:
 		if err = b.see(ev, e.Message, true); err == nil {
+			err = b.reactions(ev, e)
+		}
+		if err == nil {
 			c.hear(ev, e.Message.ID)
 		}
 	case tidings.MessageUpdated:

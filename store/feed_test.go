@@ -66,11 +66,11 @@ func TestFeedMergesChannelsNewestFirst(t *testing.T) {
 		{"unread of a channel", FeedQuery{Filter: FeedUnread, Channel: general}, []int{9, 4}},
 		{"all of a channel", FeedQuery{Filter: FeedAll, Guild: guildA, Channel: random}, []int{9, 5, 2}},
 		{"mentions of a channel", FeedQuery{Filter: FeedMentions, Channel: random}, []int{5, 2}},
-		{"all of an author", FeedQuery{Filter: FeedAll, Author: me}, []int{6}},
-		{"all of an ignored author", FeedQuery{Filter: FeedAll, Author: bob}, []int{7}},
-		{"mentions of an ignored author", FeedQuery{Filter: FeedMentions, Author: bob}, []int{7}},
-		{"unread of an ignored author", FeedQuery{Filter: FeedUnread, Author: bob}, []int{}},
-		{"unread of an author", FeedQuery{Filter: FeedUnread, Author: alice}, []int{10, 9, 9, 5, 4, 3}},
+		{"all of an author", FeedQuery{Filter: FeedAll, Authors: []discord.UserID{me}}, []int{6}},
+		{"all of an ignored author", FeedQuery{Filter: FeedAll, Authors: []discord.UserID{bob}}, []int{7}},
+		{"mentions of an ignored author", FeedQuery{Filter: FeedMentions, Authors: []discord.UserID{bob}}, []int{7}},
+		{"unread of an ignored author", FeedQuery{Filter: FeedUnread, Authors: []discord.UserID{bob}}, []int{}},
+		{"unread of an author", FeedQuery{Filter: FeedUnread, Authors: []discord.UserID{alice}}, []int{10, 9, 9, 5, 4, 3}},
 	} {
 		for _, limit := range []int{1, 2, 3, 100} {
 			if got := w.feedNumbers(tt.query, limit); !slices.Equal(got, tt.want) {

@@ -103,7 +103,7 @@ func TestFeedByCategoryAndFeature(t *testing.T) {
 			{FeedQuery{Has: tidings.HasFile}, []int{4, 2}},
 			{FeedQuery{Has: tidings.HasFile | tidings.HasLink}, []int{2}},
 			{FeedQuery{Has: tidings.HasPoll}, nil},
-			{FeedQuery{Category: 1000, Has: tidings.HasFile, Author: alice}, []int{2}},
+			{FeedQuery{Category: 1000, Has: tidings.HasFile, Authors: []discord.UserID{alice}}, []int{2}},
 		} {
 			tt.query.Filter = filter
 			p, err := w.Feed(t.Context(), set(me), tt.query)

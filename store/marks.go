@@ -156,6 +156,9 @@ func (s *Store) MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings
 	if err != nil {
 		return tidings.ReadResult{}, fmt.Errorf("mark read up to %d: %w", m.UpTo, err)
 	}
+	if m.Channel != 0 {
+		s.outrun(ctx, m)
+	}
 	return r, nil
 }
 
@@ -169,11 +172,11 @@ func scopeOf(set *tidings.VisibleSet, m tidings.MarkRead) (scope int64, list []d
 	}
 	switch {
 	case n != 1:
-		return 0, nil, fmt.Errorf("%w: give exactly one of channel, guild and all", tidings.ErrInvalid)
+		return 0, nil, tidings.InvalidField("channel", "give exactly one of channel, guild and all")
 	case int64(m.UpTo) <= 0:
-		return 0, nil, fmt.Errorf("%w up_to: give the newest message that was shown", tidings.ErrInvalid)
+		return 0, nil, tidings.InvalidField("up_to", "give the newest message that was shown")
 	case m.Rev < 0:
-		return 0, nil, fmt.Errorf("%w rev: it cannot be negative", tidings.ErrInvalid)
+		return 0, nil, tidings.InvalidField("rev", "it cannot be negative")
 	case m.All:
 		return 0, set.ChannelIDs(), nil
 	case m.Guild != 0:
@@ -257,7 +260,7 @@ func readAll(states []markState, scope int64, m tidings.MarkRead, rev int64) cha
 // automatic marks of before, until the person reads on.
 func (s *Store) MarkUnread(ctx context.Context, set *tidings.VisibleSet, channel discord.ChannelID, message discord.MessageID) (tidings.ReadResult, error) {
 	if int64(message) <= 0 {
-		return tidings.ReadResult{}, fmt.Errorf("mark unread: %w message: give the first one that is to be unread", tidings.ErrInvalid)
+		return tidings.ReadResult{}, fmt.Errorf("mark unread: %w", tidings.InvalidField("message", "give the first one that is to be unread"))
 	}
 	list := within(set, []discord.ChannelID{channel})
 	if len(list) == 0 {

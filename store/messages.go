@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -80,6 +81,7 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 		return tidings.Result{}, fmt.Errorf("record %d events: %w", len(events), err)
 	}
 	s.afterCommit(context.WithoutCancel(ctx), result)
+	s.noteAuthors(ctx, events)
 	return result, nil
 }
 
@@ -121,7 +123,7 @@ FOR UPDATE OF c`
 // What came through a webhook (source 1) is read whole, because the gateway's word replaces it.
 const loadMessages = `
 SELECT m.channel_id, m.id, m.author_id, m.type, m.flags, m.edited_ms, m.source, m.deleted, m.countable,
-       v.whole OR m.source = 1 AS whole,
+       v.whole OR m.source = 1 AS whole, m.reacted_at,
        CASE WHEN v.whole OR m.source = 1 THEN m.content ELSE '' END AS content,
        CASE WHEN v.whole OR m.source = 1 THEN m.payload END AS payload
 FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) v(channel_id, id, whole)
@@ -154,6 +156,7 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 		Deleted   bool              `db:"deleted"`
 		Countable bool              `db:"countable"`
 		Whole     bool              `db:"whole"`
+		Reacted   sql.NullTime      `db:"reacted_at"`
 		Content   string            `db:"content"`
 		Payload   []byte            `db:"payload"`
 	}
@@ -166,7 +169,7 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 		m := b.messages[k]
 		m.known, m.deleted, m.source, m.whole = true, r.Deleted, r.Source, r.Whole
 		m.Author, m.Type, m.Flags, m.EditedMS = r.Author, r.Type, uint64(r.Flags), r.EditedMS
-		m.Countable, m.Content, m.Payload = r.Countable, r.Content, r.Payload
+		m.Countable, m.Content, m.Payload, m.reacted = r.Countable, r.Content, r.Payload, r.Reacted.Time
 		if r.Whole && !r.Deleted {
 			live = append(live, k)
 		}
@@ -256,7 +259,7 @@ func (b *batch) loadMentions(ctx context.Context, tx *sqlx.Tx, live []messageKey
 }
 
 const upsertMessages = `
-INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has, quoted_id)
+INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has, reacted_at, quoted_id)
 VALUES %s
 ON CONFLICT (channel_id, id) DO UPDATE
 SET author_id = excluded.author_id,
@@ -269,6 +272,7 @@ SET author_id = excluded.author_id,
     deleted = excluded.deleted,
     countable = excluded.countable,
     has = excluded.has,
+    reacted_at = COALESCE(excluded.reacted_at, messages.reacted_at),
     quoted_id = excluded.quoted_id`
 
 const addToBuckets = `
@@ -306,7 +310,7 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 		}
 		messages = append(messages, []any{
 			int64(k.channel), int64(k.id), int64(m.Author), m.Type, int64(m.Flags), m.Content, m.Payload,
-			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has), int64(quotedID(m.Message)),
+			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has), m.reactedNow(), int64(quotedID(m.Message)),
 		})
 		if m.deleted {
 			deleted = append(deleted, k.id)

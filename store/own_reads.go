@@ -172,7 +172,8 @@ CROSS JOIN LATERAL (
 	  AND (t.kind = 0 AND t.target_id = v.user_id
 	    OR t.kind = 1 AND t.target_id IN (
 			SELECT unnest(e.roles) FROM members e WHERE e.guild_id = v.guild_id AND e.user_id = v.user_id AND e.state = 'in')
-	    OR t.kind = 2)
+	      AND NOT EXISTS (SELECT FROM suppressed s WHERE s.user_id = v.user_id AND s.guild_id = v.guild_id AND s.roles)
+	    OR t.kind = 2 AND NOT EXISTS (SELECT FROM suppressed s WHERE s.user_id = v.user_id AND s.guild_id = v.guild_id AND s.everyone))
 	  AND NOT EXISTS (SELECT FROM ignored_authors i WHERE i.user_id = v.user_id AND i.author_id = t.author_id)
 ) t`
 

@@ -137,20 +137,20 @@ func (q *PageQuery) check() error {
 	n := 0
 	for _, id := range []discord.MessageID{q.Before, q.After, q.Around} {
 		if int64(id) < 0 {
-			return fmt.Errorf("%w id", tidings.ErrInvalid)
+			return tidings.InvalidField("id", "it is no id of Discord's")
 		}
 		if id != 0 {
 			n++
 		}
 	}
 	if n > 1 {
-		return fmt.Errorf("%w: give at most one of before, after and around", tidings.ErrInvalid)
+		return tidings.InvalidField("around", "give at most one of before, after and around")
 	}
 	if q.Limit == 0 {
 		q.Limit = DefaultPage
 	}
 	if q.Limit < 1 || q.Limit > MaxPage {
-		return fmt.Errorf("%w limit: it is 1 to %d", tidings.ErrInvalid, MaxPage)
+		return tidings.InvalidField("limit", "it is 1 to %d", MaxPage)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ SELECT EXISTS (
 // person may know of the scope is for the caller to know.
 func (s *Store) Mute(ctx context.Context, user discord.UserID, scope discord.Snowflake, until time.Time) (tidings.ReadResult, error) {
 	if int64(scope) <= 0 {
-		return tidings.ReadResult{}, fmt.Errorf("mute: %w scope", tidings.ErrInvalid)
+		return tidings.ReadResult{}, fmt.Errorf("mute: %w", tidings.InvalidField("scope", "it is no id"))
 	}
 	end := sql.NullTime{Time: until.UTC().Truncate(time.Microsecond), Valid: !until.IsZero()}
 	r, err := s.prefer(ctx, user, func(tx *sqlx.Tx) (bool, error) {
@@ -51,7 +51,8 @@ func (s *Store) Mute(ctx context.Context, user discord.UserID, scope discord.Sno
 		if err := tx.GetContext(ctx, &same, sameMute, int64(user), int64(scope), end); err != nil || same {
 			return false, err
 		}
-		return put(tx.ExecContext(ctx, upsertMute, int64(user), int64(scope), end, MaxMutes))
+		res, err := tx.ExecContext(ctx, upsertMute, int64(user), int64(scope), end, MaxMutes)
+		return put("scope", res, err)
 	})
 	if err != nil {
 		return r, fmt.Errorf("mute %d: %w", scope, err)
@@ -101,14 +102,15 @@ SELECT EXISTS (
 // Ignore leaves an author's messages out of the person's counts and of their feed, those of the past too.
 func (s *Store) Ignore(ctx context.Context, user, author discord.UserID) (tidings.ReadResult, error) {
 	if int64(author) <= 0 {
-		return tidings.ReadResult{}, fmt.Errorf("ignore: %w author", tidings.ErrInvalid)
+		return tidings.ReadResult{}, fmt.Errorf("ignore: %w", tidings.InvalidField("author", "it is no id"))
 	}
 	r, err := s.prefer(ctx, user, func(tx *sqlx.Tx) (bool, error) {
 		var already bool
 		if err := tx.GetContext(ctx, &already, selectIsIgnored, int64(user), int64(author)); err != nil || already {
 			return false, err
 		}
-		return put(tx.ExecContext(ctx, insertIgnored, int64(user), int64(author), MaxIgnored))
+		res, err := tx.ExecContext(ctx, insertIgnored, int64(user), int64(author), MaxIgnored)
+		return put("author", res, err)
 	})
 	if err != nil {
 		return r, fmt.Errorf("ignore %d: %w", author, err)
@@ -183,10 +185,10 @@ func some(r sql.Result, err error) (bool, error) {
 }
 
 // put is some for a row that is only refused when there are too many.
-func put(r sql.Result, err error) (bool, error) {
+func put(field string, r sql.Result, err error) (bool, error) {
 	ok, err := some(r, err)
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: there are too many of them; take one back first", tidings.ErrInvalid)
+		err = tidings.InvalidField(field, "there are too many of them; take one back first")
 	}
 	return ok, err
 }

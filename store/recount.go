@@ -30,8 +30,8 @@ SELECT c.id, c.guild_id, c.version, v.read_id,
 			OR t.kind = 1 AND (c.guild_id, t.target_id) IN (
 				SELECT r.guild_id, r.id
 				FROM unnest($4::bigint[], $5::bigint[]) AS r (guild_id, id)
-			)
-			OR t.kind = 2
+			) AND NOT EXISTS (SELECT FROM suppressed s WHERE s.user_id = $1 AND s.guild_id = c.guild_id AND s.roles)
+			OR t.kind = 2 AND NOT EXISTS (SELECT FROM suppressed s WHERE s.user_id = $1 AND s.guild_id = c.guild_id AND s.everyone)
 		)
 	)) AS mentions
 FROM unnest($2::bigint[], $3::bigint[]) AS v (id, read_id)
@@ -49,8 +49,13 @@ func (s *Store) Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings
 
 // Verify returns what is stated for the visible channels beside a recount of them, of one moment and in one order.
 func (s *Store) Verify(ctx context.Context, set *tidings.VisibleSet) (stated, recounted []tidings.ReadChannel, err error) {
+	return s.VerifySome(ctx, set, set.ChannelIDs())
+}
+
+// VerifySome is Verify for those of channels that the set holds.
+func (s *Store) VerifySome(ctx context.Context, set *tidings.VisibleSet, channels []discord.ChannelID) (stated, recounted []tidings.ReadChannel, err error) {
+	list := within(set, channels)
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		list := set.ChannelIDs()
 		rows, err := count(ctx, tx, set, list)
 		if err != nil {
 			return err
@@ -89,4 +94,19 @@ func inOrder(as, rows []tidings.ReadChannel) []tidings.ReadChannel {
 		out[i] = at[r.ID]
 	}
 	return out
+}
+
+const sampleReaders = `
+SELECT id
+FROM users
+ORDER BY random()
+LIMIT $1`
+
+// SampleReaders picks people by chance.
+func (s *Store) SampleReaders(ctx context.Context, n int) ([]discord.UserID, error) {
+	var users []discord.UserID
+	if err := s.db.SelectContext(ctx, &users, sampleReaders, n); err != nil {
+		return nil, fmt.Errorf("pick people: %w", unavailable(err))
+	}
+	return users, nil
 }

@@ -54,7 +54,7 @@ func (s *Store) Save(ctx context.Context, set *tidings.VisibleSet, channel disco
 		case !is.There:
 			err = tidings.ErrNotFound
 		case !is.Saved:
-			err = fmt.Errorf("%w: %d messages are saved already; take one back first", tidings.ErrInvalid, MaxSaved)
+			err = tidings.InvalidField("message", "%d messages are saved already; take one back first", MaxSaved)
 		}
 	}
 	if err != nil {
@@ -93,7 +93,7 @@ func (s *Store) SavedMessages(ctx context.Context, set *tidings.VisibleSet, curs
 		limit = DefaultPage
 	}
 	if limit < 1 || limit > MaxPage {
-		return SavedPage{}, fmt.Errorf("saved messages: %w limit: it is 1 to %d", tidings.ErrInvalid, MaxPage)
+		return SavedPage{}, fmt.Errorf("saved messages: %w", tidings.InvalidField("limit", "it is 1 to %d", MaxPage))
 	}
 	from := savedCursor{at: math.MaxInt64, message: math.MaxInt64, channel: math.MaxInt64}
 	if cursor != "" {
@@ -141,12 +141,12 @@ func (c savedCursor) String() string {
 func parseSavedCursor(s string) (savedCursor, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil || len(b) != 25 || b[0] != cursorVersion {
-		return savedCursor{}, fmt.Errorf("%w cursor: give the one that came with the page before", tidings.ErrInvalid)
+		return savedCursor{}, tidings.InvalidField("cursor", "give the one that came with the page before")
 	}
 	n := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[1+8*i:])) }
 	c := savedCursor{n(0), n(1), n(2)}
 	if c.at <= 0 || c.message <= 0 || c.channel <= 0 {
-		return savedCursor{}, fmt.Errorf("%w cursor: give the one that came with the page before", tidings.ErrInvalid)
+		return savedCursor{}, tidings.InvalidField("cursor", "give the one that came with the page before")
 	}
 	return c, nil
 }

@@ -25,7 +25,11 @@ var searchWindows = []time.Duration{24 * time.Hour, 8 * 24 * time.Hour, 64 * 24 
 const (
 	searchHead = `
 WITH q AS MATERIALIZED (
-	SELECT $1::bigint AS person, $3::bigint[] AS guilds, $4::bigint[] AS roles
+	SELECT ARRAY (
+		SELECT r.id
+		FROM unnest($3::bigint[], $4::bigint[]) AS r (guild_id, id)
+		WHERE r.guild_id NOT IN (SELECT guild_id FROM suppressed WHERE user_id = $1::bigint AND roles)
+	) AS roles
 ), picked AS (
 	SELECT m.channel_id, m.id
 	FROM messages m
@@ -43,7 +47,9 @@ WITH q AS MATERIALIZED (
 		SELECT
 		FROM mention_targets t
 		WHERE t.channel_id = m.channel_id AND t.message_id = m.id
-		AND (t.kind = 0 AND t.target_id = $1 OR t.kind = 1 AND t.target_id = ANY ((SELECT roles FROM q)::bigint[]) OR t.kind = 2)
+		AND (t.kind = 0 AND t.target_id = $1
+			OR t.kind = 1 AND t.target_id = ANY ((SELECT roles FROM q)::bigint[])
+			OR t.kind = 2 AND t.target_id NOT IN (SELECT guild_id FROM suppressed WHERE user_id = $1 AND everyone))
 	)`
 	searchTail = `
 	ORDER BY m.id DESC, m.channel_id DESC
@@ -75,7 +81,7 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 		limit = DefaultPage
 	}
 	if limit < 1 || limit > MaxPage {
-		return FeedPage{}, fmt.Errorf("%w limit: it is 1 to %d", tidings.ErrInvalid, MaxPage)
+		return FeedPage{}, tidings.InvalidField("limit", "it is 1 to %d", MaxPage)
 	}
 	from := feedCursor{message: math.MaxInt64, channel: math.MaxInt64}
 	if cursor != "" {
@@ -89,7 +95,16 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 	}
 	channels := placesOf(set, q.In)
 	var p FeedPage
-	err := s.snapshot(ctx, func(tx *sqlx.Tx) error {
+	if len(q.Named) > 0 {
+		authors, err := s.authorsNamed(ctx, q.Named)
+		if err != nil {
+			return p, err
+		}
+		if q.From = append(slices.Clip(q.From), authors...); len(q.From) == 0 && !q.FromMe {
+			return p, nil // Nobody is called so.
+		}
+	}
+	err := s.snapshot(ctx, func(tx *sqlx.Tx) (err error) {
 		p = FeedPage{}
 		words := 0
 		if q.Words != "" {
@@ -97,47 +112,55 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 				return err
 			}
 		}
-		query, args := q.statement(set, words > 0)
+		query, args := q.statement(set, words > 0, "")
 		if query == "" {
-			return fmt.Errorf("%w q: give at least a word or a filter", tidings.ErrInvalid)
+			return tidings.InvalidField("q", "give at least a word or a filter")
 		}
 		if len(channels) == 0 {
 			return nil
 		}
-		guilds, roles := rolesOf(set)
-		newest := tidings.FirstID(time.Now())
-		if from.message < int64(newest) {
-			newest = discord.MessageID(from.message)
-		}
-		for _, window := range searchWindows {
-			oldest := int64(q.After)
-			if back := newest.Time().Add(-window); window < math.MaxInt64 && int64(tidings.FirstID(back)) > oldest {
-				oldest = int64(tidings.FirstID(back))
-			}
-			var rows []storedMessage
-			all := append([]any{int64(set.User), ids(channels), guilds, roles, from.message, from.channel, limit + 1, oldest}, args...)
-			if err := tx.SelectContext(ctx, &rows, query, all...); err != nil {
-				return err
-			}
-			if len(rows) <= limit && oldest > int64(q.After) {
-				continue
-			}
-			if len(rows) > limit {
-				rows = rows[:limit]
-				p.Next = feedCursor{message: rows[limit-1].ID, channel: rows[limit-1].Channel}.String()
-			}
-			for _, r := range rows {
-				p.Messages = append(p.Messages, r.message())
-			}
-			return nil
-		}
-		return nil
+		p, err = readWindows(ctx, tx, set, channels, query, args, from, int64(q.After), limit)
+		return err
 	})
 	return p, err
 }
 
-// statement writes the search as SQL; "" when it asks for nothing.
-func (q SearchQuery) statement(set *tidings.VisibleSet, words bool) (string, []any) {
+// readWindows reads a page, from the newest stretch of time to ever longer ones.
+func readWindows(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet, channels []discord.ChannelID, query string, args []any,
+	from feedCursor, after int64, limit int) (p FeedPage, err error) {
+	guilds, roles := rolesOf(set)
+	newest := tidings.FirstID(time.Now())
+	if from.message < int64(newest) {
+		newest = discord.MessageID(from.message)
+	}
+	for _, window := range searchWindows {
+		oldest := after
+		if back := newest.Time().Add(-window); window < math.MaxInt64 && int64(tidings.FirstID(back)) > oldest {
+			oldest = int64(tidings.FirstID(back))
+		}
+		var rows []storedMessage
+		all := append([]any{int64(set.User), ids(channels), guilds, roles, from.message, from.channel, limit + 1, oldest}, args...)
+		if err := tx.SelectContext(ctx, &rows, query, all...); err != nil {
+			return p, err
+		}
+		if len(rows) <= limit && oldest > after {
+			continue
+		}
+		if len(rows) > limit {
+			rows = rows[:limit]
+			p.Next = feedCursor{message: rows[limit-1].ID, channel: rows[limit-1].Channel}.String()
+		}
+		for _, r := range rows {
+			p.Messages = append(p.Messages, r.message())
+		}
+		return p, nil
+	}
+	return p, nil
+}
+
+// statement writes the search as SQL; "" when it asks for nothing. keywords, where there are some, are a tsquery: then only what others
+// wrote is looked for.
+func (q SearchQuery) statement(set *tidings.VisibleSet, words bool, keywords string) (string, []any) {
 	var conditions []string
 	var args []any
 	add := func(condition string, arg any) {
@@ -146,6 +169,10 @@ func (q SearchQuery) statement(set *tidings.VisibleSet, words bool) (string, []a
 	}
 	if words {
 		add(searchWords, q.Words)
+	}
+	if keywords != "" {
+		add(searchKeywords, keywords)
+		conditions = append(conditions, searchOthers)
 	}
 	authors := ids(q.From)
 	if q.FromMe {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ type SearchQuery struct {
 	// Words are words, "phrases", -excluded ones and alternatives with or, as websearch_to_tsquery of Postgres reads them.
 	Words    string
 	From     []discord.UserID // authors
+	Named    []string         // authors by user name or display name
 	FromMe   bool
 	In       []string // channels, categories and guilds, by id or name
 	Mentions []discord.Snowflake
@@ -39,10 +39,10 @@ const (
 func ParseSearch(text string) (SearchQuery, error) {
 	var q SearchQuery
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-		return q, fmt.Errorf("%w q: it is not text", tidings.ErrInvalid)
+		return q, tidings.InvalidField("q", "it is not text")
 	}
 	if utf8.RuneCountInString(text) > MaxSearch {
-		return q, fmt.Errorf("%w q: it is longer than %d characters", tidings.ErrInvalid, MaxSearch)
+		return q, tidings.InvalidField("q", "it is longer than %d characters", MaxSearch)
 	}
 	var words []string
 	filters := 0
@@ -55,7 +55,7 @@ func ParseSearch(text string) (SearchQuery, error) {
 			return SearchQuery{}, err
 		case known:
 			if filters++; filters > maxSearchFilters {
-				return SearchQuery{}, fmt.Errorf("%w q: it has more than %d filters", tidings.ErrInvalid, maxSearchFilters)
+				return SearchQuery{}, tidings.InvalidField("q", "it has more than %d filters", maxSearchFilters)
 			}
 		case key != "":
 			words = append(words, key+":"+value)
@@ -111,7 +111,7 @@ func (q *SearchQuery) filter(key, value string) (known bool, err error) {
 		return false, nil
 	}
 	if value == "" {
-		return true, fmt.Errorf("%w q: %s: wants a value right behind it", tidings.ErrInvalid, key)
+		return true, tidings.InvalidField("q", "%s: wants a value right behind it", key)
 	}
 	switch key {
 	case "in":
@@ -121,10 +121,15 @@ func (q *SearchQuery) filter(key, value string) (known bool, err error) {
 			q.FromMe = true
 			break
 		}
-		var id uint64
-		if id, err = searchID(key, value); err == nil {
+		if id, err := searchID(key, value); err == nil {
 			q.From = append(q.From, discord.UserID(id))
+			break
 		}
+		name := foldName(strings.TrimPrefix(value, "@"))
+		if name == "" {
+			return true, tidings.InvalidField("q", "from:%s: give me, a name, or the id of a person", value)
+		}
+		q.Named = append(q.Named, name)
 	case "mentions":
 		if strings.EqualFold(value, "me") {
 			q.Me = true
@@ -137,7 +142,7 @@ func (q *SearchQuery) filter(key, value string) (known bool, err error) {
 	case "has":
 		f, ok := tidings.FeatureNamed(value)
 		if !ok {
-			return true, fmt.Errorf("%w q: has:%s: it is link, file, image, video, sound, embed, poll, sticker or forward", tidings.ErrInvalid, value)
+			return true, tidings.InvalidField("q", "has:%s: it is link, file, image, video, sound, embed, poll, sticker or forward", value)
 		}
 		q.Has = append(q.Has, f)
 	case "before", "after":
@@ -151,7 +156,7 @@ func searchID(key, value string) (uint64, error) {
 	digits := strings.TrimRight(strings.TrimLeft(value, "<@!&"), ">")
 	id, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil || id == 0 {
-		return 0, fmt.Errorf("%w q: %s:%s: give me, or the id of a person", tidings.ErrInvalid, key, value)
+		return 0, tidings.InvalidField("q", "%s:%s: give me, or the id of a person", key, value)
 	}
 	return id, nil
 }
@@ -167,10 +172,10 @@ func (q *SearchQuery) bound(key, value string) error {
 	} else if t, err := time.Parse(time.RFC3339, value); err == nil {
 		first, last, wraps = tidings.FirstID(t), tidings.FirstID(t), t.Year() > 2080
 	} else {
-		return fmt.Errorf("%w q: %s:%s: give a day such as 2026-03-10, a time such as 2026-03-10T12:00:00Z, or the id of a message", tidings.ErrInvalid, key, value)
+		return tidings.InvalidField("q", "%s:%s: give a day such as 2026-03-10, a time such as 2026-03-10T12:00:00Z, or the id of a message", key, value)
 	}
 	if int64(first) <= 0 || int64(last) <= 0 || first.Time().Year() > 2080 || wraps {
-		return fmt.Errorf("%w q: %s:%s: give a time from 2015 to 2080", tidings.ErrInvalid, key, value)
+		return tidings.InvalidField("q", "%s:%s: give a time from 2015 to 2080", key, value)
 	}
 	if key == "after" {
 		q.After = max(q.After, last)

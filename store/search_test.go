@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -24,14 +25,15 @@ func TestParseSearch(t *testing.T) {
 		return q.Before
 	}
 	for text, want := range map[string]SearchQuery{
-		"":                                              {},
-		"hello  world":                                  {Words: "hello world"},
-		`"good morning" -bad or ugly`:                   {Words: `"good morning" -bad or ugly`},
-		`-"good morning"`:                               {Words: `-"good morning"`},
-		`"not closed`:                                   {Words: `"not closed`},
-		"https://example.org/a:b at 10:30":              {Words: "https://example.org/a:b at 10:30"},
-		"error: no route":                               {Words: "error: no route"},
-		"from:me FROM:7002 from:<@!7003> x":             {Words: "x", FromMe: true, From: []discord.UserID{7002, 7003}},
+		"":                                  {},
+		"hello  world":                      {Words: "hello world"},
+		`"good morning" -bad or ugly`:       {Words: `"good morning" -bad or ugly`},
+		`-"good morning"`:                   {Words: `-"good morning"`},
+		`"not closed`:                       {Words: `"not closed`},
+		"https://example.org/a:b at 10:30":  {Words: "https://example.org/a:b at 10:30"},
+		"error: no route":                   {Words: "error: no route"},
+		"from:me FROM:7002 from:<@!7003> x": {Words: "x", FromMe: true, From: []discord.UserID{7002, 7003}},
+		`from:Bob from:"Old Salt" from:@x from:-5`:      {Named: []string{"bob", "old salt", "x", "-5"}},
 		`in:general in:"Big Talk" in:<#1001>`:           {In: []string{"general", "Big Talk", "<#1001>"}},
 		"has:link has:FILE has:poll":                    {Has: []tidings.Features{tidings.HasLink, tidings.HasFile, tidings.HasPoll}},
 		"mentions:me mentions:<@&101>":                  {Me: true, Mentions: []discord.Snowflake{101}},
@@ -43,7 +45,7 @@ func TestParseSearch(t *testing.T) {
 			t.Errorf("ParseSearch(%q) = %+v, %v, want %+v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"from:bob", "from:", "from: 7", "has:hope", "before:soon", "before:2001-01-01", "after:9999-01-01", "mentions:0", "from:-5", "\xff", "a\x00b",
+	for _, text := range []string{"from:", "from: 7", "has:hope", "before:soon", "before:2001-01-01", "after:9999-01-01", "mentions:0", "\xff", "a\x00b",
 		strings.Repeat("x", MaxSearch+1), strings.Repeat("has:link ", maxSearchFilters+1)} {
 		if q, err := ParseSearch(text); !errors.Is(err, tidings.ErrInvalid) {
 			t.Errorf("ParseSearch(%.30q) = %+v, %v, want ErrInvalid", text, q, err)
@@ -69,7 +71,7 @@ func FuzzParseSearch(f *testing.F) {
 		if again, err := ParseSearch(q.Words); err == nil && again.Words != q.Words {
 			t.Errorf("the words of %q are %q, and read again %q", text, q.Words, again.Words)
 		}
-		if query, args := q.statement(set(me), q.Words != ""); strings.Count(query, "%!") > 0 || len(args) > 4 {
+		if query, args := q.statement(set(me), q.Words != "", ""); strings.Count(query, "%!") > 0 || len(args) > 4 {
 			t.Errorf("the statement of %q is %s", text, query)
 		}
 	})
@@ -177,5 +179,48 @@ func TestSearch(t *testing.T) {
 	w.erase(news, at(0, 4))
 	if got := w.found(set(me), "tide", 10); !slices.Equal(got, []int{3}) {
 		t.Errorf("after an edit and a delete: %v, want 3", got)
+	}
+}
+
+func TestSearchByTheNamesOfAuthors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	say := func(c discord.ChannelID, n int, author discord.UserID, names string) {
+		t.Helper()
+		m, err := tidings.ParseMessage(fmt.Appendf(nil, `{"id":"%d","channel_id":"%d","type":0,"content":"tide","author":{"id":"%d"%s}}`, at(0, n), c, author, names), guildA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Record(t.Context(), []tidings.Event{{Guild: guildA, Channel: c, At: time.Now(), Body: tidings.MessageCreated{Message: m}}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(general, 1, alice, `,"username":"alice","global_name":"Old Salt"`)
+	say(general, 2, bob, `,"username":"bob","global_name":null`)
+	say(general, 3, bob, `,"username":"Old Salt"`)
+	say(general, 4, alice, `,"username":7,"global_name":["x"]`)
+	say(hideout, 5, 99, `,"username":"stranger"`)
+	for n := range 60 {
+		say(general, 100+n, 98, fmt.Sprintf(`,"username":"name %d"`, n))
+	}
+	for _, tt := range []struct {
+		text string
+		want []int
+	}{
+		{"from:alice", []int{4, 1}},
+		{"from:@ALICE tide", []int{4, 1}},
+		{`from:"old salt"`, []int{4, 3, 2, 1}},
+		{"from:bob from:alice", []int{4, 3, 2, 1}},
+		{"from:nobody", nil},
+		{"from:nobody from:bob", []int{3, 2}},
+		{"from:stranger", nil},
+		{`from:"name 59" tide`, nil},
+	} {
+		if got := w.found(set(me), tt.text, 100); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.text, got, tt.want)
+		}
+	}
+	if n := one[int](t, w.Store, `SELECT count(*) FROM author_names WHERE author_id = 98`); n != namesEach {
+		t.Errorf("%d names of one author are kept, want %d", n, namesEach)
 	}
 }

@@ -62,6 +62,7 @@ type soakPerson struct {
 	undos     []int64 // revs of undos
 	ignored   map[discord.UserID]bool
 	muted     map[discord.Snowflake]bool
+	quiet     map[discord.GuildID]tidings.Suppression
 }
 
 func newSoakModel() *soakModel {
@@ -209,10 +210,10 @@ func (m *soakModel) count(p *soakPerson, guild discord.GuildID, c discord.Channe
 			n.FirstUnread = id
 		}
 		means := soakMentions(id, msg.edit, guild)
-		mine := means.Everyone || slices.Contains(means.Users, p.id)
+		mine := means.Everyone && !p.quiet[guild].Everyone || slices.Contains(means.Users, p.id)
 		for _, r := range means.Roles {
 			_, exists := m.guilds[guild].roles[r]
-			mine = mine || exists && slices.Contains(m.guilds[guild].members[p.id], r)
+			mine = mine || exists && !p.quiet[guild].Roles && slices.Contains(m.guilds[guild].members[p.id], r)
 		}
 		if mine {
 			n.Mentions++

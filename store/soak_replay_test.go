@@ -144,6 +144,13 @@ func (p *soakPerson) try(a soakAct, rev int64, dry bool) (changed bool) {
 		}
 		return changed
 	}
+	if a.quiet != 0 {
+		changed = p.quiet[a.quiet] != a.what
+		if !dry {
+			p.quiet[a.quiet] = a.what
+		}
+		return changed
+	}
 	changed = p.muted[a.mute] == a.off
 	if !dry {
 		p.muted[a.mute] = !a.off
@@ -170,6 +177,9 @@ func (s *soak) compare(m *soakModel, followers map[discord.ChannelID]*follower) 
 		total, mentions := 0, 0
 		p := m.people[u]
 		for _, g := range sum.Guilds {
+			if g.Suppression() != p.quiet[g.ID] {
+				t.Errorf("user %d: guild %d suppresses %+v, want %+v", u, g.ID, g.Suppression(), p.quiet[g.ID])
+			}
 			for _, c := range g.Channels {
 				want := m.count(p, g.ID, c.ID)
 				got := tidings.ReadChannel{ID: c.ID, ReadID: c.ReadID, Unread: c.Unread, Mentions: c.Mentions, FirstUnread: c.FirstUnread, LastID: c.LastID}

@@ -95,6 +95,8 @@ type soakAct struct {
 	undo    int64
 	ignore  discord.UserID
 	mute    discord.Snowflake
+	quiet   discord.GuildID // suppress what there
+	what    tidings.Suppression
 	off     bool // ignore and mute end
 }
 
@@ -351,6 +353,9 @@ func (s *soak) act(ctx context.Context, r *rand.Rand) error {
 		} else {
 			a.result, err = s.Ignore(ctx, u, a.ignore)
 		}
+	case p < 95:
+		a.quiet, a.what = a.visible[c], tidings.Suppression{Everyone: r.IntN(2) == 0, Roles: r.IntN(2) == 0}
+		a.result, err = s.Suppress(ctx, u, a.quiet, a.what)
 	default:
 		scopes := []discord.Snowflake{discord.Snowflake(c), discord.Snowflake(a.visible[c]), discord.Snowflake(a.visible[c]) + 10}
 		a.mute, a.off = scopes[r.IntN(3)], r.IntN(2) == 0
@@ -413,7 +418,7 @@ func newSoak(t testing.TB, total int64) (*soak, *soakModel) {
 	for _, u := range soakPeople {
 		s.acting[u] = &sync.Mutex{}
 		m.people[u] = &soakPerson{id: u, rows: map[soakKey]soakRow{}, baselines: map[discord.GuildID]discord.MessageID{}, log: map[int64][]soakChange{},
-			ignored: map[discord.UserID]bool{}, muted: map[discord.Snowflake]bool{}}
+			ignored: map[discord.UserID]bool{}, muted: map[discord.Snowflake]bool{}, quiet: map[discord.GuildID]tidings.Suppression{}}
 		if _, err := s.SaveUser(t.Context(), tidings.User{ID: u, Name: fmt.Sprint(u)}); err != nil {
 			t.Fatal(err)
 		}

@@ -49,6 +49,7 @@ type Options struct {
 // Store is safe for concurrent use.
 type Store struct {
 	db     *sqlx.DB
+	names  knownNames
 	cache  *cache
 	direct string // for LISTEN
 	log    *slog.Logger

@@ -21,10 +21,13 @@ import (
 
 // Scopes of API tokens.
 const (
-	ScopeRead  = "read"  // see messages and counts
-	ScopeAck   = "ack"   // mark them
-	ScopeAdmin = "admin" // operate the service; only for those who are in ADMINS
+	ScopeRead     = "read"     // see messages and counts
+	ScopeAck      = "ack"      // mark them
+	ScopeWebhooks = "webhooks" // make and delete webhooks where they may
+	ScopeAdmin    = "admin"    // operate the service; only for those who are in ADMINS
 )
+
+var scopesThereAre = []string{ScopeRead, ScopeAck, ScopeWebhooks, ScopeAdmin}
 
 // tokenPrefix lets people and secret scanners recognise a token. 32 random bytes follow it.
 const tokenPrefix = "tdg_"
@@ -54,11 +57,11 @@ const MaxTokens = 100
 func (s *Store) CreateToken(ctx context.Context, user discord.UserID, name string, scopes []string) (string, error) {
 	scopes = slices.Compact(slices.Sorted(slices.Values(scopes)))
 	if len(scopes) == 0 {
-		return "", fmt.Errorf("create token: %w scopes: give at least one", tidings.ErrInvalid)
+		return "", fmt.Errorf("create token: %w", tidings.InvalidField("scopes", "give at least one"))
 	}
 	for _, scope := range scopes {
-		if scope != ScopeRead && scope != ScopeAck && scope != ScopeAdmin {
-			return "", fmt.Errorf("create token: %w scope %q: it is %s, %s or %s", tidings.ErrInvalid, scope, ScopeRead, ScopeAck, ScopeAdmin)
+		if !slices.Contains(scopesThereAre, scope) {
+			return "", fmt.Errorf("create token: %w", tidings.InvalidField("scopes", "%q is none: there are %s", scope, strings.Join(scopesThereAre, ", ")))
 		}
 	}
 	secret := make([]byte, 32)

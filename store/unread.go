@@ -51,15 +51,18 @@ WITH visible AS MATERIALIZED (
 	WHERE user_id = $1
 )`
 
-// withTargets adds "target": what may be mentioned to mean the person. $3 and $4 are their roles, as guild and role.
+// withTargets adds "target": what may be mentioned to mean the person, without what they suppress. $3 and $4 are their roles, as
+// guild and role.
 const withTargets = `, target AS (
 	SELECT 0::smallint AS kind, $1 AS id, NULL::bigint AS guild_id
 	UNION ALL
 	SELECT 1::smallint, r.id, r.guild_id
 	FROM unnest($3::bigint[], $4::bigint[]) AS r (guild_id, id)
+	WHERE r.guild_id NOT IN (SELECT guild_id FROM suppressed WHERE user_id = $1 AND roles)
 	UNION ALL
 	SELECT 2::smallint, g.guild_id, g.guild_id
 	FROM (SELECT DISTINCT guild_id FROM visible) g
+	WHERE g.guild_id NOT IN (SELECT guild_id FROM suppressed WHERE user_id = $1 AND everyone)
 )`
 
 // withMentions adds "mentioned": each message above the read position that means the person, once however often it does.
@@ -226,7 +229,7 @@ LEFT JOIN (
 	WHERE healed_at IS NULL AND channel_id = ANY($1::bigint[])
 	GROUP BY channel_id
 ) h ON h.channel_id = c.id
-WHERE c.id = ANY($1::bigint[]) AND g.live_session <> '' AND c.since_id > 0 AND c.last_live_id <= c.known_id`
+WHERE c.id = ANY($1::bigint[]) AND g.live_session <> '' AND c.closed_at IS NULL AND c.since_id > 0 AND c.last_live_id <= c.known_id`
 
 // Summary counts every channel of the set, all at one moment. A person who has never marked anything, or is not known at
 // all, has rev 0.
@@ -237,18 +240,22 @@ func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.
 		Ignored pq.Int64Array `db:"ignored"`
 	}
 	var mutes []Mute
+	var suppressed []Suppressed
 	var rows []counted
 	var complete []struct {
 		ID   discord.ChannelID `db:"id"`
 		From discord.MessageID `db:"from_id"`
 	}
 	err := s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		complete, mutes = nil, nil
+		complete, mutes, suppressed = nil, nil, nil
 		err := tx.GetContext(ctx, &person, selectPerson, int64(set.User))
 		if err != nil {
 			return err
 		}
 		if err := tx.SelectContext(ctx, &mutes, selectActiveMutes, int64(set.User)); err != nil {
+			return err
+		}
+		if err := tx.SelectContext(ctx, &suppressed, selectSuppressed, int64(set.User)); err != nil {
 			return err
 		}
 		if err := tx.SelectContext(ctx, &complete, selectComplete, ids(list)); err != nil {
@@ -282,6 +289,11 @@ func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.
 	}
 	for _, g := range set.Guilds {
 		ug := summarizeGuild(g, counts, since, muted)
+		for _, s := range suppressed {
+			if s.Guild == g.Guild.ID {
+				ug.SuppressEveryone, ug.SuppressRoles = s.Everyone, s.Roles
+			}
+		}
 		u.Total += ug.Unread
 		u.Mentions += ug.Mentions
 		u.Guilds = append(u.Guilds, ug)

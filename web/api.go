@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -27,10 +28,11 @@ func (s *Server) api(mux *http.ServeMux) {
 		"token":   {Type: "http", Scheme: "bearer", Description: "Made by: tidings token create"},
 		"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name},
 	}
-	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0), discord.Snowflake(0)} {
+	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0), discord.WebhookID(0), discord.Snowflake(0)} {
 		config.Components.Schemas.RegisterTypeAlias(reflect.TypeOf(id), reflect.TypeFor[givenID]())
 	}
 	api := humago.New(mux, config)
+	s.described = api.OpenAPI()
 	api.UseMiddleware(s.authorize(api))
 
 	get(api, "/api/messages", "Messages of a channel, newest first", s.getMessages)
@@ -46,18 +48,39 @@ func (s *Server) api(mux *http.ServeMux) {
 	get(api, "/api/saved", "Messages saved for later", s.getSaved)
 	put(api, "/api/saved/{channel}/{message}", "Save a message for later", s.putSaved)
 	del(api, "/api/saved/{channel}/{message}", "Take a saved message back", s.deleteSaved)
+	get(api, "/api/suppressed", "What does not mention you, by guild", s.getSuppressed)
+	put(api, "/api/suppressed/{guild}", "Let @everyone or your roles not mention you in a guild", s.putSuppressed)
+	del(api, "/api/suppressed/{guild}", "Let everything mention you in a guild again", s.deleteSuppressed)
 	get(api, "/api/unread", "Unread and mention counts of every visible channel", s.getUnread)
-	get(api, "/api/unread/verify", "Every count beside a recount from the messages", s.getVerify)
+	costly(api, "verify", "/api/unread/verify", "Every count beside a recount from the messages", s.getVerify)
 	get(api, "/api/feed", "Messages of all visible channels together", s.getFeed)
-	get(api, "/api/search", "Search in all visible channels", s.getSearch)
+	costly(api, "search", "/api/search", "Search in all visible channels", s.getSearch)
+	s.export(api)
+	get(api, "/api/keywords", "Words and phrases that you want to hear of", s.getKeywords)
+	put(api, "/api/keywords", "Replace your keywords", s.putKeywords)
+	get(api, "/api/views", "Your saved views, with their counts", s.getViews)
+	post(api, "/api/views", "Save a view", s.postView)
+	get(api, "/api/views/{id}", "One saved view", s.getView)
+	put(api, "/api/views/{id}", "Change a saved view", s.putView)
+	del(api, "/api/views/{id}", "Delete a saved view, and its feed", s.deleteView)
+	post(api, "/api/views/{id}/feed", "Give a view a secret address for feed readers, instead of the one that it had", s.postViewFeed)
+	del(api, "/api/views/{id}/feed", "End a view's secret address", s.deleteViewFeed)
+	get(api, "/api/webhooks", "Addresses that are told of your mentions and the like", s.getWebhooks)
+	post(api, "/api/webhooks", "Have an address told", s.postWebhook)
+	del(api, "/api/webhooks/{id}", "Tell an address no more", s.deleteWebhook)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
+	register(api, http.MethodGet, "/api/channels/{id}/webhooks", "Webhooks of a channel", scopeWebhooks, s.getChannelWebhooks)
+	register(api, http.MethodPost, "/api/channels/{id}/webhooks", "Make a webhook that writes into a channel", scopeWebhooks, s.postChannelWebhook)
+	register(api, http.MethodDelete, "/api/channels/{id}/webhooks/{webhook}", "Delete a channel's webhook", scopeWebhooks, s.deleteChannelWebhook)
+	register(api, http.MethodPost, "/api/channels/{id}/followers", "Have a channel follow an announcement channel", scopeWebhooks, s.postFollower)
 	register(api, http.MethodGet, "/api/tokens", "Your API tokens", scopeAdmin, s.getTokens)
 	register(api, http.MethodPost, "/api/tokens", "Make an API token", scopeAdmin, s.postToken)
 	register(api, http.MethodDelete, "/api/tokens/{id}", "Revoke an API token", scopeAdmin, s.deleteToken)
 	register(api, http.MethodGet, "/api/sessions", "Browsers in which you are signed in", scopeAdmin, s.getSessions)
 	register(api, http.MethodDelete, "/api/sessions", "Sign out everywhere", scopeAdmin, s.deleteSessions)
 	register(api, http.MethodDelete, "/api/sessions/{id}", "Sign out in one browser", scopeAdmin, s.deleteSession)
+	get(api, "/api/coverage", "What you see on Discord and not here", s.getCoverage)
 	get(api, "/api/me", "Who is asking", s.getMe)
 	get(api, "/api/status", "How the service is", s.getStatus)
 	if s.o.Admin != nil {
@@ -67,6 +90,14 @@ func (s *Server) api(mux *http.ServeMux) {
 
 func get[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
 	huma.Register(api, operation(http.MethodGet, path, summary, scopeRead), h)
+}
+
+// costly registers a reading operation that has a limit.
+func costly[I, O any](api huma.API, limit, path, summary string, h func(context.Context, *I) (*O, error)) {
+	op := operation(http.MethodGet, path, summary, scopeRead)
+	op.Metadata["limit"] = limit
+	op.Errors = append(op.Errors, http.StatusTooManyRequests)
+	huma.Register(api, op, h)
 }
 
 // post, put and del register operations that change what is kept for somebody, such as how far they have read.
@@ -102,7 +133,7 @@ func operationID(method, path string) string {
 	return strings.ToLower(method) + "-" + strings.Join(words, "-")
 }
 
-// authorize answers 401 and 403 before an operation looks at its input.
+// authorize answers 401, 403 and 429 before an operation looks at its input.
 func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
@@ -116,9 +147,26 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 		case !p.may(scope):
 			s.fail(w, r, scopeMissing(scope))
 		default:
-			next(huma.WithValue(ctx, whoKey{}, p))
+			if what, ok := ctx.Operation().Metadata["limit"].(string); ok {
+				if err := s.limited(what, p, s.address(r)); err != nil {
+					s.fail(w, r, err)
+					return
+				}
+			}
+			next(huma.WithValue(huma.WithValue(ctx, whoKey{}, p), askedKey{}, asked{s.base(r), s.address(r)}))
 		}
 	}
+}
+
+type askedKey struct{}
+
+// asked is how the service was asked: at which address of its own, and from where.
+type asked struct{ base, from string }
+
+// limitedNow counts an expensive call that shows as one only in the operation.
+func (s *Server) limitedNow(ctx context.Context, what string) error {
+	a, _ := ctx.Value(askedKey{}).(asked)
+	return s.limited(what, asking(ctx), a.from)
 }
 
 // withAsking is a context in which asking finds the person.
@@ -148,6 +196,22 @@ func (givenID) Schema(r huma.Registry) *huma.Schema {
 	s := ID("").Schema(r)
 	s.Nullable = true
 	return s
+}
+
+// Cursor is where the following page begins: null where there is none.
+type Cursor string
+
+// Schema describes a Cursor to huma.
+func (Cursor) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Nullable: true, Description: "Pass as cursor for the following page; null at the end"}
+}
+
+// MarshalJSON writes null for the end.
+func (c Cursor) MarshalJSON() ([]byte, error) {
+	if c == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(c))
 }
 
 func (id ID) given() bool { return id != "" }

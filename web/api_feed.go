@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -12,12 +13,13 @@ import (
 // FeedBody is a page of messages of several channels.
 type FeedBody struct {
 	Messages []MessageView `json:"messages" doc:"Newest first, each with guild and channel"`
-	Next     string        `json:"next" doc:"Pass as cursor for the following page; empty at the end"`
+	Next     Cursor        `json:"next"`
 	Newer    string        `json:"newer,omitempty" doc:"Pass as newer for what is newer than this page, and again later for what has come since"`
 }
 
 type feedInput struct {
-	Filter   string   `query:"filter" enum:"unread,mentions,all" default:"unread"`
+	Filter   string   `query:"filter" enum:"unread,mentions,all,keywords" doc:"unread without it and without view. keywords: what holds one of yours, read or not"`
+	View     int64    `query:"view" minimum:"1" doc:"Only what this view of yours shows"`
 	Guild    ID       `query:"guild"`
 	Channel  ID       `query:"channel"`
 	Category ID       `query:"category" doc:"A category or forum"`
@@ -32,7 +34,18 @@ type feedInput struct {
 type feedOutput struct{ Body FeedBody }
 
 func (s *Server) getFeed(ctx context.Context, in *feedInput) (*feedOutput, error) {
-	q := store.FeedQuery{Filter: in.Filter, Cursor: in.Cursor, Newer: in.Newer, Limit: in.Limit}
+	q := store.FeedQuery{Filter: store.FeedUnread}
+	if in.View != 0 {
+		v, err := s.o.Store.View(ctx, asking(ctx).user, in.View)
+		if err != nil {
+			return nil, s.failed(ctx, "read the feed", err)
+		}
+		q = v.Filters.Query()
+	}
+	if in.Filter != "" {
+		q.Filter = in.Filter
+	}
+	q.Cursor, q.Newer, q.Limit = in.Cursor, in.Newer, in.Limit
 	for _, name := range in.Has {
 		f, _ := tidings.FeatureNamed(name)
 		q.Has |= f
@@ -42,9 +55,21 @@ func (s *Server) getFeed(ctx context.Context, in *feedInput) (*feedOutput, error
 	q.Around, errs[4] = parseID[discord.MessageID]("query.around", in.Around)
 	q.Guild, errs[0] = parseID[discord.GuildID]("query.guild", in.Guild)
 	q.Channel, errs[1] = parseID[discord.ChannelID]("query.channel", in.Channel)
-	q.Author, errs[2] = parseID[discord.UserID]("query.author", in.Author)
+	author, err := parseID[discord.UserID]("query.author", in.Author)
+	errs[2] = err
 	for _, err := range errs {
 		if err != nil {
+			return nil, err
+		}
+	}
+	if author != 0 {
+		if len(q.Authors) > 0 && !slices.Contains(q.Authors, author) {
+			return nil, fieldProblem("query.author", "the view is about other authors", in.Author)
+		}
+		q.Authors = []discord.UserID{author}
+	}
+	if q.Keywords || q.Filter == store.FeedKeywords {
+		if err := s.limitedNow(ctx, "search"); err != nil {
 			return nil, err
 		}
 	}
@@ -74,5 +99,5 @@ func (s *Server) feed(ctx context.Context, set *tidings.VisibleSet, q store.Feed
 		return FeedBody{}, err
 	}
 	views, err := s.views(ctx, set, page.Messages)
-	return FeedBody{Messages: views, Next: page.Next, Newer: page.Newer}, err
+	return FeedBody{Messages: views, Next: Cursor(page.Next), Newer: page.Newer}, err
 }

@@ -127,6 +127,15 @@ type Status struct {
 	Requests *RequestStatus `json:"requests,omitempty"`
 	// Overview is what only operators see.
 	Overview *Overview `json:"overview,omitempty" doc:"For those whom ADMINS names only"`
+	// Alerts are the kinds of jobs that fail persistently.
+	Alerts []AlertStatus `json:"alerts,omitempty"`
+}
+
+// AlertStatus says that a kind of background job fails persistently. Why is for operators.
+type AlertStatus struct {
+	Kind     string    `json:"kind"`
+	Since    time.Time `json:"since"`
+	Failures int       `json:"failures"`
 }
 
 // RequestStatus is the budget of requests to Discord.

@@ -17,7 +17,7 @@ import (
 type MessageView struct {
 	render.View
 	Unread     bool `json:"unread" doc:"Above how far the person has read, and countable, and neither their own nor of somebody whom they ignore"`
-	MentionsMe bool `json:"mentions_me" doc:"Names the person, one of their roles, or everyone, and is not of somebody whom they ignore"`
+	MentionsMe bool `json:"mentions_me" doc:"Names the person, one of their roles, or everyone, as far as they do not suppress that, and is not of somebody whom they ignore"`
 	Ignored    bool `json:"ignored" doc:"The person ignores its author"`
 }
 
@@ -64,7 +64,7 @@ func (s *Server) getMessages(ctx context.Context, in *messagesInput) (*messagesO
 		}
 	}
 	if given > 1 {
-		return nil, fieldProblem("query", "before, after and around exclude each other; send at most one", nil)
+		return nil, fieldProblem("query.around", "before, after and around exclude each other; send at most one", nil)
 	}
 	body, err := s.messages(ctx, asking(ctx), q)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 	if err != nil {
 		return MessagesBody{}, err
 	}
-	page, uc, ignored, err := s.pageAndCounts(ctx, narrowed(set, g, c), q)
+	page, uc, prefs, err := s.pageAndCounts(ctx, narrowed(set, g, c), q)
 	if err != nil {
 		return MessagesBody{}, err
 	}
@@ -94,7 +94,7 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 		Unread: uc.Unread, Mentions: uc.Mentions, FirstUnread: uc.FirstUnread, ReadID: uc.ReadID, CompleteSince: uc.CompleteSince,
 	}
 	for _, m := range page.Messages {
-		body.Messages = append(body.Messages, s.view(m, reader{p.user, g.Roles, body.ReadID, ignored}))
+		body.Messages = append(body.Messages, s.view(m, reader{p.user, g.Roles, prefs.Suppressed[g.Guild.ID], body.ReadID, prefs.Ignored}))
 	}
 	hideMissingQuotes(body.Messages)
 	if err := s.hideDeletedQuotes(ctx, body.Messages); err != nil {
@@ -114,7 +114,7 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 
 // pageAndCounts reads a page and the channel's counts, both of the page's version: who follows the channel from there on
 // counts nothing twice. Where messages come too fast for that, the version is the older of the two, and nothing is missed.
-func (s *Server) pageAndCounts(ctx context.Context, set *tidings.VisibleSet, q store.PageQuery) (store.Page, tidings.UnreadChannel, []discord.UserID, error) {
+func (s *Server) pageAndCounts(ctx context.Context, set *tidings.VisibleSet, q store.PageQuery) (store.Page, tidings.UnreadChannel, *tidings.Preferences, error) {
 	const tries = 3
 	for try := 1; ; try++ {
 		page, err := s.o.Store.Messages(ctx, q)
@@ -132,7 +132,7 @@ func (s *Server) pageAndCounts(ctx context.Context, set *tidings.VisibleSet, q s
 			}
 		}
 		if uc.Version == page.Version || try == tries {
-			return page, uc, counts.Ignored, nil
+			return page, uc, counts.Preferences(), nil
 		}
 	}
 }
@@ -185,8 +185,9 @@ func hideMissingQuotes(page []MessageView) {
 // reader is for whom a message is shown.
 type reader struct {
 	user    discord.UserID
-	roles   []discord.RoleID  // in the message's guild
-	read    discord.MessageID // how far they have read its channel
+	roles   []discord.RoleID    // in the message's guild
+	quiet   tidings.Suppression // likewise
+	read    discord.MessageID   // how far they have read its channel
 	ignored []discord.UserID
 }
 
@@ -196,7 +197,7 @@ func (s *Server) view(m tidings.Message, r reader) MessageView {
 	return MessageView{
 		View:       s.render.Message(m),
 		Unread:     m.Countable && !hidden && m.ID > r.read,
-		MentionsMe: !hidden && mentions(m.Mentions, r.user, r.roles),
+		MentionsMe: !hidden && mentions(m.Mentions, r),
 		Ignored:    ignored,
 	}
 }
@@ -223,6 +224,14 @@ func (s *Server) views(ctx context.Context, set *tidings.VisibleSet, messages []
 	if err != nil {
 		return nil, err
 	}
+	suppressed, err := s.o.Store.Suppressed(ctx, set.User)
+	if err != nil {
+		return nil, err
+	}
+	quiet := make(map[discord.GuildID]tidings.Suppression, len(suppressed))
+	for _, x := range suppressed {
+		quiet[x.Guild] = x.Suppression
+	}
 	read := make(map[discord.ChannelID]discord.MessageID, len(counts))
 	for _, c := range counts {
 		read[c.ID] = c.ReadID
@@ -238,14 +247,14 @@ func (s *Server) views(ctx context.Context, set *tidings.VisibleSet, messages []
 				continue // It was lost while the page was being read.
 			}
 		}
-		out = append(out, s.view(m, reader{set.User, roles[m.Guild], read[m.Channel], ignored}))
+		out = append(out, s.view(m, reader{set.User, roles[m.Guild], quiet[m.Guild], read[m.Channel], ignored}))
 	}
 	return out, s.hideDeletedQuotes(ctx, out)
 }
 
-func mentions(m tidings.Mentions, user discord.UserID, roles []discord.RoleID) bool {
-	if m.Everyone || slices.Contains(m.Users, user) {
+func mentions(m tidings.Mentions, r reader) bool {
+	if m.Everyone && !r.quiet.Everyone || slices.Contains(m.Users, r.user) {
 		return true
 	}
-	return slices.ContainsFunc(m.Roles, func(r discord.RoleID) bool { return slices.Contains(roles, r) })
+	return !r.quiet.Roles && slices.ContainsFunc(m.Roles, func(role discord.RoleID) bool { return slices.Contains(r.roles, role) })
 }

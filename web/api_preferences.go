@@ -67,7 +67,7 @@ func (s *Server) putMute(ctx context.Context, in *muteInput) (*revOutput, error)
 	if b := in.Body; b != nil {
 		switch {
 		case b.Until != nil && b.Minutes > 0:
-			return nil, fieldProblem("body", "until and minutes exclude each other; send at most one", nil)
+			return nil, fieldProblem("body.until", "until and minutes exclude each other; send at most one", nil)
 		case b.Minutes > 0:
 			until = time.Now().Add(time.Duration(b.Minutes) * time.Minute)
 		case b.Until != nil && (b.Until.Before(time.Now()) || b.Until.Year() > 9999):
@@ -154,4 +154,64 @@ func (s *Server) deleteIgnored(ctx context.Context, in *authorInput) (*revOutput
 	}
 	res, err := s.o.Store.Unignore(ctx, asking(ctx).user, author)
 	return s.preferred(ctx, "count again", res, err)
+}
+
+// SuppressedView is what does not mention the person in a guild.
+type SuppressedView struct {
+	Guild    discord.GuildID `json:"guild"`
+	Everyone bool            `json:"suppress_everyone"`
+	Roles    bool            `json:"suppress_roles"`
+}
+
+type suppressedOutput struct {
+	Body struct {
+		Guilds []SuppressedView `json:"guilds"`
+	}
+}
+
+func (s *Server) getSuppressed(ctx context.Context, _ *struct{}) (*suppressedOutput, error) {
+	list, err := s.o.Store.Suppressed(ctx, asking(ctx).user)
+	if err != nil {
+		return nil, s.failed(ctx, "list what is suppressed", err)
+	}
+	out := &suppressedOutput{}
+	out.Body.Guilds = make([]SuppressedView, 0, len(list))
+	for _, x := range list {
+		out.Body.Guilds = append(out.Body.Guilds, SuppressedView{x.Guild, x.Everyone, x.Roles})
+	}
+	return out, nil
+}
+
+type suppressInput struct {
+	Guild ID `path:"guild"`
+	Body  struct {
+		Everyone bool `json:"suppress_everyone,omitempty" doc:"@everyone and @here do not mention you"`
+		Roles    bool `json:"suppress_roles,omitempty" doc:"Your roles do not mention you"`
+	}
+}
+
+func (s *Server) putSuppressed(ctx context.Context, in *suppressInput) (*revOutput, error) {
+	guild, err := parseID[discord.GuildID]("path.guild", in.Guild)
+	if err != nil {
+		return nil, err
+	}
+	p := asking(ctx)
+	if !hasGuild(s.o.Access.Visible(p.user), guild) {
+		return nil, s.failed(ctx, "suppress mentions", tidings.ErrNotFound)
+	}
+	res, err := s.o.Store.Suppress(ctx, p.user, guild, tidings.Suppression{Everyone: in.Body.Everyone, Roles: in.Body.Roles})
+	return s.preferred(ctx, "suppress mentions", res, err)
+}
+
+type unsuppressInput struct {
+	Guild ID `path:"guild"`
+}
+
+func (s *Server) deleteSuppressed(ctx context.Context, in *unsuppressInput) (*revOutput, error) {
+	guild, err := parseID[discord.GuildID]("path.guild", in.Guild)
+	if err != nil {
+		return nil, err
+	}
+	res, err := s.o.Store.Suppress(ctx, asking(ctx).user, guild, tidings.Suppression{})
+	return s.preferred(ctx, "suppress nothing", res, err)
 }

@@ -47,7 +47,7 @@ func (s *Server) postRead(ctx context.Context, in *readInput) (*readOutput, erro
 		}
 	}
 	if given != 1 {
-		return nil, fieldProblem("body", "expected exactly one of channel, guild and all", nil)
+		return nil, fieldProblem("body.channel", "expected exactly one of channel, guild and all", nil)
 	}
 	m := tidings.MarkRead{All: b.All, Rev: b.Rev}
 	var err error

@@ -18,7 +18,7 @@ type SavedView struct {
 // SavedBody is a page of saved messages.
 type SavedBody struct {
 	Messages []SavedView `json:"messages" doc:"The last saved first. Deleted ones, and those of channels that you may not read now, are left out"`
-	Next     string      `json:"next" doc:"Pass as cursor for the following page; empty at the end"`
+	Next     Cursor      `json:"next"`
 }
 
 type savedInput struct {
@@ -42,7 +42,7 @@ func (s *Server) getSaved(ctx context.Context, in *savedInput) (*savedOutput, er
 	if err != nil {
 		return nil, s.failed(ctx, "list saved messages", err)
 	}
-	out := &savedOutput{SavedBody{Messages: make([]SavedView, len(views)), Next: page.Next}}
+	out := &savedOutput{SavedBody{Messages: make([]SavedView, len(views)), Next: Cursor(page.Next)}}
 	for i, v := range views {
 		out.Body.Messages[i] = SavedView{v, page.Saved[i].At}
 	}

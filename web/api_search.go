@@ -26,5 +26,5 @@ func (s *Server) getSearch(ctx context.Context, in *searchInput) (*feedOutput, e
 	if err != nil {
 		return nil, s.failed(ctx, "search", err)
 	}
-	return &feedOutput{FeedBody{Messages: views, Next: page.Next}}, nil
+	return &feedOutput{FeedBody{Messages: views, Next: Cursor(page.Next)}}, nil
 }

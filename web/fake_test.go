@@ -27,6 +27,7 @@ import (
 type world struct {
 	PreferenceStore // what is not written out below is not asked for
 	CredentialStore
+	ViewStore
 	t        testing.TB
 	mu       sync.Mutex
 	users    map[discord.UserID]tidings.User
@@ -126,13 +127,15 @@ func (w *world) counts(set *tidings.VisibleSet, c discord.ChannelID, roles []dis
 			if r.Unread++; r.FirstUnread == 0 {
 				r.FirstUnread = m.ID
 			}
-			if mentions(m.Mentions, set.User, roles) {
+			if mentions(m.Mentions, reader{user: set.User, roles: roles}) {
 				r.Mentions++
 			}
 		}
 	}
 	return r
 }
+
+func (w *world) Permissions(discord.UserID, discord.ChannelID) tidings.Permissions { return 0 }
 
 func (w *world) Summary(_ context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
 	w.mu.Lock()
@@ -199,6 +202,10 @@ func (w *world) TokenStands(_ context.Context, key, scope string) (bool, error) 
 
 func (w *world) Ignored(context.Context, discord.UserID) ([]discord.UserID, error) { return nil, nil }
 
+func (w *world) Suppressed(context.Context, discord.UserID) ([]store.Suppressed, error) {
+	return nil, nil
+}
+
 func (w *world) Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error) {
 	return w.Counts(ctx, set, set.ChannelIDs())
 }
@@ -234,7 +241,7 @@ func (w *world) Feed(_ context.Context, set *tidings.VisibleSet, q store.FeedQue
 		for _, c := range g.Channels {
 			for _, m := range w.messages[c.ID] {
 				unread := m.ID > w.read[c.ID] && m.Author != set.User && m.Countable
-				mine := m.Author != set.User && mentions(m.Mentions, set.User, g.Roles)
+				mine := m.Author != set.User && mentions(m.Mentions, reader{user: set.User, roles: g.Roles})
 				if q.Filter == "unread" && !unread || q.Filter == "mentions" && !mine || q.Channel != 0 && q.Channel != c.ID || q.Guild != 0 && q.Guild != g.Guild.ID {
 					continue
 				}
@@ -366,6 +373,10 @@ func (w *world) Visible(u discord.UserID) *tidings.VisibleSet {
 
 func (w *world) CatchUp(context.Context) error { return nil }
 
+func (w *world) Guild(g discord.GuildID) (*tidings.GuildState, bool) {
+	return &tidings.GuildState{Roles: []tidings.Role{{Guild: g, ID: 50, Name: "Gardeners", Color: 0x4c56c8}}}, g == 4<<22
+}
+
 func (w *world) Enroll(_ context.Context, _ discord.UserID, hint []discord.GuildID) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -397,8 +408,14 @@ func (d discordSide) Me(context.Context, *oauth2.Token) (tidings.User, error) {
 	return tidings.User{ID: ada, Name: "Ada"}, nil
 }
 
-func (d discordSide) MyGuilds(context.Context, *oauth2.Token) ([]discord.GuildID, error) {
-	return []discord.GuildID{4 << 22}, nil
+func (d discordSide) MyGuilds(context.Context, *oauth2.Token) ([]tidings.Guild, error) {
+	return []tidings.Guild{{ID: 4 << 22, Name: "Gophers"}}, nil
+}
+
+func (w *world) SaveServers(context.Context, discord.UserID, []tidings.Guild) error { return nil }
+
+func (w *world) ServersWithout(context.Context, discord.UserID) ([]tidings.Guild, time.Time, error) {
+	return nil, time.Time{}, nil
 }
 
 // Serve is a live socket that sends a snapshot, answers sync, and passes on what push is given.

@@ -25,7 +25,7 @@ func csp(cdn bool) string {
 	}
 	return strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'" + media, "connect-src 'self'",
-		"form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'", "manifest-src 'self'",
+		"media-src 'self'" + media, "worker-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'", "manifest-src 'self'",
 	}, "; ")
 }
 
@@ -75,12 +75,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				s.log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				s.log.Error("a request panicked", "method", r.Method, "path", shownPath(r), "panic", p, "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					s.fail(rec, r, errors.New("panic"))
 				}
 			}
-			s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", time.Since(start))
+			s.log.Debug("request", "method", r.Method, "path", shownPath(r), "status", rec.status, "took", time.Since(start))
 		}()
 		inner.ServeHTTP(rec, r.WithContext(ctx))
 	})

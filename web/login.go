@@ -29,6 +29,10 @@ type attempt struct {
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	if err := s.limited("login", who{}, s.address(r)); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	a := attempt{State: random(), Verifier: oauth2.GenerateVerifier(), To: localPath(r.URL.Query().Get("to")), At: time.Now().Unix()}
 	b, err := json.Marshal(a)
 	if err != nil {
@@ -43,6 +47,10 @@ func (s *Server) redirect(r *http.Request) string { return s.base(r) + "/login/c
 
 func (s *Server) loginCallback(w http.ResponseWriter, r *http.Request) {
 	ctx, q := r.Context(), r.URL.Query()
+	if err := s.limited("login", who{}, s.address(r)); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	var a attempt
 	err := json.Unmarshal([]byte(s.sessions.PopString(ctx, sessionLogin)), &a)
 	old := err != nil || time.Since(time.Unix(a.At, 0)) > loginTime
@@ -75,7 +83,7 @@ func (s *Server) loginCallback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, a.To, http.StatusSeeOther)
 }
 
-func (s *Server) askDiscord(ctx context.Context, token *oauth2.Token) (tidings.User, []discord.GuildID, error) {
+func (s *Server) askDiscord(ctx context.Context, token *oauth2.Token) (tidings.User, []tidings.Guild, error) {
 	user, err := s.o.OAuth.Me(ctx, token)
 	if err != nil {
 		return user, nil, err
@@ -93,7 +101,7 @@ func (s *Server) askDiscord(ctx context.Context, token *oauth2.Token) (tidings.U
 const enrolTime = 8 * time.Second
 
 // admit stores who signed in and begins their session under a new token, so that one planted before is worth nothing.
-func (s *Server) admit(ctx context.Context, user tidings.User, guilds []discord.GuildID, token *oauth2.Token, agent string) error {
+func (s *Server) admit(ctx context.Context, user tidings.User, guilds []tidings.Guild, token *oauth2.Token, agent string) error {
 	user, err := s.o.Store.SaveUser(ctx, user)
 	if err != nil {
 		return err
@@ -105,9 +113,19 @@ func (s *Server) admit(ctx context.Context, user tidings.User, guilds []discord.
 	if err := s.o.Store.SaveOAuthToken(ctx, user.ID, s.seal.seal(user.ID, b)); err != nil {
 		return err
 	}
+	var hint []discord.GuildID
+	if guilds != nil {
+		if err := s.o.Store.SaveServers(ctx, user.ID, guilds); err != nil {
+			return err
+		}
+		hint = make([]discord.GuildID, len(guilds))
+		for i, g := range guilds {
+			hint[i] = g.ID
+		}
+	}
 	wait, cancel := context.WithTimeout(ctx, enrolTime)
 	defer cancel()
-	if err := s.o.Access.Enroll(wait, user.ID, guilds); err != nil {
+	if err := s.o.Access.Enroll(wait, user.ID, hint); err != nil {
 		s.log.Warn("enrol a person", "user", user.ID, "err", err)
 	}
 	if err := s.sessions.RenewToken(ctx); err != nil {

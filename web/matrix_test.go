@@ -80,19 +80,43 @@ var matrix = []endpoint{
 	{"GET", "/api/search?q=treasure", "", "read", 200, false, toRead},
 	{"GET", "/api/search?q=in:CHANNEL+treasure", "", "read", 200, false, toRead},
 	{"GET", "/api/search?q=in:cellar+mentions:me", "", "read", 200, false, toRead},
+	{"GET", "/api/feed?filter=keywords", "", "read", 200, false, toRead},
+	{"GET", "/api/feed?view=999999", "", "read", 404, false, toRead},
+	{"GET", "/api/export?channel=CHANNEL", "", "read", 200, true, toRead},
+	{"GET", "/api/export?channel=CHANNEL&format=json", "", "read", 200, true, toRead},
+	{"PUT", "/api/keywords", `{"keywords":["treasure"]}`, "ack", 200, false, toRead},
+	{"GET", "/api/keywords", "", "read", 200, false, toRead},
+	{"POST", "/api/views", `{"name":"x","authors":["9"]}`, "ack", 200, false, toRead},
+	{"GET", "/api/views", "", "read", 200, false, toRead},
+	{"GET", "/api/views/999999", "", "read", 404, false, toRead},
+	{"PUT", "/api/views/999999", `{"name":"x"}`, "ack", 404, false, toRead},
+	{"DELETE", "/api/views/999999", "", "ack", 404, false, toRead},
+	{"POST", "/api/views/999999/feed", "", "ack", 404, false, toRead},
+	{"DELETE", "/api/views/999999/feed", "", "ack", 404, false, toRead},
+	{"GET", "/api/webhooks", "", "read", 200, false, toRead},
+	{"POST", "/api/webhooks", `{"url":"https://example.org/","view":999999}`, "ack", 422, false, toRead},
+	{"DELETE", "/api/webhooks/999999", "", "ack", 404, false, toRead},
 	{"GET", "/api/guilds", "", "read", 200, false, toRead},
 	{"GET", "/api/channels/CHANNEL", "", "read", 200, true, toRead},
 	{"GET", "/api/me", "", "read", 200, false, toRead},
+	{"GET", "/api/coverage", "", "read", 200, false, toRead},
 	{"GET", "/api/status", "", "read", 200, false, toRead},
 	{"GET", "/api/mutes", "", "read", 200, false, toRead},
 	{"PUT", "/api/mutes/CHANNEL", "", "ack", 200, true, toRead},
 	{"DELETE", "/api/mutes/CHANNEL", "", "ack", 200, false, toRead},
+	{"GET", "/api/suppressed", "", "read", 200, false, toRead},
+	{"PUT", "/api/suppressed/999999", `{"suppress_roles":true}`, "ack", 404, false, toRead},
+	{"DELETE", "/api/suppressed/999999", "", "ack", 200, false, toRead},
 	{"GET", "/api/ignored", "", "read", 200, false, toRead},
 	{"PUT", "/api/ignored/12345", "", "ack", 200, false, toRead},
 	{"DELETE", "/api/ignored/12345", "", "ack", 200, false, toRead},
 	{"PUT", "/api/saved/CHANNEL/MESSAGE", "", "ack", 204, true, toRead},
 	{"GET", "/api/saved", "", "read", 200, false, toRead},
 	{"DELETE", "/api/saved/CHANNEL/MESSAGE", "", "ack", 204, false, toRead},
+	{"GET", "/api/channels/CHANNEL/webhooks", "", "webhooks", 403, true, toRead},
+	{"POST", "/api/channels/CHANNEL/webhooks", `{"name":"weather"}`, "webhooks", 403, true, toRead},
+	{"DELETE", "/api/channels/CHANNEL/webhooks/777", "", "webhooks", 403, true, toRead},
+	{"POST", "/api/channels/CHANNEL/followers", `{"channel":"501"}`, "webhooks", 403, true, toRead},
 	{"GET", "/api/tokens", "", "admin", 200, false, toRead},
 	{"POST", "/api/tokens", `{"name":"x","scopes":["read"]}`, "admin", 200, false, toRead},
 	{"DELETE", "/api/tokens/999999", "", "admin", 404, false, toRead},
@@ -206,7 +230,8 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 					continue // These are not about a channel's messages.
 				}
 				asked[e.method+" "+strings.NewReplacer("servers/500/channels/501", "servers/{guild}/channels/{channel}", "servers/500", "servers/{guild}", "servers/4711", "servers/{guild}",
-					"authors/4711", "authors/{author}", "people/4711", "people/{user}", "pauses/poll", "pauses/{kind}", "999999", "{id}", "0123456789abcdef", "{id}", "12345", "{author}", "mutes/CHANNEL", "mutes/{scope}",
+					"authors/4711", "authors/{author}", "people/4711", "people/{user}", "pauses/poll", "pauses/{kind}",
+					"suppressed/999999", "suppressed/{guild}", "999999", "{id}", "0123456789abcdef", "{id}", "12345", "{author}", "webhooks/777", "webhooks/{webhook}", "mutes/CHANNEL", "mutes/{scope}",
 					"channels/CHANNEL", "channels/{id}", "CHANNEL/MESSAGE", "{channel}/{message}").Replace(strings.Split(e.path, "?")[0])] = true
 				fill := strings.NewReplacer("CHANNEL", c.String(), "MESSAGE", id.String())
 				status, body, _ := ask(t, newBrowser(t), e.method, w.base+fill.Replace(e.path), fill.Replace(e.body), p.header...)
@@ -216,6 +241,8 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 					want = 401
 				case !strings.Contains(p.scopes, e.scope):
 					want = 403
+				case e.method == "POST" && (strings.HasSuffix(e.path, "/feed") || e.path == "/api/webhooks") && !strings.Contains(p.scopes, "read"):
+					want = 403 // It gives out what may be read.
 				case e.named && !p.sees[c]:
 					want = 404
 				case e.right == toManage && len(p.rights) == 0:
@@ -250,6 +277,11 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 			t.Errorf("%s: the live socket = %d, want %d: %.300s", p.name, got, want, text)
 		}
 	}
+	for _, p := range people {
+		if strings.Contains(p.scopes, "read") {
+			w.operateSocket(p.name, p.header, strings.Contains(p.scopes, "ack"), secrets, p.sees)
+		}
+	}
 	// Who is forgotten is a stranger afterwards, so that this is asked last.
 	asked["DELETE /api/me/data"] = true
 	leaving := admin(29, true)
@@ -276,6 +308,87 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 		for m := range methods {
 			if !asked[strings.ToUpper(m)+" "+path] {
 				t.Errorf("nobody has asked %s %s", strings.ToUpper(m), path)
+			}
+		}
+	}
+}
+
+// operateSocket does every operation of the live socket on the secret channels. For whom may not see one, the answers are to the byte those
+// for a channel that there never was.
+func (w *whole) operateSocket(name string, header []string, ack bool, secrets map[discord.ChannelID]discord.MessageID, sees map[discord.ChannelID]bool) {
+	w.t.Helper()
+	h := http.Header{"Origin": {w.base}}
+	h.Set(header[0], header[1])
+	ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, w.base+"/api/live", &websocket.DialOptions{HTTPHeader: h, Subprotocols: []string{"tidings.v1"}})
+	if err != nil {
+		w.t.Errorf("%s: %v", name, err)
+		return
+	}
+	defer c.CloseNow()
+	c.SetReadLimit(1 << 20)
+	var lines []string
+	next := func() string {
+		for len(lines) == 0 {
+			_, b, err := c.Read(ctx)
+			if err != nil {
+				w.t.Fatalf("%s: %v", name, err)
+			}
+			lines = strings.Split(string(b), "\n")
+		}
+		line := lines[0]
+		lines = lines[1:]
+		return line
+	}
+	for !strings.HasPrefix(next(), `{"op":"snapshot"`) {
+	}
+	// do sends an operation and returns what came until the pong behind it, and until a frame of the op want.
+	do := func(frame, want string) (answers []string) {
+		for _, f := range []string{frame, `{"op":"ping"}`} {
+			if err := c.Write(ctx, websocket.MessageText, []byte(f)); err != nil {
+				w.t.Fatalf("%s: %v", name, err)
+			}
+		}
+		for pong, found := false, want == ""; !pong || !found; {
+			line := next()
+			if strings.HasPrefix(line, `{"op":"pong"`) {
+				pong = true
+				continue
+			}
+			found = found || strings.HasPrefix(line, `{"op":"`+want+`"`)
+			answers = append(answers, line)
+		}
+		return answers
+	}
+	const never = discord.ChannelID(987654321)
+	for channel, id := range secrets {
+		for _, o := range []struct{ frame, want string }{
+			{`{"op":"sync","channels":["CHANNEL"]}`, "count"}, {`{"op":"watch","channels":["CHANNEL"]}`, ""}, {`{"op":"unwatch","channels":["CHANNEL"]}`, ""},
+			{`{"op":"read","channel":"CHANNEL","up_to":"MESSAGE"}`, "read"},
+		} {
+			fill := func(c discord.ChannelID) string {
+				return strings.NewReplacer("CHANNEL", c.String(), "MESSAGE", id.String()).Replace(o.frame)
+			}
+			want := o.want
+			if want == "read" && !ack {
+				want = "error"
+			}
+			if !sees[channel] {
+				want = ""
+				if !strings.Contains(o.frame, `"unwatch"`) {
+					want = "error"
+				}
+			}
+			got := do(fill(channel), want)
+			if sees[channel] {
+				if all := strings.Join(got, "\n"); strings.Contains(all, `"not_found"`) || strings.Contains(all, `"forbidden"`) != (o.want == "read" && !ack) {
+					w.t.Errorf("%s: %s = %s", name, fill(channel), all)
+				}
+				continue
+			}
+			if unknown := do(fill(never), want); !slices.Equal(got, unknown) || strings.Contains(strings.Join(got, ""), channel.String()) {
+				w.t.Errorf("%s: %s = %q, and of a channel that there never was %q", name, fill(channel), got, unknown)
 			}
 		}
 	}

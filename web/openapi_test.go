@@ -65,6 +65,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"PUT", fmt.Sprint("/api/saved/501/", one), ""}, {"GET", "/api/saved", ""}, {"PUT", "/api/ignored/55", ""}, {"DELETE", "/api/ignored/55", ""}, {"DELETE", "/api/mutes/501", ""},
 		{"POST", "/api/messages/read", fmt.Sprintf(`{"channel":"501","up_to":"%d"}`, one)}, {"POST", "/api/messages/unread", fmt.Sprintf(`{"channel":"501","message":"%d"}`, one)},
 		{"POST", "/api/messages/undo", `{"rev":1}`}, {"GET", "/api/channels/999", ""}, {"GET", "/api/feed?filter=none", ""}, {"GET", "/api/tokens", ""},
+		{"PUT", "/api/keywords", `{"keywords":["one"]}`}, {"GET", "/api/keywords", ""}, {"POST", "/api/views", `{"name":"a","channels":["501"]}`}, {"GET", "/api/views", ""},
+		{"GET", "/api/views/1", ""}, {"POST", "/api/views/1/feed", ""}, {"GET", "/api/feed?view=1", ""}, {"GET", "/api/export?format=json&channel=501", ""},
+		{"PUT", "/api/suppressed/500", `{"suppress_roles":true}`}, {"GET", "/api/suppressed", ""}, {"GET", "/api/coverage", ""}, {"GET", "/api/webhooks", ""},
 	} {
 		req, err := http.NewRequest(e.method, w.base+e.path, strings.NewReader(e.body))
 		if err != nil {
@@ -160,4 +163,38 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// What the page at /api shows is what the document describes.
+func TestTheAPIHasAPageForPeople(t *testing.T) {
+	t.Parallel()
+	ts := newWorld(t).serve()
+	status, page, h := ask(t, newBrowser(t), "GET", ts.URL+"/api", "")
+	if status != http.StatusOK || h.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Fatalf("GET /api = %d %s", status, h.Get("Content-Type"))
+	}
+	for _, bad := range []string{"<script", "<style", " style=", " onclick", "http://cdn", "https://cdn", "ZgotmplZ"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page has %q", bad)
+		}
+	}
+	if policy := h.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
+		t.Errorf("the policy is %q", policy)
+	}
+	doc := document(t, ts.URL, "/api/openapi-3.0.json")
+	for route, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if !strings.Contains(page, fmt.Sprintf(`id="%s"`, op.OperationID)) || !strings.Contains(page, method+`</span> <code>`+route+`</code>`) {
+				t.Errorf("the page has no %s %s", method, route)
+			}
+			for _, p := range op.Parameters {
+				if !strings.Contains(page, "<code>"+p.Value.Name+"</code>") {
+					t.Errorf("the page has no %s of %s %s", p.Value.Name, method, route)
+				}
+			}
+		}
+	}
+	if !strings.Contains(page, "<code>suppress_everyone</code>") {
+		t.Error("the page does not show the fields of answers")
+	}
 }

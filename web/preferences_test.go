@@ -126,9 +126,38 @@ func TestMutesAndIgnoredAuthorsReachAllDevices(t *testing.T) {
 	w.api("DELETE", fmt.Sprint("/api/ignored/", uint64(eve)), "")
 	totals("eve counts again", 5, 3)
 
+	w.say(deck, bob, "six <@&510>", `{"mention_roles":["510"]}`)
+	w.say(bridge, bob, "seven @everyone", `{"mention_everyone":true}`)
+	totals("a role and everyone", 7, 5)
+	w.api("PUT", "/api/suppressed/500", `{"suppress_everyone":true}`)
+	totals("@everyone suppressed", 7, 4)
+	w.say(bridge, bob, "eight @everyone", `{"mention_everyone":true}`)
+	w.say(bridge, bob, "nine <@&510>", `{"mention_roles":["510"]}`)
+	totals("both again", 9, 5)
+	w.api("PUT", "/api/suppressed/500", `{"suppress_everyone":true,"suppress_roles":true}`)
+	totals("roles suppressed too", 9, 3)
+	ten := w.say(bridge, bob, "ten <@&510> @everyone", `{"mention_roles":["510"],"mention_everyone":true}`)
+	totals("which stays so for what comes", 10, 3)
+	if got := w.api("GET", "/api/suppressed", ""); got != `{"guilds":[{"guild":"500","suppress_everyone":true,"suppress_roles":true}]}`+"\n" {
+		t.Errorf("suppressed = %s", got)
+	}
+	for _, path := range []string{"/api/feed?filter=mentions", "/api/search?q=mentions:me"} {
+		if got := w.api("GET", path, ""); strings.Contains(got, fmt.Sprint(ten)) || strings.Count(got, `"mentions_me":true`) != 3 {
+			t.Errorf("%s shows what is suppressed: %s", path, got)
+		}
+	}
+	if got := w.api("GET", "/api/messages?channel=502", ""); strings.Contains(got, `"mentions_me":true`) {
+		t.Errorf("the page shows what is suppressed: %s", got)
+	}
+	if u, m := w.device().State.Totals(); u != 10 || m != 3 {
+		t.Errorf("a new device has %d and %d, want 10 and 3", u, m)
+	}
+	w.api("DELETE", "/api/suppressed/500", "")
+	totals("nothing suppressed", 10, 8)
+
 	late := w.device()
-	if u, m := late.State.Totals(); u != 5 || m != 3 {
-		t.Errorf("a new device has %d and %d, want 5 and 3", u, m)
+	if u, m := late.State.Totals(); u != 10 || m != 8 {
+		t.Errorf("a new device has %d and %d, want 10 and 8", u, m)
 	}
 	for _, bad := range []struct {
 		method, path, body string
@@ -140,6 +169,7 @@ func TestMutesAndIgnoredAuthorsReachAllDevices(t *testing.T) {
 		{"PUT", "/api/mutes/501", `{"minutes":-5}`, 422},
 		{"PUT", "/api/mutes/abc", "", 422},
 		{"PUT", "/api/ignored/7", "", 422},
+		{"PUT", "/api/suppressed/501", `{"suppress_roles":true}`, 404},
 		{"PUT", "/api/ignored/0", "", 422},
 	} {
 		if status, got := w.try(bad.method, bad.path, bad.body); status != bad.status {
@@ -167,7 +197,7 @@ func TestSavedForLater(t *testing.T) {
 	}
 	get := func(query string) {
 		t.Helper()
-		page.Messages = nil
+		page.Messages, page.Next = nil, ""
 		if err := json.Unmarshal([]byte(w.api("GET", "/api/saved"+query, "")), &page); err != nil {
 			t.Fatal(err)
 		}
@@ -222,5 +252,26 @@ func TestReadingWhatIsOlderThan(t *testing.T) {
 		if status, got := w.try("POST", "/api/messages/read", body); status != 422 {
 			t.Errorf("%s = %d %s, want 422", body, status, got)
 		}
+	}
+}
+
+func TestWhatOneSeesOnDiscordOnlyIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWhole(t)
+	if got := w.api("GET", "/api/coverage", ""); got != `{"servers":[],"asked_at":null,"channels":[{"id":"502","guild":"500","guild_name":"Harbour","name":"bridge"}],"unchecked":[]}`+"\n" {
+		t.Errorf("before Discord was asked: %s", got)
+	}
+	for range 2 {
+		if err := w.store.SaveServers(t.Context(), ada, []tidings.Guild{{ID: harbour, Name: "Harbour"}, {ID: 600, Name: "Lighthouse", Icon: "x"}, {ID: 601, Name: "a\x00b"}, {ID: 600}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := w.api("GET", "/api/coverage", "")
+	if !strings.Contains(got, `"servers":[{"id":"601","name":"ab","icon":""},{"id":"600","name":"Lighthouse","icon":"x"}],"asked_at":"20`) {
+		t.Errorf("afterwards: %s", got)
+	}
+	w.lose(bridge)
+	if got := w.api("GET", "/api/coverage", ""); strings.Contains(got, "bridge") {
+		t.Errorf("a channel that is hidden from the person is named: %s", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -25,11 +26,23 @@ func fieldProblem(location, message string, value any) *huma.ErrorModel {
 	return p
 }
 
+// location says where in a request a field stands that store names.
+func location(field string) string {
+	switch field {
+	case "cursor", "newer", "around", "before", "after", "limit", "q", "filter":
+		return "query." + field
+	case "scope", "author", "id":
+		return "path." + field
+	}
+	return "body." + field
+}
+
 // problem is the one place where errors become statuses. What is not foreseen becomes a 500 that tells nothing of the
 // inside; the caller logs it.
 func problem(err error) *huma.ErrorModel {
 	var p *huma.ErrorModel
 	var tooLarge *http.MaxBytesError
+	var field *tidings.FieldError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -39,6 +52,8 @@ func problem(err error) *huma.ErrorModel {
 		return problemf(http.StatusNotFound, "There is no such thing, or you may not see it.")
 	case errors.Is(err, tidings.ErrForbidden):
 		return problemf(http.StatusForbidden, "You may not do this.")
+	case errors.As(err, &field):
+		return fieldProblem(location(field.Field), field.Message, nil)
 	case errors.Is(err, tidings.ErrInvalid):
 		return problemf(http.StatusUnprocessableEntity, "The request cannot be understood: %s", strings.TrimSpace(err.Error()))
 	case errors.Is(err, tidings.ErrConflict):
@@ -55,6 +70,9 @@ func (s *Server) failed(ctx context.Context, what string, err error) error {
 	if p.Status >= 500 && ctx.Err() == nil {
 		s.log.Error("request failed", "what", what, "err", err)
 	}
+	if p.Status == http.StatusServiceUnavailable {
+		return withRetry(p, 5)
+	}
 	return p
 }
 
@@ -62,7 +80,10 @@ func (s *Server) failed(ctx context.Context, what string, err error) error {
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problem(err)
 	if p.Status >= 500 && r.Context().Err() == nil {
-		s.log.Error("request failed", "path", r.URL.Path, "err", err)
+		s.log.Error("request failed", "path", shownPath(r), "err", err)
+	}
+	if h := huma.HeadersError(nil); errors.As(err, &h) {
+		maps.Copy(w.Header(), h.GetHeaders())
 	}
 	if !strings.HasPrefix(r.URL.Path, "/api/") {
 		s.errorPage(w, r, p.Status, p.Title, p.Detail)
@@ -79,6 +100,21 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	json.NewEncoder(w).Encode(p)
 }
 
-func (s *Server) apiNotFound(w http.ResponseWriter, r *http.Request) {
-	s.fail(w, r, problemf(http.StatusNotFound, "The API has no %s %s. GET /api/openapi.json describes what it has.", r.Method, r.URL.Path))
+// apiNotFound answers what no operation has taken: 405 where another method would have found one.
+func (s *Server) apiNotFound(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+			probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+			if _, pattern := mux.Handler(probe); strings.HasPrefix(pattern, method+" ") || method == http.MethodHead && strings.HasPrefix(pattern, "GET ") {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			s.fail(w, r, problemf(http.StatusMethodNotAllowed, "%s has no %s. It has: %s.", r.URL.Path, r.Method, strings.Join(allowed, ", ")))
+			return
+		}
+		s.fail(w, r, problemf(http.StatusNotFound, "The API has no %s %s. GET /api describes what it has.", r.Method, r.URL.Path))
+	}
 }

@@ -10,6 +10,10 @@ func (s *Server) routes() *http.ServeMux {
 	// Pages.
 	mux.HandleFunc("GET /{$}", s.person(s.pageFeed))
 	mux.HandleFunc("GET /c/{channel}", s.person(s.pageChannel))
+	mux.HandleFunc("GET /search", s.person(s.pageEmpty(view{Kind: "search", Title: "Search"})))
+	mux.HandleFunc("GET /saved", s.person(s.pageEmpty(view{Kind: "saved", Title: "Saved"})))
+	mux.HandleFunc("GET /settings", s.person(s.pageSettings))
+	mux.HandleFunc("GET /offline", s.pageOffline)
 	mux.HandleFunc("/", s.pageNotFound)
 
 	// Signing in and out.
@@ -19,8 +23,10 @@ func (s *Server) routes() *http.ServeMux {
 
 	// The API.
 	s.api(mux)
+	s.reference = describe(s.described)
+	mux.HandleFunc("GET /api", s.pageAPI)
 	mux.HandleFunc("GET /api/live", s.live)
-	mux.HandleFunc("/api/", s.apiNotFound)
+	mux.HandleFunc("/api/", s.apiNotFound(mux))
 
 	// What operators use.
 	if s.o.Admin != nil {
@@ -32,6 +38,9 @@ func (s *Server) routes() *http.ServeMux {
 		mux.HandleFunc("POST /webhooks/discord/{source}", s.webhook)
 	}
 
+	// What feed readers ask.
+	mux.HandleFunc("GET "+feedsPath+"{file}", s.feedOut)
+
 	// What operators and machines ask.
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
@@ -42,6 +51,9 @@ func (s *Server) routes() *http.ServeMux {
 	// Files.
 	mux.HandleFunc("GET /static/{version}/{file...}", s.assets.serve)
 	mux.HandleFunc("GET /favicon.ico", s.assets.favicon)
+	mux.HandleFunc("GET /icon.svg", s.icon)
+	mux.HandleFunc("GET /manifest.webmanifest", s.manifest)
+	mux.HandleFunc("GET /worker.js", s.worker)
 	mux.HandleFunc("GET /robots.txt", s.assets.robots)
 	return mux
 }

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/diamondburned/arikawa/v3/discord"
 	"golang.org/x/oauth2"
 
@@ -28,6 +30,7 @@ type Store interface {
 	MarkStore
 	PeopleStore
 	PreferenceStore
+	ViewStore
 	CredentialStore
 	scs.CtxStore // sessions
 }
@@ -60,7 +63,27 @@ type PreferenceStore interface {
 	Ignored(ctx context.Context, user discord.UserID) ([]discord.UserID, error)
 	Save(ctx context.Context, set *tidings.VisibleSet, channel discord.ChannelID, message discord.MessageID) error
 	Unsave(ctx context.Context, user discord.UserID, channel discord.ChannelID, message discord.MessageID) error
+	Suppress(ctx context.Context, user discord.UserID, guild discord.GuildID, what tidings.Suppression) (tidings.ReadResult, error)
+	Suppressed(ctx context.Context, user discord.UserID) ([]store.Suppressed, error)
 	SavedMessages(ctx context.Context, set *tidings.VisibleSet, cursor string, limit int) (store.SavedPage, error)
+}
+
+// ViewStore keeps people's views and keywords, and the addresses that are told.
+type ViewStore interface {
+	Views(ctx context.Context, user discord.UserID) ([]store.View, error)
+	View(ctx context.Context, user discord.UserID, id int64) (store.View, error)
+	ViewByFeed(ctx context.Context, secret string) (store.View, error)
+	CreateView(ctx context.Context, user discord.UserID, name string, f store.ViewFilters) (store.View, error)
+	UpdateView(ctx context.Context, user discord.UserID, id int64, name string, f store.ViewFilters) (store.View, error)
+	DeleteView(ctx context.Context, user discord.UserID, id int64) error
+	OpenFeed(ctx context.Context, user discord.UserID, id int64) (secret string, err error)
+	CloseFeed(ctx context.Context, user discord.UserID, id int64) error
+	CountFeed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery, most int) (int, error)
+	Keywords(ctx context.Context, user discord.UserID) ([]string, error)
+	SetKeywords(ctx context.Context, user discord.UserID, words []string) ([]string, error)
+	OutgoingWebhooks(ctx context.Context, user discord.UserID) ([]store.OutgoingWebhook, error)
+	CreateOutgoing(ctx context.Context, w store.OutgoingWebhook) (store.OutgoingWebhook, error)
+	DeleteOutgoing(ctx context.Context, user discord.UserID, id int64) error
 }
 
 // PeopleStore keeps who has signed in.
@@ -68,6 +91,10 @@ type PeopleStore interface {
 	User(ctx context.Context, id discord.UserID) (tidings.User, error)
 	SaveUser(ctx context.Context, u tidings.User) (tidings.User, error)
 	SaveOAuthToken(ctx context.Context, user discord.UserID, sealed []byte) error
+	// SaveServers keeps in which servers a person is, as Discord has said; ServersWithout lists
+	// those in which the bot is not, and when Discord was asked: zero for never.
+	SaveServers(ctx context.Context, user discord.UserID, servers []tidings.Guild) error
+	ServersWithout(ctx context.Context, user discord.UserID) (servers []tidings.Guild, asked time.Time, err error)
 	UserByToken(ctx context.Context, token string) (user discord.UserID, scopes []string, err error)
 }
 
@@ -86,9 +113,13 @@ type CredentialStore interface {
 // Access says who may read what. It is *access.Access.
 type Access interface {
 	Visible(u discord.UserID) *tidings.VisibleSet
+	// Guild is all that is known of a guild.
+	Guild(g discord.GuildID) (*tidings.GuildState, bool)
 	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
 	// CatchUp reads what other processes have changed and not told yet, at most once a second.
 	CatchUp(ctx context.Context) error
+	// Permissions are what a person may do in a channel now.
+	Permissions(u discord.UserID, c discord.ChannelID) tidings.Permissions
 }
 
 // Healing knows what is missing. It is *store.Store.
@@ -113,7 +144,7 @@ type OAuth interface {
 	// Exchange gives the token for a code. ErrInvalid and ErrUnauthorized mean that Discord refused.
 	Exchange(ctx context.Context, code, verifier, redirect string) (*oauth2.Token, error)
 	Me(ctx context.Context, t *oauth2.Token) (tidings.User, error)
-	MyGuilds(ctx context.Context, t *oauth2.Token) ([]discord.GuildID, error)
+	MyGuilds(ctx context.Context, t *oauth2.Token) ([]tidings.Guild, error)
 }
 
 // Options are all that web needs.
@@ -136,9 +167,19 @@ type Options struct {
 	// Ready reports what keeps the process from serving; nil means ready.
 	Ready func(ctx context.Context) error
 	// Status fills in GET /api/status; may be nil.
-	Status  func(ctx context.Context) (Status, error)
-	Healing Healing      // may be nil
+	Status func(ctx context.Context) (Status, error)
+	// TrustedProxies are whose word about where a request comes from is taken. None by default.
+	TrustedProxies []netip.Prefix
+	// BotReads says which of a server's channels the bot can read; may be nil. ErrUnavailable: not known now.
+	BotReads func(ctx context.Context, g discord.GuildID) (func(discord.ChannelID) bool, error)
+	Healing  Healing // may be nil
+	// Guilds lists those that the bot is in; may be nil.
+	Guilds func(ctx context.Context) ([]discord.GuildID, error)
+	// Invite is where somebody adds the bot to a server; may be empty.
+	Invite  string
 	Metrics http.Handler // may be nil
+	// Channels makes and deletes channels' webhooks; may be nil.
+	Channels ChannelWebhooks
 	// Admin switches on what operators use, and what people ask about their own data; may be nil.
 	Admin *AdminOptions
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
@@ -148,16 +189,20 @@ type Options struct {
 
 // Server is the handler of all routes. It runs nothing of its own.
 type Server struct {
-	o        Options
-	log      *slog.Logger
-	render   *render.Renderer
-	sessions *scs.SessionManager
-	seal     *sealer
-	assets   *assets
-	pages    *pages
-	public   *url.URL      // nil: what the request says
-	webhooks chan struct{} // a place for each delivery that is being taken
-	handler  http.Handler
+	o         Options
+	log       *slog.Logger
+	render    *render.Renderer
+	sessions  *scs.SessionManager
+	seal      *sealer
+	assets    *assets
+	pages     *pages
+	public    *url.URL      // nil: what the request says
+	webhooks  chan struct{} // a place for each delivery that is being taken
+	limiter   *limiter
+	exports   places
+	described *huma.OpenAPI    // what api registers
+	reference []describedGroup // the same for people
+	handler   http.Handler
 }
 
 // sessionLife is how long a person stays signed in. Discord's own token lives a week; ours only proves who came.
@@ -165,7 +210,7 @@ const sessionLife = 30 * 24 * time.Hour
 
 // New returns the handler. It fails on options that cannot work.
 func New(o Options) (*Server, error) {
-	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN}), webhooks: make(chan struct{}, webhooksAtOnce)}
+	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN}), webhooks: make(chan struct{}, webhooksAtOnce), limiter: newLimiter()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -190,7 +235,7 @@ func New(o Options) (*Server, error) {
 	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		s.pageError(w, r, fmt.Errorf("session: %w", err))
 	}
-	s.handler = s.guard(s.routes())
+	s.handler = s.guard(tagged(s.routes()))
 	return s, nil
 }
 

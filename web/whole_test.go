@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -32,6 +33,9 @@ type whole struct {
 	last   discord.MessageID
 	mu     sync.Mutex
 	roles  map[discord.UserID][]discord.RoleID
+	// discord is Discord's side of channels' webhooks, log all that the server has logged.
+	discord hooksOnDiscord
+	log     logText
 }
 
 const (
@@ -92,6 +96,7 @@ func newWhole(t *testing.T) *whole {
 		t.Fatal(err)
 	}
 	server, err = New(Options{Store: s, Access: w.access, Live: h, OAuth: discordSide{newWorld(t)}, EncryptionKey: make([]byte, 32), Version: "test",
+		Channels: &w.discord, BotReads: w.botReads, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Admins: []discord.UserID{operator}, Admin: &AdminOptions{Store: s, Guilds: w.access, Kinds: []string{"retention"}, RetentionDays: 30, Overview: someOverview}})
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +108,14 @@ func newWhole(t *testing.T) *whole {
 	w.base = ts
 	t.Cleanup(func() { cancel(); running.Wait() })
 	return w
+}
+
+// botReads: the bot reads the deck only.
+func (w *whole) botReads(_ context.Context, g discord.GuildID) (func(discord.ChannelID) bool, error) {
+	if g != harbour {
+		return nil, tidings.ErrUnavailable
+	}
+	return func(c discord.ChannelID) bool { return c == deck }, nil
 }
 
 func (w *whole) barrier(body tidings.Body) {

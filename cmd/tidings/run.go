@@ -96,6 +96,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		site *web.Server
 		// second learns of changes of access, after which what Discord refused is asked again.
 		second *secondLook
+		alerts *jobs.Alerts // has webhooks told of new messages
 	)
 	limiter, err := bot.NewSharedLimiter(bot.SharedOptions{
 		Redis: backends.redis, Prefix: c.RedisPrefix, Token: c.DiscordToken, Log: part("bot"), Metrics: metrics,
@@ -127,8 +128,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Log:     part("hub"), Metrics: metrics,
 	})
 	poll := newPoll(c, discord.REST(), st, part("poll"))
-	second = newSecondLook(discord.REST(), who, poll)
-	door = ingest.New(st, tellers{second, live}, ingest.Options{Log: part("ingest"), Metrics: metrics})
+	second = newSecondLook(discord.REST(), who, poll, st, part("poll"))
+	alerts = jobs.NewAlerts(st, who.Visible, part("jobs"))
+	door = ingest.New(st, tellers{second, live, alerts}, ingest.Options{Log: part("ingest"), Metrics: metrics})
 
 	oauth, err := bot.NewOAuth(bot.OAuthOptions{
 		ClientID: c.DiscordClientID, ClientSecret: c.DiscordClientSecret, URL: c.DiscordURL, Log: part("bot"),
@@ -136,18 +138,27 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if err != nil {
 		return err
 	}
+	proxies, err := web.ParseProxies(c.Proxies)
+	if err != nil {
+		return err
+	}
 	timetable := map[string]string{
 		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
-		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m",
+		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.WarmKind: "@every 30s",
+		jobs.WatchKind: "@every 1m", jobs.AlertsKind: "@every 1m", jobs.VerifyKind: "@every 3m",
 	}
 	past6h := newSamples(metrics)
 	site, err = web.New(web.Options{
+		TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, OldKeys: c.oldKeys(), DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
 		Ready:    st.Ping,
 		Healing:  st,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
+		Channels: discord.REST(),
 		Webhooks: webhookOptions(c, st, discord.REST()),
+		Guilds:   st.GuildIDs,
+		Invite:   bot.InviteURL(c.DiscordURL, c.DiscordClientID),
 		Admin: &web.AdminOptions{
 			Store: st, Guilds: who, Kinds: slices.Sorted(maps.Keys(timetable)), RetentionDays: c.RetentionDays,
 			Overview: (&overview{c, me.name, time.Now(), discord, st, backends, past6h, disk}).read,
@@ -173,6 +184,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.Audit, politely(reread.Audit), 2)
 	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, gate)), 1)
 	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
+	work.Handle(jobs.WarmKind, jobs.Warm(st, part("jobs")), 1)
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
 	work.Handle(store.PurgeMessages, jobs.Purge(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.ForgetKind, jobs.Forget(st, days(c.RemovedDays), live.Tell, part("jobs")), 1)
@@ -180,10 +192,21 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
+	work.Handle(jobs.WatchKind, jobs.Watch(st, c.AlertWebhookURL != "", part("jobs")), 1)
+	if c.AlertWebhookURL != "" {
+		work.Handle(store.SendAlert, jobs.NewAlerter(c.AlertWebhookURL, address).Handle, 1)
+	}
+	metrics.MustRegister(jobs.NewAlertMetrics(st))
 	poll.Door = gate
 	work.Handle(jobs.PollKind, poll.Tick, 1)
 	work.Handle(store.PollGuild, poll.Guild, 4)
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, gate, who, site, part("webhooks")).Handle, 2)
+	outgoing := &jobs.Outgoing{
+		Store: st, Visible: who.Visible, Open: site.OpenSecret, Encode: renderer.Encode, HTTP: jobs.OutgoingClient(), Log: part("jobs"),
+	}
+	work.Handle(store.SendWebhook, outgoing.Handle, 4)
+	work.Handle(jobs.AlertsKind, alerts.Look, 1)
+	work.Handle(jobs.VerifyKind, jobs.Verify(st, who.Visible, metrics, part("jobs")), 1)
 	for kind, spec := range timetable {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
@@ -199,6 +222,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	g.Go(func() error { return live.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
 	g.Go(func() error { return second.Run(ctx) })
+	g.Go(func() error { return alerts.Run(ctx) })
 	if c.does("gateway") && c.Gateway == "on" {
 		g.Go(func() error { return discord.Run(ctx) })
 		g.Go(func() error { return newShardWatch(c, discord, st, part("poll")).Run(ctx) })
@@ -259,6 +283,10 @@ func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter, st
 	}
 	// Without the database there is nothing to say about it.
 	s.Healing, _ = healingStatus(ctx, st)
+	alerts, _ := st.Alerts(ctx)
+	for _, a := range alerts {
+		s.Alerts = append(s.Alerts, web.AlertStatus{Kind: a.Kind, Since: a.Since.UTC(), Failures: a.Failures})
+	}
 	return s
 }
 

@@ -24,6 +24,7 @@ type State struct {
 
 	first    string // the hello's cursor, until the snapshot
 	roles    map[discord.GuildID][]discord.RoleID
+	quiet    map[discord.GuildID]tidings.Suppression
 	channels map[discord.ChannelID]*Channel
 }
 
@@ -86,6 +87,8 @@ type frame struct {
 	Roles    map[string][]discord.RoleID `json:"roles"`
 	Ignored  *[]discord.UserID           `json:"ignored"`
 	Muted    map[string]*time.Time       `json:"muted"`
+	// Suppressed is what does not mention the user, by guild.
+	Suppressed map[string]tidings.Suppression `json:"suppressed"`
 }
 
 type counts struct {
@@ -181,10 +184,10 @@ func (s *State) snapshot(raw json.RawMessage) error {
 	}
 	s.Rev, s.Cursor = u.Rev, s.first
 	s.ignore(u.Ignored)
-	s.roles = map[discord.GuildID][]discord.RoleID{}
+	s.roles, s.quiet = map[discord.GuildID][]discord.RoleID{}, map[discord.GuildID]tidings.Suppression{}
 	s.channels = map[discord.ChannelID]*Channel{}
 	for _, g := range u.Guilds {
-		s.roles[g.ID] = g.Roles
+		s.roles[g.ID], s.quiet[g.ID] = g.Roles, g.Suppression()
 		for _, c := range g.Channels {
 			s.channels[c.ID] = &Channel{
 				ID: c.ID, Guild: g.ID, Name: c.Name, Muted: c.Muted, Version: c.Version, ReadID: known(c.ReadID),
@@ -205,12 +208,18 @@ func (s *State) ignore(authors []discord.UserID) {
 	}
 }
 
-// prefer takes whom the person ignores and what they mute, where a frame says so.
+// prefer takes whom the person ignores and what they mute and suppress, where a frame says so.
 func (s *State) prefer(f frame) {
 	if f.Ignored == nil || f.Rev < s.Rev {
 		return
 	}
 	s.ignore(*f.Ignored)
+	s.quiet = map[discord.GuildID]tidings.Suppression{}
+	for g, what := range f.Suppressed {
+		if id, err := discord.ParseSnowflake(g); err == nil {
+			s.quiet[discord.GuildID(id)] = what
+		}
+	}
 	for id, c := range s.channels {
 		until, muted := f.Muted[id.String()]
 		c.Muted, c.MutedUntil = muted, time.Time{}
@@ -291,13 +300,17 @@ func (s *State) adjust(c *Channel, id discord.MessageID, author discord.UserID, 
 	}
 }
 
-// names is 1 when mentions name the user, one of their roles, or everyone.
+// names is 1 when mentions name the user, one of their roles, or everyone, and the user has not suppressed that.
 func (s *State) names(c *Channel, m *mentions) int {
 	if m == nil {
 		return 0
 	}
-	if m.E || slices.Contains(m.U, s.User) {
+	quiet := s.quiet[c.Guild]
+	if m.E && !quiet.Everyone || slices.Contains(m.U, s.User) {
 		return 1
+	}
+	if quiet.Roles {
+		return 0
 	}
 	for _, r := range s.roles[c.Guild] {
 		if slices.Contains(m.R, r) {

@@ -5,9 +5,9 @@
  * @typedef {string | null} Id A snowflake in digits; null for none.
  * @typedef {{u: string[], r: string[], e: boolean}} Mentions
  * @typedef {{id: string, guild: string, name: string, type: number, parent: Id, unread: number, mentions: number, first_unread: Id,
- *   read_id: Id, last_id: Id, version: number, muted: boolean, muted_until: string | null, complete_since: string | null, seen: number, asked: boolean, recovered: number}} Channel
- *   seen is the highest version that was heard of; asked is set while an answer to sync is awaited.
- * @typedef {{id: string, name: string, icon: string, roles: string[]}} Guild
+ *   read_id: Id, last_id: Id, version: number, muted: boolean, muted_until: string | null, complete_since: string | null, seen: number, asked: boolean, recovered: number, rev: number}} Channel
+ *   seen is the highest version that was heard of; rev is the mark that last touched the channel; asked is set while an answer to sync is awaited.
+ * @typedef {{id: string, name: string, icon: string, roles: string[], suppress_everyone: boolean, suppress_roles: boolean}} Guild
  * @typedef {{user: string, rev: number, ignored: string[], guilds: Object<string, Guild>, channels: Object<string, Channel>}} State
  * @typedef {{state: State, sync: string[], refetch: boolean, changed: string[]}} Step
  *   sync lists channels to ask for, refetch says that the whole is to be fetched, changed lists channels whose counts may differ.
@@ -36,9 +36,10 @@ export function fromUnread(user, unread) {
   s.rev = unread.rev;
   s.ignored = unread.ignored ?? [];
   for (const g of unread.guilds ?? []) {
-    s.guilds[g.id] = { id: g.id, name: g.name, icon: g.icon, roles: g.roles ?? [] };
+    s.guilds[g.id] = { id: g.id, name: g.name, icon: g.icon, roles: g.roles ?? [],
+      suppress_everyone: !!g.suppress_everyone, suppress_roles: !!g.suppress_roles };
     for (const c of g.channels ?? []) {
-      s.channels[c.id] = { ...c, guild: g.id, seen: c.version, asked: false, recovered: 0 };
+      s.channels[c.id] = { ...c, guild: g.id, seen: c.version, asked: false, recovered: 0, rev: unread.rev };
     }
   }
   return s;
@@ -68,7 +69,7 @@ export function reduce(s, f) {
     case 'snapshot': return snapshot(s, f.unread);
     case 'delta': return delta(s, f);
     case 'count': return counts(s, [f]);
-    case 'read': return counts(prefer({ ...s, rev: Math.max(s.rev, f.rev ?? 0) }, f), f.channels ?? []);
+    case 'read': return counts(prefer({ ...s, rev: Math.max(s.rev, f.rev ?? 0) }, f), f.channels ?? [], f.rev);
     case 'recovered': return recovered(s, f);
     case 'access': return access(s, f);
     default: return step(s);
@@ -98,6 +99,10 @@ export function merge(s, unread) {
   const next = fromUnread(s.user, unread);
   if (next.rev < s.rev) {
     next.ignored = s.ignored;
+    for (const [id, g] of Object.entries(next.guilds)) {
+      const old = s.guilds[id];
+      if (old) next.guilds[id] = { ...g, suppress_everyone: old.suppress_everyone, suppress_roles: old.suppress_roles };
+    }
     for (const [id, c] of Object.entries(next.channels)) {
       const old = s.channels[id];
       if (old) next.channels[id] = { ...c, muted: old.muted, muted_until: old.muted_until };
@@ -113,11 +118,11 @@ export function merge(s, unread) {
     if (c.version < old.version || (unread.rev < s.rev && c.version === old.version)) {
       // The counts of the fetched whole are of an older moment; ask for those of this one.
       next.channels[id] = { ...c, unread: old.unread, mentions: old.mentions, first_unread: old.first_unread, read_id: old.read_id,
-        last_id: old.last_id, version: old.version, seen, asked: true, recovered: old.recovered };
+        last_id: old.last_id, version: old.version, seen, asked: true, recovered: old.recovered, rev: Math.max(old.rev, c.rev) };
       sync.push(id);
     } else {
       const hole = seen > c.version;
-      next.channels[id] = { ...c, seen, asked: hole, recovered: old.recovered };
+      next.channels[id] = { ...c, seen, asked: hole, recovered: old.recovered, rev: Math.max(old.rev, c.rev) };
       if (hole) sync.push(id);
     }
   }
@@ -134,19 +139,22 @@ function hidden(/** @type {State} */ s, /** @type {string} */ author) {
   return author === s.user || s.ignored.includes(author);
 }
 
-/** prefer takes whom the person ignores and what they mute, where a frame says so. @returns {State} */
+/** prefer takes whom the person ignores and what they mute and suppress, where a frame says so. @returns {State} */
 function prefer(/** @type {State} */ s, /** @type {any} */ f) {
   if (!f.ignored || f.rev < s.rev) return s;
   const channels = Object.fromEntries(Object.entries(s.channels).map(([id, c]) =>
     [id, { ...c, muted: id in (f.muted ?? {}), muted_until: f.muted?.[id] ?? null }]));
-  return { ...s, ignored: f.ignored, channels };
+  const guilds = Object.fromEntries(Object.entries(s.guilds).map(([id, g]) =>
+    [id, { ...g, suppress_everyone: !!f.suppressed?.[id]?.suppress_everyone, suppress_roles: !!f.suppressed?.[id]?.suppress_roles }]));
+  return { ...s, ignored: f.ignored, guilds, channels };
 }
 
 /** @returns {boolean} */
 export function mentionsMe(/** @type {State} */ s, /** @type {string} */ guild, /** @type {Mentions | undefined | null} */ m) {
   if (!m) return false;
-  if (m.e || m.u?.includes(s.user)) return true;
-  const roles = s.guilds[guild]?.roles ?? [];
+  const g = s.guilds[guild];
+  if (m.e && !g?.suppress_everyone || m.u?.includes(s.user)) return true;
+  const roles = g?.suppress_roles ? [] : g?.roles ?? [];
   return (m.r ?? []).some((r) => roles.includes(r));
 }
 
@@ -192,8 +200,8 @@ function delta(/** @type {State} */ s, /** @type {any} */ f) {
   return step(put(s, n), sync, [c.id]);
 }
 
-/** counts takes the server's counts of channels, which are of version v. @returns {Step} */
-function counts(/** @type {State} */ s, /** @type {any[]} */ list) {
+/** counts takes the server's counts of channels, which are of version v and, when a mark brought them, of its rev. @returns {Step} */
+function counts(/** @type {State} */ s, /** @type {any[]} */ list, /** @type {number} */ rev = 0) {
   /** @type {string[]} */
   const sync = [];
   /** @type {string[]} */
@@ -201,16 +209,16 @@ function counts(/** @type {State} */ s, /** @type {any[]} */ list) {
   const channels = { ...s.channels };
   for (const f of list) {
     const c = channels[f.c];
-    if (!c) continue;
+    if (!c || (rev > 0 && rev < c.rev)) continue;
     if (f.v < c.version) {
-      channels[f.c] = { ...c, asked: true };
+      channels[f.c] = { ...c, asked: true, rev: Math.max(c.rev, rev) };
       sync.push(f.c);
       continue;
     }
     const hole = c.seen > f.v;
     channels[f.c] = { ...c, unread: f.unread, mentions: f.mentions, first_unread: f.first_unread ?? null, read_id: f.read_id,
       last_id: f.last_id === undefined ? c.last_id : f.last_id, version: f.v, seen: Math.max(c.seen, f.v), asked: hole,
-      recovered: f.unread === 0 ? 0 : c.recovered };
+      rev: Math.max(c.rev, rev), recovered: f.unread === 0 ? 0 : c.recovered };
     if (hole) sync.push(f.c);
     changed.push(f.c);
   }

@@ -209,3 +209,15 @@ test('ignored authors count for nothing, and whoever is ignored or muted may cha
   r = feed(r.s, create(7, '201'), create(8, '202', { a: '66' }));
   assert.equal(r.c.unread, 4);
 });
+
+test('what the person suppresses does not mention them', () => {
+  const quiet = fromUnread('7', { ...unread(), guilds: [{ ...unread().guilds[0], suppress_everyone: true, suppress_roles: false }] });
+  let r = feed(quiet, create(6, '200', { m: { ...none, e: true } }), create(7, '201', { m: { ...none, r: ['50'] } }));
+  assert.equal(r.c.mentions, 2);
+  const all = [{ c: '10', v: 7, read_id: '100', unread: 4, mentions: 1, first_unread: '101' }];
+  r = feed(r.s, { op: 'read', rev: 2, channels: all, ignored: [], muted: {}, suppressed: { 1: { suppress_everyone: false, suppress_roles: true } } });
+  r = feed(r.s, create(8, '202', { m: { ...none, r: ['50'] } }), create(9, '203', { m: { ...none, e: true } }), create(10, '204', { m: { ...none, u: ['7'], r: ['50'] } }));
+  assert.equal(r.c.mentions, 3);
+  r = feed(r.s, { op: 'read', rev: 3, channels: [], ignored: [], muted: {}, suppressed: {} }, create(11, '205', { m: { ...none, r: ['50'] } }));
+  assert.equal(r.c.mentions, 4);
+});

@@ -1,0 +1,185 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+	"tidings/store"
+)
+
+// OutgoingStore knows what webhooks have to tell. It is *store.Store.
+type OutgoingStore interface {
+	OutgoingWebhook(ctx context.Context, id int64) (store.OutgoingWebhook, error)
+	Hits(ctx context.Context, set *tidings.VisibleSet, w store.OutgoingWebhook, limit int) ([]store.Hit, error)
+	OutgoingSent(ctx context.Context, w store.OutgoingWebhook, told []discord.MessageID) error
+	OutgoingFailed(ctx context.Context, id int64, why string, stop bool) (stopped bool, err error)
+}
+
+// Outgoing tells people's webhooks of their mentions, keywords and views. What is told is what the person may see when it is.
+type Outgoing struct {
+	Store   OutgoingStore
+	Visible func(discord.UserID) *tidings.VisibleSet
+	// Open decrypts a webhook's secret.
+	Open func(u discord.UserID, sealed []byte) ([]byte, error)
+	// Encode writes a message as the API has it.
+	Encode func(m tidings.Message) ([]byte, error)
+	HTTP   *http.Client // [OutgoingClient]
+	Log    *slog.Logger
+}
+
+// Bounds of one delivery.
+const (
+	hitsEach       = 20
+	outgoingAnswer = 4 << 10
+	outgoingWait   = time.Hour // the longest that an address may ask us to wait
+)
+
+// Delivery is what is posted.
+type Delivery struct {
+	Webhook  string        `json:"webhook"`
+	Delivery string        `json:"delivery"` // another one for each attempt
+	User     string        `json:"user"`
+	Messages []DeliveredOf `json:"messages"`
+}
+
+// DeliveredOf is one message of a [Delivery].
+type DeliveredOf struct {
+	Why     []string        `json:"why"` // mention, keyword, view
+	Message json.RawMessage `json:"message"`
+}
+
+// Handle does a job of the kind [store.SendWebhook].
+func (o *Outgoing) Handle(ctx context.Context, j store.Job) error {
+	id, err := strconv.ParseInt(j.Key, 10, 64)
+	if err != nil {
+		return Dead(fmt.Errorf("%w webhook %q", tidings.ErrInvalid, j.Key))
+	}
+	w, err := o.Store.OutgoingWebhook(ctx, id)
+	if errors.Is(err, tidings.ErrNotFound) || err == nil && w.Stopped {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	hits, err := o.Store.Hits(ctx, o.Visible(w.User), w, hitsEach)
+	if err != nil || len(hits) == 0 {
+		return err
+	}
+	body, told, err := o.body(w, hits)
+	if err != nil {
+		return err
+	}
+	secret, err := o.Open(w.User, w.Secret)
+	if err != nil {
+		o.Log.Error("a webhook's secret cannot be read; its person has to make it again", "webhook", w.ID, "user", w.User, "err", err)
+		_, err = o.Store.OutgoingFailed(ctx, w.ID, "its secret cannot be read any more; delete it and make another", true)
+		return err
+	}
+	if bad := o.post(ctx, w.URL, secret, body); bad != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		stopped, err := o.Store.OutgoingFailed(ctx, w.ID, bad.why, bad.status == http.StatusGone)
+		if err != nil {
+			return err
+		}
+		if stopped {
+			o.Log.Info("a webhook is stopped", "webhook", w.ID, "user", w.User, "why", bad.why)
+			return nil
+		}
+		failed := fmt.Errorf("webhook %d: %s", w.ID, bad.why)
+		if bad.wait > 0 {
+			return RetryAfter(failed, bad.wait)
+		}
+		return failed
+	}
+	if err := o.Store.OutgoingSent(ctx, w, told); err != nil {
+		return err
+	}
+	if len(hits) == hitsEach {
+		return ErrYield
+	}
+	return nil
+}
+
+func (o *Outgoing) body(w store.OutgoingWebhook, hits []store.Hit) ([]byte, []discord.MessageID, error) {
+	d := Delivery{Webhook: strconv.FormatInt(w.ID, 10), Delivery: rand.Text(), User: w.User.String()}
+	var told []discord.MessageID
+	for _, h := range hits {
+		m, err := o.Encode(h.Message)
+		if err != nil {
+			return nil, nil, fmt.Errorf("encode message %d: %w", h.Message.ID, err)
+		}
+		d.Messages = append(d.Messages, DeliveredOf{h.Why, m})
+		told = append(told, h.Message.ID)
+	}
+	b, err := json.Marshal(d)
+	return b, told, err
+}
+
+// refusal is why a delivery did not arrive, in words for its owner, which tell nothing of the inside of our network.
+type refusal struct {
+	why    string
+	status int
+	wait   time.Duration
+}
+
+func (o *Outgoing) post(ctx context.Context, url string, secret, body []byte) *refusal {
+	ctx, cancel := context.WithTimeout(ctx, outgoingTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return &refusal{why: "the address cannot be read"}
+	}
+	at := strconv.FormatInt(time.Now().Unix(), 10)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "Tidings-Webhook/1")
+	req.Header.Set("Tidings-Signature", "t="+at+",v1="+Sign(secret, at, body))
+	res, err := o.HTTP.Do(req)
+	switch {
+	case errors.Is(err, errPrivate):
+		return &refusal{why: errPrivate.Error()}
+	case err != nil && ctx.Err() != nil:
+		return &refusal{why: "it did not answer in time"}
+	case err != nil:
+		o.Log.Debug("a webhook could not be reached", "err", err)
+		return &refusal{why: "it could not be reached"}
+	}
+	defer res.Body.Close()
+	io.Copy(io.Discard, io.LimitReader(res.Body, outgoingAnswer))
+	if res.StatusCode >= 200 && res.StatusCode <= 299 {
+		return nil
+	}
+	r := &refusal{why: fmt.Sprintf("it answered %d", res.StatusCode), status: res.StatusCode}
+	if res.StatusCode >= 300 && res.StatusCode <= 399 {
+		r.why += ", and redirects are not followed"
+	}
+	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
+		r.wait = min(time.Duration(min(s, 1<<20))*time.Second, outgoingWait)
+	}
+	return r
+}
+
+// Sign is the signature of a delivery: the HMAC-SHA256 of the time in seconds, a dot, and the body, in hex.
+func Sign(secret []byte, at string, body []byte) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(at))
+	mac.Write([]byte{'.'})
+	mac.Write(body)
+	return hex.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/lib/pq"
+
+	"tidings"
+)
+
+const (
+	maxAuthorName = 100 // characters; Discord's have 32, those of webhooks 80
+	// namesEach bounds the names of one author: a webhook may take another with each message.
+	namesEach = 20
+	// namesKnown bounds how many names are remembered as stored. Past it, all are looked at afresh.
+	namesKnown = 50_000
+)
+
+type authorName struct {
+	author discord.UserID
+	name   string
+}
+
+// knownNames remembers which names are stored, so that a message of a known author costs nothing.
+type knownNames struct {
+	mu  sync.Mutex
+	all map[authorName]bool
+}
+
+// unknown keeps those of the names that are not remembered.
+func (k *knownNames) unknown(names []authorName) (out []authorName) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	seen := map[authorName]bool{}
+	for _, n := range names {
+		if !k.all[n] && !seen[n] {
+			seen[n] = true
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (k *knownNames) remember(names []authorName) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.all == nil || len(k.all)+len(names) > namesKnown {
+		k.all = map[authorName]bool{}
+	}
+	for _, n := range names {
+		k.all[n] = true
+	}
+}
+
+// An author's names are few, so they are counted where they are; two writers at once may store a name too many.
+const insertAuthorNames = `
+INSERT INTO author_names (name, author_id)
+SELECT n.name, n.author_id
+FROM unnest($1::text[], $2::bigint[]) AS n (name, author_id)
+WHERE (SELECT count(*) FROM author_names a WHERE a.author_id = n.author_id) < $3
+ORDER BY n.name, n.author_id
+ON CONFLICT DO NOTHING`
+
+// noteAuthors keeps what the authors of messages are called. The messages are stored already: a name that is lost here is found with the
+// author's next message.
+func (s *Store) noteAuthors(ctx context.Context, events []tidings.Event) {
+	var names []authorName
+	for _, ev := range events {
+		var m tidings.Message
+		switch e := ev.Body.(type) {
+		case tidings.MessageCreated:
+			m = e.Message
+		case tidings.MessageUpdated:
+			m = e.Message
+		}
+		for _, name := range m.AuthorNames {
+			if name = foldName(name); name != "" && int64(m.Author) > 0 {
+				names = append(names, authorName{m.Author, name})
+			}
+		}
+	}
+	if names = s.names.unknown(names); len(names) == 0 {
+		return
+	}
+	list, authors := make(pq.StringArray, len(names)), make(pq.Int64Array, len(names))
+	for i, n := range names {
+		list[i], authors[i] = n.name, int64(n.author)
+	}
+	if _, err := s.db.ExecContext(ctx, insertAuthorNames, list, authors, namesEach); err != nil {
+		s.log.Debug("names of authors are kept later", "err", err)
+		return
+	}
+	s.names.remember(names)
+}
+
+// foldName is a name as it is compared; "" for what is none.
+func foldName(name string) string {
+	name = strings.ToLower(strings.TrimSpace(name))
+	if !utf8.ValidString(name) || strings.ContainsRune(name, 0) || utf8.RuneCountInString(name) > maxAuthorName {
+		return ""
+	}
+	return name
+}
+
+const selectAuthorsNamed = `
+SELECT DISTINCT author_id
+FROM author_names
+WHERE name = ANY ($1::text[])
+ORDER BY author_id
+LIMIT 200`
+
+// authorsNamed lists who has any of the names.
+func (s *Store) authorsNamed(ctx context.Context, names []string) ([]discord.UserID, error) {
+	folded := make(pq.StringArray, len(names))
+	for i, n := range names {
+		folded[i] = foldName(n)
+	}
+	var authors []discord.UserID
+	if err := s.db.SelectContext(ctx, &authors, selectAuthorsNamed, folded); err != nil {
+		return nil, fmt.Errorf("find authors by name: %w", unavailable(err))
+	}
+	return authors, nil
+}
