@@ -5,10 +5,10 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help demo build test replay soak soak-unread lint fmt bench clean
+.PHONY: help demo build test replay soak soak-unread lint fmt bench clean screenshots page-load
 
 help: ## say what can be made
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 demo: ## install what is missing and run the service beside a simulated Discord
 	@./scripts/install.sh demo

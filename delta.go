@@ -64,6 +64,8 @@ type AccessChange struct {
 	Version int64
 	// Users are those concerned when they are known; empty means anybody in the guild.
 	Users []discord.UserID
+	// Opened are channels that the bot itself may read again, and threads with them.
+	Opened []discord.ChannelID
 }
 
 // Recovered says that messages were found again in a range of a channel that was not known to be complete.

@@ -46,7 +46,12 @@ type Body interface{ body() }
 // Bodies that concern one channel's messages. They go through that channel's lane.
 type (
 	// MessageCreated is a message that is new to whoever says so: a dispatch, or one line of a fetched page.
-	MessageCreated struct{ Message Message }
+	MessageCreated struct {
+		Message Message
+		// Asked is when the page was asked for, by the database's clock; zero for what was not read to be compared. Then the
+		// message's reactions are news as well.
+		Asked time.Time
+	}
 	// MessageUpdated is an edit, a resolved embed, or a pin; Message.Partial when it names only what changed.
 	MessageUpdated struct{ Message Message }
 	// MessagesDeleted is one delete or one bulk delete (at most 100 ids by Discord's own limit).
@@ -56,7 +61,9 @@ type (
 		Change  ReactionChange
 		Message discord.MessageID
 		User    discord.UserID // 0 for the two removals of all
-		Emoji   string         // "name:id" of a custom one, the character itself otherwise; "" for ReactionsCleared
+		// Emoji is "name:id" of a custom one, of which the id alone tells it from others and the name may be empty; the character
+		// itself otherwise; "" for ReactionsCleared.
+		Emoji string
 	}
 	// PinsChanged is CHANNEL_PINS_UPDATE. Discord does not say which message; LastPin is zero when none is left.
 	PinsChanged struct{ LastPin time.Time }
@@ -91,6 +98,8 @@ type (
 		Threads  []Channel // active ones that the bot can view
 		// Members holds whatever members came along; often only the bot itself.
 		Members []Member
+		// Self is who the bot is, by which its own member is found among Members; 0 when the source does not say.
+		Self discord.UserID
 	}
 	// GuildUpdated is GUILD_UPDATE: the guild and its roles; channels are not named.
 	GuildUpdated struct {
@@ -107,7 +116,7 @@ type (
 	RoleSeen struct{ Role Role }
 	// RoleGone is GUILD_ROLE_DELETE.
 	RoleGone struct{ ID discord.RoleID }
-	// MemberSeen is GUILD_MEMBER_ADD or _UPDATE. Only members who have signed in are kept.
+	// MemberSeen is GUILD_MEMBER_ADD or _UPDATE. Only members who have signed in are kept, and the bot itself.
 	MemberSeen struct{ Member Member }
 	// MemberGone is GUILD_MEMBER_REMOVE: left, kicked or banned.
 	MemberGone struct{ User discord.UserID }

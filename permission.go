@@ -15,10 +15,13 @@ type Permissions uint64
 // The bits that decide reading. Source: discord.com/developers/docs/topics/permissions#permissions-bitwise-permission-flags.
 const (
 	PermissionAdministrator      Permissions = 1 << 3
+	PermissionManageGuild        Permissions = 1 << 5
 	PermissionViewChannel        Permissions = 1 << 10
 	PermissionReadMessageHistory Permissions = 1 << 16
 	PermissionConnect            Permissions = 1 << 20
 	PermissionManageThreads      Permissions = 1 << 34
+	// PermissionManageWebhooks decides nothing about reading; see [Reader.Permissions].
+	PermissionManageWebhooks Permissions = 1 << 29
 
 	// PermissionsAll is what owners and administrators have: every bit, those of the future too.
 	PermissionsAll = ^Permissions(0)
@@ -226,6 +229,14 @@ func (v Reader) CanRead(channel discord.ChannelID) bool {
 	}
 	i, ok := v.rules.index[channel]
 	return ok && readable(v.rules.places[i].kind, v.rules.in(v.member, v.base, channel))
+}
+
+// Permissions is [Rules.Permissions] for this member.
+func (v Reader) Permissions(channel discord.ChannelID, now time.Time) Permissions {
+	if v.rules == nil {
+		return 0
+	}
+	return v.rules.Permissions(v.member, channel, now)
 }
 
 // Readable sets into[i] to whether the i-th of the state's channels can be read, and returns into, grown as needed. Where threads

@@ -17,7 +17,9 @@ CREATE TABLE IF NOT EXISTS guilds (
 	first_seen     timestamptz NOT NULL DEFAULT now(),
 	live_session   text        NOT NULL DEFAULT '',    -- the gateway session that has told all since the guild was last seen whole; see channels.known_id
 	lived          boolean     NOT NULL DEFAULT false, -- some gateway session has shown it whole; until then nobody has looked for archived threads
-	suspect_id     bigint      NOT NULL DEFAULT 0      -- from here on something may have been left out; looked at when the guild is next seen whole
+	suspect_id     bigint      NOT NULL DEFAULT 0,     -- from here on something may have been left out; looked at when the guild is next seen whole
+	self_id        bigint      NOT NULL DEFAULT 0,     -- the bot's own id, and its roles here; 0 while they are not known
+	self_roles     bigint[]    NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS guilds_session ON guilds (live_session) WHERE live_session <> '';
 
@@ -154,7 +156,7 @@ CREATE TABLE IF NOT EXISTS live_buckets (
 CREATE TABLE IF NOT EXISTS reactions (
 	channel_id bigint NOT NULL,
 	message_id bigint NOT NULL,
-	emoji      text   NOT NULL,                        -- "name:id" of a custom one, the character otherwise
+	emoji      text   NOT NULL,                        -- ":id" of a custom one, whose name may change; the character otherwise
 	user_id    bigint NOT NULL,
 	present    boolean NOT NULL DEFAULT true,          -- false: the last word was that it was taken back
 	PRIMARY KEY (channel_id, message_id, emoji, user_id)
@@ -356,6 +358,17 @@ CREATE INDEX IF NOT EXISTS jobs_next ON jobs (kind, turn, id) WHERE state = 'rea
 CREATE INDEX IF NOT EXISTS jobs_lease ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (finished_at) WHERE state IN ('done', 'dead');
 
+-- Kinds of jobs that fail persistently, or did.
+CREATE TABLE IF NOT EXISTS alerts (
+	kind       text        PRIMARY KEY,
+	since      timestamptz NOT NULL,
+	failures   int         NOT NULL,
+	reason     text        NOT NULL,
+	told_at    timestamptz NOT NULL,                   -- when operators were told of its beginning last
+	began_told boolean     NOT NULL DEFAULT true,      -- they were told of this time, and are to be told of its end
+	ended_at   timestamptz                             -- NULL while it fails
+);
+
 CREATE TABLE IF NOT EXISTS job_pauses (
 	kind text        PRIMARY KEY,
 	at   timestamptz NOT NULL DEFAULT now()
@@ -433,3 +446,40 @@ CREATE TABLE IF NOT EXISTS lobby_channels (
 	lobby_id   bigint PRIMARY KEY,
 	channel_id bigint NOT NULL
 );
+
+-- Forgetting ----------------------------------------------------------------------------------------------------------
+
+-- Which message a stored one quotes, so that the quote goes when that message does.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS quoted_id bigint NOT NULL DEFAULT 0;
+CREATE INDEX IF NOT EXISTS messages_quoting ON messages (quoted_id) WHERE quoted_id <> 0;
+
+-- Ids up to here were purged: whoever brings them again is refused.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS purged_id bigint NOT NULL DEFAULT 0;
+
+-- When the grace period of a server that removed the bot had passed, and all but ids and counters was deleted.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS purged_at timestamptz;
+
+-- Authors whose messages are kept without what they say. Whoever records messages reads it, in the transaction; whoever adds to it
+-- waits for those transactions by locking it, so that no message slips through.
+CREATE TABLE IF NOT EXISTS author_optouts (
+	author_id bigint      PRIMARY KEY,
+	at        timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX IF NOT EXISTS audit_log_at ON audit_log (at);
+
+-- What operators set -------------------------------------------------------------------------------------------------
+
+-- How many days a server's messages are kept, where that is fewer than everywhere else; 0 for as everywhere else.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS retention_days int NOT NULL DEFAULT 0;
+-- false: nothing more of it is stored.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS kept boolean NOT NULL DEFAULT true;
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS kept boolean NOT NULL DEFAULT true;
+
+-- What the bot may read, and reactions ------------------------------------------------------------------------------------
+
+-- Since when the bot may not read the channel; NULL while it may, and while that is not known.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS closed_at timestamptz;
+
+-- When a message's reactions were changed last by what was told of them.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS reacted_at timestamptz;

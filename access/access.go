@@ -175,6 +175,15 @@ func (a *Access) CanRead(u discord.UserID, c discord.ChannelID) bool {
 	return s != nil && s.readers[u].CanRead(c)
 }
 
+// Permissions are what a person may do in a channel now; none where they are not known to be a member.
+func (a *Access) Permissions(u discord.UserID, c discord.ChannelID) tidings.Permissions {
+	s := a.guildOf(c)
+	if s == nil {
+		return 0
+	}
+	return s.readers[u].Permissions(c, time.Now())
+}
+
 func (a *Access) guild(g discord.GuildID) *guild {
 	a.mu.RLock()
 	defer a.mu.RUnlock()

@@ -103,6 +103,10 @@ func (s *shard) event(ctx context.Context, it queued) {
 			return
 		}
 	}
+	if seen, ok := ev.Body.(tidings.GuildSeen); ok {
+		seen.Self = s.self
+		ev.Body = seen
+	}
 	s.stamp(&ev, it)
 	if err := s.put(ctx, ev); err != nil && ctx.Err() == nil {
 		s.log.Error("an event was not taken", "event", it.name, "channel", ev.Channel, "err", err)
@@ -158,6 +162,9 @@ func (s *shard) letter(ctx context.Context, ev tidings.Event, cause error) {
 // no GUILD_DELETE comes for those which it left while nobody was connected.
 func (s *shard) started(ctx context.Context, it queued) {
 	guilds, sure := readyGuilds(it.raw)
+	if self := readySelf(it.raw); self != 0 {
+		s.self = self
+	}
 	var gone []discord.GuildID
 	if sure {
 		gone = s.left(ctx, guilds)
@@ -211,6 +218,19 @@ func readyGuilds(raw []byte) (guilds []discord.GuildID, sure bool) {
 		guilds = append(guilds, discord.GuildID(g.ID))
 	}
 	return guilds, true
+}
+
+// readySelf is who READY says that the bot is; 0 when it cannot be read.
+func readySelf(raw []byte) discord.UserID {
+	var ready struct {
+		User struct {
+			ID id `json:"id"`
+		} `json:"user"`
+	}
+	if json.Unmarshal(raw, &ready) != nil {
+		return 0
+	}
+	return discord.UserID(ready.User.ID)
 }
 
 // left lists the stored guilds of this shard that are not in a READY. A guild in an outage is in it, as unavailable.

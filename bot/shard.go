@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/diamondburned/arikawa/v3/utils/ws"
 	"golang.org/x/sync/errgroup"
 
@@ -40,6 +41,8 @@ type shard struct {
 	badFrames map[int64]bool
 	badOf     string
 	freshAt   time.Time // when a hole last cost a session
+
+	self discord.UserID // who READY says that the bot is; belongs to deliver alone
 }
 
 func newShard(b *Bot, i, n int) *shard {

@@ -101,7 +101,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		last := try >= maxTries-1
+		// A POST that was done although its answer was lost would be done twice.
+		last := try >= maxTries-1 || t.trips && r.Method == http.MethodPost
 		switch {
 		case err != nil:
 			if last {
@@ -112,7 +113,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 				t.invalid.add()
 			}
 			t.log.Debug("rate limited", "route", route.Path, "after", answer.RetryAfter, "global", answer.Global, "shared", answer.Shared)
-			if last || answer.RetryAfter > maxWait {
+			if try >= maxTries-1 || answer.RetryAfter > maxWait {
 				return nil, &LimitError{After: answer.RetryAfter, Why: "Discord's rate limit of " + route.Method + " " + route.Path + " is used up"}
 			}
 			continue // The limiter waits.

@@ -44,6 +44,8 @@ type outgoing struct {
 	channel int
 	payload []byte
 	log     discord.GuildID // whose log keeps it; 0 for none
+	about   string          // the channel, and the message where one is told whole
+	gone    []string        // what the log is to drop, each as about
 }
 
 // Bounds of what waits for Redis.
@@ -97,7 +99,14 @@ func (b *redisBus) put(channel int, e envelope) {
 	}
 	o := outgoing{channel: channel, payload: payload}
 	if e.kind == kindDelta {
-		o.log = e.delta.guild
+		d := e.delta
+		o.log, o.about = d.guild, logged(d.channel, 0)
+		if d.message != nil {
+			o.about = logged(d.channel, d.id)
+		}
+		for _, id := range d.gone {
+			o.gone = append(o.gone, logged(d.channel, id))
+		}
 	}
 	b.queue = append(b.queue, o)
 	b.bytes += len(payload)
@@ -174,22 +183,59 @@ func (b *redisBus) runPublish(ctx context.Context) {
 	}
 }
 
+// keepLog drops from a guild's log what is older than logs are kept, messages that are gone, and those that name them, as replies do: deltas alone may be found again,
+// what somebody deleted may not. Whoever needs what is dropped finds a hole, which is a reset of the channel.
+var keepLog = redis.NewScript(`
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+local now = redis.call('TIME')
+local old = now[1] * 1000 + math.floor(now[2] / 1000) - ARGV[1]
+for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', string.format('%.0f', old), 'COUNT', 1000)) do
+	redis.call('XDEL', KEYS[1], e[1])
+end
+if #ARGV == 1 then
+	return 0
+end
+for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
+	local about = e[2][4]
+	if about and string.sub(about, -2) ~= ' 0' then
+		for i = 2, #ARGV do
+			local channel, id = string.match(ARGV[i], '^(%d+) (%d+)$')
+			if about == ARGV[i] or id == '0' and string.match(about, '^%d+') == channel or id ~= '0' and string.find(e[2][2], id, 1, true) then
+				redis.call('XDEL', KEYS[1], e[1])
+				break
+			end
+		end
+	end
+end
+return 0 -- nothing would be read as an error`)
+
+// logged names a channel's message in a log; 0 stands for no message, and where it is to be dropped for all.
+func logged(c discord.ChannelID, m discord.MessageID) string {
+	return strconv.FormatUint(uint64(c), 10) + " " + strconv.FormatUint(uint64(m), 10)
+}
+
 // flush publishes a batch in one round trip, in order. The end of ctx does not interrupt it.
 func (b *redisBus) flush(ctx context.Context, batch []outgoing) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	pipe := b.client.Pipeline()
-	kept := map[discord.GuildID]bool{}
+	gone := map[discord.GuildID][]any{}
 	for _, o := range batch {
 		if o.log != 0 {
-			key := b.history.logKey(o.log)
-			pipe.XAdd(ctx, &redis.XAddArgs{Stream: key, MaxLen: maxLogged, Approx: true, Values: []any{"e", o.payload}})
-			if !kept[o.log] {
-				kept[o.log] = true
-				pipe.Expire(ctx, key, logExpires)
+			pipe.XAdd(ctx, &redis.XAddArgs{
+				Stream: b.history.logKey(o.log), MaxLen: maxLogged, Approx: true, Values: []any{"e", o.payload, "m", o.about},
+			})
+			list := gone[o.log]
+			for _, g := range o.gone {
+				list = append(list, g)
 			}
+			gone[o.log] = list
 		}
 		pipe.Publish(ctx, b.names[o.channel], o.payload)
+	}
+	for g, list := range gone {
+		// A pipeline cannot fall back from EVALSHA once the server has forgotten the script.
+		keepLog.Eval(ctx, pipe, []string{b.history.logKey(g)}, append([]any{logExpires.Milliseconds()}, list...)...)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("publish: %w", err)

@@ -47,6 +47,15 @@ func (y *history) logKey(g discord.GuildID) string {
 	return y.prefix + "hub:log:" + strconv.FormatUint(uint64(g), 10)
 }
 
+// DropLog deletes from Redis what processes have left there of a guild for those who come back; they get a snapshot instead. It is for
+// who changes messages beside the hubs, which do not hear of it.
+func DropLog(ctx context.Context, c redis.UniversalClient, prefix string, g discord.GuildID) error {
+	if err := c.Del(ctx, (&history{prefix: prefix}).logKey(g)).Err(); err != nil {
+		return fmt.Errorf("drop the log of guild %d: %w", g, err)
+	}
+	return nil
+}
+
 func (y *history) journalKey(epoch string) string { return y.prefix + "hub:at:" + epoch }
 
 // loading is something that is read once for all who want it at about the same time.

@@ -345,3 +345,41 @@ func TestManyWhoComeBackAtOnceAskLittle(t *testing.T) {
 		t.Errorf("%d questions for 60 people", n)
 	}
 }
+
+// What was deleted, or purged, is not kept in Redis for those who come back: text that is gone is gone there, too.
+func TestTheLogDropsWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{carl}, ids(t, 2)...)
+	r, prefix := testdb.Redis(t)
+	n := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix, Encode: func(m tidings.Message) ([]byte, error) {
+		return fmt.Appendf(nil, `{"id":"%d","content":%q}`, m.ID, m.Content), nil
+	}}, nil)
+	listening(t, r, prefix, 1)
+	key := prefix + "hub:log:" + g1.String()
+	holds := func(text string) bool {
+		all, err := r.XRange(bg, key, "-", "+").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(fmt.Sprint(all), text)
+	}
+	tell := func(version int64, kind tidings.DeltaKind, id discord.MessageID, content string) {
+		d := tidings.Delta{Guild: g1, Channel: c1, Version: version, Kind: kind, ID: id, Author: carl}
+		if kind == tidings.DeltaCreate {
+			d.N, d.Message = 1, &tidings.Message{Channel: c1, ID: id, Guild: g1, Author: carl, Content: content}
+		}
+		n.Tell(bg, told(d))
+	}
+	tell(1, tidings.DeltaCreate, 1<<30, "first canary")
+	tell(2, tidings.DeltaCreate, 2<<30, "second canary")
+	tell(3, tidings.DeltaCreate, 3<<30, "third canary")
+	eventually(t, "all are logged", func() bool { return holds("first") && holds("second") && holds("third") })
+	tell(4, tidings.DeltaDelete, 1<<30, "")
+	eventually(t, "the deleted one is dropped", func() bool { return !holds("first") })
+	if !holds("second") || !holds("third") {
+		t.Error("others are dropped with it")
+	}
+	tell(5, tidings.DeltaReset, 0, "")
+	eventually(t, "all of the channel are dropped", func() bool { return !holds("canary") })
+}

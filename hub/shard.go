@@ -45,6 +45,9 @@ type delta struct {
 	accessVersion int64
 	frame         *frame
 	message       *frame // for those who watch the channel; nil for none
+	// What the log in Redis needs to drop what messages said that are gone. Only the process that tells it knows.
+	id   discord.MessageID   // of message
+	gone []discord.MessageID // that are deleted with this delta
 }
 
 // person is one user's connections in a shard.

@@ -19,7 +19,7 @@ func (h *Hub) Tell(_ context.Context, r tidings.Result) {
 	for _, d := range r.Deltas {
 		out := &delta{
 			guild: d.Guild, channel: d.Channel, version: d.Version, accessVersion: d.AccessVersion,
-			frame: deltaFrame(d), message: h.messageFrame(d),
+			frame: deltaFrame(d), message: h.messageFrame(d), id: d.ID, gone: goneWith(d),
 		}
 		h.dispatch(out)
 		h.bus.publish(channelOf(uint64(d.Guild)), envelope{kind: kindDelta, delta: out})
@@ -32,6 +32,26 @@ func (h *Hub) Tell(_ context.Context, r tidings.Result) {
 	for _, m := range r.Reads {
 		h.TellRead(m)
 	}
+}
+
+// maxGone is how many deleted messages are looked for one by one in a log: each costs a search through all of it.
+const maxGone = 5
+
+// goneWith lists what a delta deletes; 0 stands for whatever the channel had.
+func goneWith(d tidings.Delta) []discord.MessageID {
+	switch {
+	case d.Kind == tidings.DeltaReset, len(d.Deleted) > maxGone:
+		return []discord.MessageID{0}
+	case d.Kind != tidings.DeltaDelete:
+		return nil
+	case len(d.Deleted) == 0:
+		return []discord.MessageID{d.ID}
+	}
+	ids := make([]discord.MessageID, len(d.Deleted))
+	for i, m := range d.Deleted {
+		ids[i] = m.ID
+	}
+	return ids
 }
 
 // TellRead gives what a mark changed to all of the person's devices, here and in the other processes.

@@ -12,6 +12,7 @@ type metrics struct {
 	events *prometheus.CounterVec
 	batch  prometheus.Histogram
 	lag    prometheus.Histogram
+	age    prometheus.Histogram
 	dead   prometheus.Counter
 }
 
@@ -23,11 +24,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "tidings_ingest_batch_events", Help: "Events of one transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 10)}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "tidings_ingest_lag_seconds", Help: "From receiving an event to its commit.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+		age: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "tidings_message_age_seconds", Help: "From the time in the id of a message that the gateway told to its commit. It holds the difference of the clocks.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}),
 		dead: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "tidings_ingest_dead_letters_total", Help: "Events that could not be stored and were set aside."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.batch, m.lag, m.dead)
+		reg.MustRegister(m.events, m.batch, m.lag, m.age, m.dead)
 	}
 	return m
 }
@@ -42,6 +46,9 @@ func (m *metrics) recorded(events []tidings.Event, start time.Time) {
 	for _, ev := range events {
 		if !ev.At.IsZero() {
 			m.lag.Observe(now.Sub(ev.At).Seconds())
+		}
+		if e, ok := ev.Body.(tidings.MessageCreated); ok && ev.Source == tidings.SourceGateway {
+			m.age.Observe(max(now.Sub(e.Message.ID.Time()).Seconds(), 0))
 		}
 	}
 }

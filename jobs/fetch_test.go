@@ -34,7 +34,8 @@ type past struct {
 	hidden    []discord.MessageID // exist, but are on no page
 	asked     []discord.MessageID // by Deleted
 	edited    map[discord.MessageID]string
-	during    func() // called once while a page is on its way
+	payload   map[uint64]string // more fields of messages, by id
+	during    func()            // called once while a page is on its way
 }
 
 func (p *past) MessagesBefore(_ context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) ([]tidings.Message, bool, error) {
@@ -53,6 +54,9 @@ func (p *past) MessagesBefore(_ context.Context, g discord.GuildID, c discord.Ch
 			m := said(c, id)
 			if text, ok := p.edited[id]; ok {
 				m.Content, m.EditedMS = text, 1
+			}
+			if more := p.payload[uint64(id)]; more != "" {
+				m = with(m, more)
 			}
 			page = append(page, m)
 		}

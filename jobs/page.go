@@ -75,7 +75,7 @@ func (r *reader) page(ctx context.Context, guild discord.GuildID, channel discor
 		}
 		down = max(above, page[len(page)-1].ID-1)
 	}
-	if err := r.record(ctx, guild, channel, page, down, below); err != nil {
+	if err := r.record(ctx, guild, channel, page, down, below, asked); err != nil {
 		return 0, false, err
 	}
 	if err := r.bury(ctx, guild, channel, page, down, below, asked); err != nil {
@@ -85,7 +85,7 @@ func (r *reader) page(ctx context.Context, guild discord.GuildID, channel discor
 }
 
 // record puts those of a page's messages through the door that lie in the range, oldest first.
-func (r *reader) record(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, page []tidings.Message, above, below discord.MessageID) error {
+func (r *reader) record(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, page []tidings.Message, above, below discord.MessageID, asked time.Time) error {
 	now := time.Now()
 	events := make([]tidings.Event, 0, len(page))
 	for _, m := range slices.Backward(page) {
@@ -99,7 +99,7 @@ func (r *reader) record(ctx context.Context, guild discord.GuildID, channel disc
 			m.Guild = guild
 		}
 		events = append(events, tidings.Event{
-			Source: tidings.SourceBackfill, Guild: m.Guild, Channel: m.Channel, At: now, Body: tidings.MessageCreated{Message: m},
+			Source: tidings.SourceBackfill, Guild: m.Guild, Channel: m.Channel, At: now, Body: tidings.MessageCreated{Message: m, Asked: asked},
 		})
 	}
 	if len(events) == 0 {

@@ -53,7 +53,8 @@ type Poll struct {
 	Log   *slog.Logger
 	// Alone says that there is no gateway.
 	Alone bool
-	// Audit is how often a guild is looked at although the gateway is well. 0 means an hour.
+	// Audit is how often a guild is looked at although the gateway is well. 0 means ten minutes, or as much more as it takes to
+	// keep to one request a second for all guilds.
 	Audit time.Duration
 	// HistoryDays is how far back messages of a channel are fetched of which none is known, where there is no gateway; 0 means
 	// from when the guild was seen first. Nothing older than RetentionDays is fetched.
@@ -120,7 +121,7 @@ func (p *Poll) Tick(ctx context.Context, _ store.Job) error {
 	}
 	var due []store.NewJob
 	for _, g := range polls {
-		why, ok := p.due(g)
+		why, ok := p.due(g, len(polls))
 		if !ok {
 			continue
 		}
@@ -137,7 +138,7 @@ func (p *Poll) Tick(ctx context.Context, _ store.Job) error {
 }
 
 // due decides whether a guild is looked at now.
-func (p *Poll) due(g store.GuildPoll) (PollReason, bool) {
+func (p *Poll) due(g store.GuildPoll, guilds int) (PollReason, bool) {
 	if p.Alone {
 		// Where nothing has happened for long, little is lost by looking less often: a fiftieth of the quiet time, up to ten
 		// minutes. It begins to matter after hours.
@@ -155,7 +156,7 @@ func (p *Poll) due(g store.GuildPoll) (PollReason, bool) {
 	}
 	audit := p.Audit
 	if audit <= 0 {
-		audit = time.Hour
+		audit = max(10*time.Minute, time.Duration(guilds)*2*time.Second)
 	}
 	return PollAudit, g.Polled >= audit.Seconds()
 }

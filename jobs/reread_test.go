@@ -155,4 +155,10 @@ func TestAnAuditFindsWhatDiscordNeverTold(t *testing.T) {
 	if got := audits(); got != "[done]" {
 		t.Errorf("audits are %s although nothing has moved", got)
 	}
+	// Not even that is for good: what was swallowed may have been all that happened.
+	db.MustExec(`DELETE FROM jobs`)
+	db.MustExec(`UPDATE channels SET audited_at = now() - interval '61 minutes'`)
+	if got := audits(); got != "[ready]" {
+		t.Errorf("an hour later audits are %s, want one", got)
+	}
 }

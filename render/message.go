@@ -1,6 +1,7 @@
 package render
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"html/template"
 	"net/url"
@@ -55,7 +56,7 @@ func (r *Renderer) Message(m tidings.Message) View {
 	}
 	v.Embeds = r.embeds(p.Embeds, names)
 	v.Components = r.components(p.Components, names)
-	v.Forwards = r.forwards(p.Snapshots)
+	v.Forwards = r.forwards(p)
 	if t := p.Thread.v; t != nil && t.ID != "" {
 		v.Thread = &Thread{ID: discord.ChannelID(snowflake(t.ID)), Messages: t.Messages.int()}
 	}
@@ -151,9 +152,9 @@ func (r *Renderer) reply(p payload, m tidings.Message) *Reply {
 	return v
 }
 
-func (r *Renderer) forwards(snapshots []payloadSnapshot) []Forward {
+func (r *Renderer) forwards(p payload) []Forward {
 	var out []Forward
-	for _, s := range snapshots {
+	for _, s := range p.Snapshots {
 		names := names(s.Message.Mentions)
 		f := Forward{
 			HTML:        r.HTML(string(s.Message.Content), names, false),
@@ -162,8 +163,9 @@ func (r *Renderer) forwards(snapshots []payloadSnapshot) []Forward {
 			Embeds:      r.embeds(s.Message.Embeds, names),
 			Stickers:    stickers(s.Message.Stickers),
 		}
-		for _, c := range r.components(s.Message.Components, names) {
-			f.HTML += c.HTML
+		f.HTML += texts(r.components(s.Message.Components, names))
+		if ref := p.Reference.v; ref != nil && ref.Type.int() == referenceForward {
+			f.Channel, f.Message = discord.ChannelID(snowflake(ref.ChannelID)), discord.MessageID(snowflake(ref.MessageID))
 		}
 		out = append(out, f)
 	}
@@ -177,11 +179,19 @@ func attachments(in []payloadAttachment) []Attachment {
 		out = append(out, Attachment{
 			ID: string(a.ID), Name: name, Description: string(a.Description), Type: string(a.ContentType),
 			Size: a.Size.int64(), URL: webURL(string(a.URL)), Width: a.Width.int(), Height: a.Height.int(),
-			Seconds: float64(max(0, a.Duration)),
+			Seconds: float64(max(0, a.Duration)), Waveform: waveform(string(a.Waveform)),
 			Spoiler: a.Flags.int64()&flagSpoilerAttachment != 0 || strings.HasPrefix(name, "SPOILER_"),
 		})
 	}
 	return out
+}
+
+// waveform lets through what can be Discord's: base64 of up to 256 samples.
+func waveform(s string) string {
+	if b, err := base64.StdEncoding.DecodeString(s); err != nil || len(b) > 256 {
+		return ""
+	}
+	return s
 }
 
 func (r *Renderer) embeds(in []payloadEmbed, names map[string]string) []Embed {
@@ -229,7 +239,7 @@ func picture(p *payloadPicture) *Picture {
 func stickers(in []payloadSticker) []Sticker {
 	var out []Sticker
 	for _, s := range in {
-		out = append(out, Sticker{ID: string(s.ID), Name: string(s.Name)})
+		out = append(out, Sticker{ID: string(s.ID), Name: string(s.Name), Format: s.Format.int()})
 	}
 	return out
 }
@@ -238,7 +248,7 @@ func reactions(in []payloadReaction) []Reaction {
 	out := make([]Reaction, 0, len(in))
 	for _, re := range in {
 		if n := re.Count.int(); n > 0 {
-			out = append(out, Reaction{Emoji: string(re.Emoji.Name), ID: string(re.Emoji.ID), Count: n})
+			out = append(out, Reaction{Emoji: string(re.Emoji.Name), ID: string(re.Emoji.ID), Animated: bool(re.Emoji.Animated), Count: n})
 		}
 	}
 	return out
@@ -271,56 +281,100 @@ func poll(p *payloadPoll) *Poll {
 	return v
 }
 
-// components flattens Discord's tree of components into what can be read. Discord allows 40 of them in three levels.
+// Of Discord's component types.
+const (
+	componentRow       = 1
+	componentButton    = 2
+	componentSection   = 9
+	componentText      = 10
+	componentThumbnail = 11
+	componentGallery   = 12
+	componentFile      = 13
+	componentSeparator = 14
+	componentContainer = 17
+)
+
+// components shows a tree of components. Discord allows 40 of them in three levels; what goes far beyond is left out.
 func (r *Renderer) components(in []payloadComponent, names map[string]string) []Component {
 	const (
 		most    = 100
 		deepest = 6
 	)
-	var out []Component
-	var walk func(cs []payloadComponent, depth int)
-	walk = func(cs []payloadComponent, depth int) {
+	left := most
+	var tree func(cs []payloadComponent, depth int) []Component
+	tree = func(cs []payloadComponent, depth int) []Component {
+		var out []Component
 		for _, c := range cs {
-			if depth > deepest || len(out) >= most {
-				return
+			if depth > deepest || left <= 0 {
+				return out
 			}
+			left--
+			v := Component{Spoiler: bool(c.Spoiler)}
 			switch c.Type.int() {
-			case 2:
+			case componentRow:
+				v.Kind = "row"
+			case componentSection:
+				v.Kind = "section"
+			case componentContainer:
+				v.Kind, v.Color = "container", c.Accent.int()&0xFFFFFF
+			case componentSeparator:
+				v.Kind = "separator"
+			case componentButton:
+				v.Kind, v.Text = "button", string(c.Label)
 				if u := webURL(string(c.URL)); u != "" {
-					out = append(out, Component{Kind: "link", Text: string(c.Label), URL: u})
-				} else {
-					out = append(out, Component{Kind: "button", Text: string(c.Label)})
+					v.Kind, v.URL = "link", u
 				}
 			case 3, 5, 6, 7, 8:
-				out = append(out, Component{Kind: "menu", Text: string(c.Placeholder)})
-			case 10:
-				out = append(out, Component{Kind: "text", HTML: r.HTML(string(c.Content), names, false)})
-			case 11:
+				v.Kind, v.Text = "menu", string(c.Placeholder)
+			case componentText:
+				v.Kind, v.HTML = "text", r.HTML(string(c.Content), names, false)
+			case componentThumbnail:
 				if p := picture(c.Media.v); p != nil {
-					out = append(out, Component{Kind: "media", Text: string(c.Description), URL: p.URL})
+					v.Kind, v.Text, v.URL = "media", string(c.Description), p.URL
 				}
-			case 12:
+			case componentGallery:
+				v.Kind = "gallery"
 				for _, i := range c.Items {
-					if p := picture(i.Media.v); p != nil {
-						out = append(out, Component{Kind: "media", Text: string(i.Description), URL: p.URL})
+					if p := picture(i.Media.v); p != nil && left > 0 {
+						left--
+						v.Children = append(v.Children, Component{Kind: "media", Text: string(i.Description), URL: p.URL, Spoiler: bool(i.Spoiler)})
 					}
 				}
-			case 13:
+			case componentFile:
 				if p := picture(c.File.v); p != nil {
-					out = append(out, Component{Kind: "file", Text: string(c.Name), URL: p.URL})
+					v.Kind, v.Text, v.URL = "file", string(c.Name), p.URL
 				}
 			}
-			walk(c.Components, depth+1)
+			inner := tree(c.Components, depth+1)
 			if len(c.Accessory) > 0 {
 				var a payloadComponent
 				if json.Unmarshal(c.Accessory, &a) == nil {
-					walk([]payloadComponent{a}, depth+1)
+					inner = append(inner, tree([]payloadComponent{a}, depth+1)...)
 				}
 			}
+			switch v.Kind {
+			case "": // not known here: what is in it is shown all the same
+				out = append(out, inner...)
+			case "row", "section", "container", "gallery":
+				if v.Children = append(v.Children, inner...); len(v.Children) > 0 {
+					out = append(out, v)
+				}
+			default:
+				out = append(append(out, v), inner...)
+			}
 		}
+		return out
 	}
-	walk(in, 0)
-	return out
+	return tree(in, 0)
+}
+
+// texts is all text of a tree of components.
+func texts(in []Component) template.HTML {
+	var all template.HTML
+	for _, c := range in {
+		all += c.HTML + texts(c.Children)
+	}
+	return all
 }
 
 // webURL returns an address that is safe to link to, or "": http and https only, with a host, written out anew.

@@ -60,7 +60,7 @@ func TestMessageCarriesWhatDiscordShows(t *testing.T) {
 	if v.Embeds[0].Title != "T <strong>b</strong>" || v.Embeds[0].Description != "<p>D &lt;b&gt;</p>" {
 		t.Errorf("embed = %+v", v.Embeds[0])
 	}
-	if len(v.Components) != 2 || v.Components[0].HTML != "<h4>hi</h4>" {
+	if len(v.Components) != 1 || v.Components[0].Kind != "container" || v.Components[0].Children[0].HTML != "<h4>hi</h4>" || v.Components[0].Children[1].Kind != "row" {
 		t.Errorf("components = %+v", v.Components)
 	}
 }
@@ -77,6 +77,10 @@ func TestMessageOfEveryKind(t *testing.T) {
 		{"forward", `"type":0,"content":"","message_reference":{"type":1,"message_id":"8"},"message_snapshots":[{"message":{"content":"*far*","attachments":[],"embeds":[]}}]}`, "", "", "Forwarded: far"},
 		{"image only", `"type":0,"content":"","attachments":[{"id":"1","filename":"a.png","content_type":"image/png"}]}`, "", "", "Image: a.png"},
 		{"components only", `"type":0,"flags":32768,"content":"","components":[{"type":17,"components":[{"type":10,"content":"**hello**"}]}]}`, "", "", "hello"},
+		{"poll with a winner", `"type":46,"content":"","embeds":[{"type":"poll_result","fields":[{"name":"poll_question_text","value":"Tea?"},{"name":"victor_answer_text","value":"<b>yes"},{"name":"victor_answer_votes","value":"3"},{"name":"total_votes","value":"4"}]}]}`,
+			"ada's poll has ended: “Tea?”. “<b>yes” won with 3 of 4 votes.", "<p>ada&#39;s poll has ended: “Tea?”. “&lt;b&gt;yes” won with 3 of 4 votes.</p>", ""},
+		{"poll without votes", `"type":46,"content":"","embeds":[{"type":"poll_result","fields":[{"name":"poll_question_text","value":"Tea?"},{"name":"total_votes","value":"0"}]}]}`,
+			"ada's poll has ended: “Tea?”. Nobody voted.", "<p>ada&#39;s poll has ended: “Tea?”. Nobody voted.</p>", ""},
 		{"a field of an unforeseen kind", `"type":0,"content":"x","embeds":{"a":1},"poll":"?","reactions":[1,{"count":"many"}],"attachments":[null]}`, "", "<p>x</p>", "x"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,6 +103,35 @@ func TestMessageOfEveryKind(t *testing.T) {
 	}
 	if v := Message(tidings.Message{ID: 9, Channel: 2, Content: "x"}); v.HTML != "<p>x</p>" || v.Author.Name != "Unknown" {
 		t.Errorf("View without payload = %+v", v)
+	}
+}
+
+// What is heard, seen or passed on rather than written keeps what the page needs to show it.
+func TestMessageKeepsWhatIsNotText(t *testing.T) {
+	t.Parallel()
+	v := Message(message(t, `{"id":"9","channel_id":"2","author":{"id":"5","username":"ada"},"type":0,"flags":8192,"content":"",
+		"attachments":[{"id":"1","filename":"voice-message.ogg","content_type":"audio/ogg","size":9,"url":"https://cdn.discordapp.com/v.ogg","duration_secs":3.5,"waveform":"AAF/"},
+			{"id":"2","filename":"a.ogg","waveform":"\"><b>"}],
+		"sticker_items":[{"id":"6","name":"wave","format_type":4}],
+		"reactions":[{"count":1,"emoji":{"id":"77","name":"cat","animated":true}}],
+		"message_reference":{"type":1,"channel_id":"33","message_id":"44"},
+		"message_snapshots":[{"message":{"content":"far","attachments":[],"embeds":[],"components":[{"type":17,"components":[{"type":10,"content":"inner"}]}]}}],
+		"components":[{"type":17,"accent_color":255,"spoiler":true,"components":[
+			{"type":9,"components":[{"type":10,"content":"beside"}],"accessory":{"type":11,"media":{"url":"https://cdn.discordapp.com/t.png"},"description":"alt"}},
+			{"type":14},
+			{"type":12,"items":[{"media":{"url":"https://cdn.discordapp.com/g.png"},"spoiler":true},{"media":{"url":"javascript:x"}}]}]}]}`))
+	got, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"seconds":3.5,"waveform":"AAF/"`, `"name":"a.ogg","type":"","size":0,"url":""}`, `{"id":"6","name":"wave","format":4}`, `{"emoji":"cat","id":"77","animated":true,"count":1}`,
+		`"forwards":[{"channel":"33","message":"44","html":"\u003cp\u003efar\u003c/p\u003e\u003cp\u003einner\u003c/p\u003e"`,
+		`{"kind":"container","color":255,"spoiler":true,"children":[{"kind":"section","children":[{"kind":"text","html":"\u003cp\u003ebeside\u003c/p\u003e"},{"kind":"media","text":"alt","url":"https://cdn.discordapp.com/t.png"}]},{"kind":"separator"},{"kind":"gallery","children":[{"kind":"media","url":"https://cdn.discordapp.com/g.png","spoiler":true}]}]}`,
+	} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("View lacks %s\nin %s", want, got)
+		}
 	}
 }
 

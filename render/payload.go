@@ -62,6 +62,7 @@ type payloadAttachment struct {
 	Width       number `json:"width"`
 	Height      number `json:"height"`
 	Duration    number `json:"duration_secs"`
+	Waveform    str    `json:"waveform"`
 	Flags       number `json:"flags"`
 }
 
@@ -100,8 +101,9 @@ type payloadPicture struct {
 }
 
 type payloadSticker struct {
-	ID   rawID `json:"id"`
-	Name str   `json:"name"`
+	ID     rawID  `json:"id"`
+	Name   str    `json:"name"`
+	Format number `json:"format_type"`
 }
 
 type payloadComponent struct {
@@ -114,9 +116,12 @@ type payloadComponent struct {
 	Name        str                    `json:"name"`
 	Components  list[payloadComponent] `json:"components"`
 	Accessory   json.RawMessage        `json:"accessory"`
+	Accent      number                 `json:"accent_color"`
+	Spoiler     flag                   `json:"spoiler"`
 	Items       list[struct {
 		Media       optional[payloadPicture] `json:"media"`
 		Description str                      `json:"description"`
+		Spoiler     flag                     `json:"spoiler"`
 	}] `json:"items"`
 	Media optional[payloadPicture] `json:"media"`
 	File  optional[payloadPicture] `json:"file"`
@@ -125,8 +130,9 @@ type payloadComponent struct {
 type payloadReaction struct {
 	Count number `json:"count"`
 	Emoji struct {
-		ID   rawID `json:"id"`
-		Name str   `json:"name"`
+		ID       rawID `json:"id"`
+		Name     str   `json:"name"`
+		Animated flag  `json:"animated"`
 	} `json:"emoji"`
 }
 

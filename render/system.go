@@ -88,7 +88,7 @@ func systemLine(kind int, p payload, who, content string) string {
 	case 44:
 		return who + " bought something."
 	case 46:
-		return "A poll by " + other + " has ended."
+		return pollEnded(p, who)
 	case 55:
 		return who + " changed the icon's emoji."
 	}
@@ -96,6 +96,35 @@ func systemLine(kind int, p payload, who, content string) string {
 		return ""
 	}
 	return who + fmt.Sprintf(" did something that is not known here yet (message type %d).", kind)
+}
+
+// pollEnded says what came out of a poll: Discord tells it in the fields of an embed.
+func pollEnded(p payload, who string) string {
+	said := map[string]string{}
+	for _, e := range p.Embeds {
+		if e.Type != "poll_result" {
+			continue
+		}
+		for _, f := range e.Fields {
+			said[string(f.Name)] = string(f.Value)
+		}
+	}
+	line := who + "'s poll has ended"
+	if q := said["poll_question_text"]; q != "" {
+		line += ": " + quoted(q)
+	}
+	line += "."
+	switch answer, votes := said["victor_answer_text"], said["victor_answer_votes"]; {
+	case answer != "" && digits(votes) && digits(said["total_votes"]):
+		line += " " + quoted(answer) + " won with " + votes + " of " + said["total_votes"] + " votes."
+	case answer != "":
+		line += " " + quoted(answer) + " won."
+	case said["total_votes"] == "0":
+		line += " Nobody voted."
+	case len(said) > 0:
+		line += " It was a draw."
+	}
+	return line
 }
 
 func quoted(s string) string { return "“" + clip(strings.Join(strings.Fields(s), " "), 100) + "”" }

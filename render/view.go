@@ -61,13 +61,16 @@ type Reply struct {
 	Deleted bool              `json:"deleted"`
 }
 
-// Forward is a message that was passed on from elsewhere. Discord does not say who wrote it.
+// Forward is a message that was passed on from elsewhere. Discord does not say who wrote it; a reader may not be allowed to see
+// where it was written.
 type Forward struct {
-	HTML        template.HTML `json:"html"`
-	Timestamp   *time.Time    `json:"timestamp,omitempty"`
-	Attachments []Attachment  `json:"attachments"`
-	Embeds      []Embed       `json:"embeds"`
-	Stickers    []Sticker     `json:"stickers,omitempty"`
+	Channel     discord.ChannelID `json:"channel,omitempty" doc:"Where it was written"`
+	Message     discord.MessageID `json:"message,omitempty"`
+	HTML        template.HTML     `json:"html"`
+	Timestamp   *time.Time        `json:"timestamp,omitempty"`
+	Attachments []Attachment      `json:"attachments"`
+	Embeds      []Embed           `json:"embeds"`
+	Stickers    []Sticker         `json:"stickers,omitempty"`
 }
 
 // Attachment is a file. Discord's addresses are signed and expire after about a day.
@@ -81,6 +84,7 @@ type Attachment struct {
 	Width       int     `json:"width,omitempty"`
 	Height      int     `json:"height,omitempty"`
 	Seconds     float64 `json:"seconds,omitempty" doc:"Of voice messages"`
+	Waveform    string  `json:"waveform,omitempty" doc:"Of voice messages: base64, one byte a sample of the loudness"`
 	Spoiler     bool    `json:"spoiler,omitempty"`
 }
 
@@ -118,16 +122,21 @@ type Picture struct {
 
 // Sticker is a sticker by name.
 type Sticker struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Format int    `json:"format,omitempty" doc:"1 PNG, 2 APNG, 3 Lottie, 4 GIF"`
 }
 
-// Component is one visible piece of Discord's components: a text, a file, or the label of a button or a menu.
+// Component is one of Discord's components: something that holds others (container, section, row, gallery), or a text, a
+// picture, a file, or the label of a button or a menu, which work in Discord only.
 type Component struct {
-	Kind string        `json:"kind" enum:"text,button,link,menu,media,file"`
-	HTML template.HTML `json:"html,omitempty"`
-	Text string        `json:"text,omitempty"`
-	URL  string        `json:"url,omitempty"`
+	Kind     string        `json:"kind" enum:"container,section,row,gallery,separator,text,button,link,menu,media,file"`
+	HTML     template.HTML `json:"html,omitempty"`
+	Text     string        `json:"text,omitempty"`
+	URL      string        `json:"url,omitempty"`
+	Color    int           `json:"color,omitempty" doc:"Of a container: 0xRRGGBB, 0 for none"`
+	Spoiler  bool          `json:"spoiler,omitempty"`
+	Children []Component   `json:"children,omitempty"`
 }
 
 // Poll is a question with its answers and, where Discord told them, their votes.
@@ -148,9 +157,10 @@ type PollAnswer struct {
 
 // Reaction is how often one emoji was added.
 type Reaction struct {
-	Emoji string `json:"emoji" doc:"The character itself, or the name of a custom emoji"`
-	ID    string `json:"id,omitempty" doc:"Of a custom emoji"`
-	Count int    `json:"count"`
+	Emoji    string `json:"emoji" doc:"The character itself, or the name of a custom emoji"`
+	ID       string `json:"id,omitempty" doc:"Of a custom emoji"`
+	Animated bool   `json:"animated,omitempty"`
+	Count    int    `json:"count"`
 }
 
 // Thread is the thread that hangs on a message. Its name is not told: a reader may not be allowed to know it.

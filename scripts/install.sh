@@ -63,12 +63,24 @@ needs() {
 		have_cc || echo cc
 		if uses chromedp; then have_chromium || echo chromium; fi
 		if uses '"node"'; then have node || echo node; fi
-		if uses '"npm"' || uses '"npx"'; then have npm || echo npm; fi
+		if uses '"npm"' || uses 'browsertest.Modules'; then have npm || echo npm; fi
+	fi
+}
+
+# modules installs what checks the page, as its lockfile says. Without a network the tests try again, and say what is wrong.
+modules() {
+	if [ "$what" != test ] || cmp -s web/jstest/package-lock.json web/jstest/node_modules/.installed; then return 0; fi
+	say "installing what checks the page"
+	if (cd web/jstest && npm ci --silent --no-audit --no-fund) >/dev/null 2>&1; then
+		cp web/jstest/package-lock.json web/jstest/node_modules/.installed
 	fi
 }
 
 missing=$(needs | tr '\n' ' ')
-if [ -z "$missing" ]; then exit 0; fi
+if [ -z "$missing" ]; then
+	modules
+	exit 0
+fi
 
 # packages translates the words: packages POSTGRES REDIS CC CHROMIUM NODE NPM
 packages() {
@@ -173,3 +185,4 @@ if [ -n "$missing" ]; then
 	esac
 	exit 1
 fi
+modules

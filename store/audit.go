@@ -20,18 +20,24 @@ const priorityAudit = -20
 // auditQuiet is how long nothing came before a channel counts as quiet.
 const auditQuiet = 30 * time.Second
 
-// Only what the gateway tells can have been told wrongly. A channel is read again once it has been quiet for half a minute, or five minutes after the last time when it never is.
+// auditAge is how young a channel's newest message is for the channel to be read again although nothing has moved.
+const auditAge = 24 * time.Hour
+
+// Only what the gateway tells can have been told wrongly. A channel is read again once it has been quiet for half a minute, or five
+// minutes after the last time when it never is. An edit, a delete or a reaction that was swallowed moves nothing: so what was
+// spoken in lately is read again each hour.
 const unauditedChannels = `
 SELECT c.id, c.guild_id
 FROM channels c
 JOIN guilds g ON g.id = c.guild_id AND g.live_session <> ''
-WHERE c.version > c.audited_version AND c.since_id > 0 AND NOT c.deleted
-  AND (c.last_seen_id < $1 OR coalesce(c.audited_at, '-infinity') < now() - interval '5 minutes')
-ORDER BY c.audited_at NULLS FIRST
-LIMIT $2`
+WHERE c.since_id > 0 AND NOT c.deleted AND c.closed_at IS NULL AND (
+	c.version > c.audited_version AND (c.last_seen_id < $1 OR coalesce(c.audited_at, '-infinity') < now() - interval '5 minutes')
+	OR c.last_seen_id >= $2 AND c.audited_at < now() - interval '1 hour')
+ORDER BY c.version > c.audited_version DESC, c.audited_at NULLS FIRST
+LIMIT $3`
 
-// EnqueueAudits asks for the channels that have moved since they were last read again, at most so many, those first that wait
-// longest, and returns how many.
+// EnqueueAudits asks for the channels that are to be read again, at most so many, those first that have moved and wait longest, and
+// returns how many.
 func (s *Store) EnqueueAudits(ctx context.Context, limit int) (int, error) {
 	now, err := s.Clock(ctx)
 	if err != nil {
@@ -41,7 +47,7 @@ func (s *Store) EnqueueAudits(ctx context.Context, limit int) (int, error) {
 		Channel discord.ChannelID `db:"id"`
 		Guild   discord.GuildID   `db:"guild_id"`
 	}
-	if err := s.db.SelectContext(ctx, &moved, unauditedChannels, int64(tidings.FirstID(now.Add(-auditQuiet))), limit); err != nil {
+	if err := s.db.SelectContext(ctx, &moved, unauditedChannels, int64(tidings.FirstID(now.Add(-auditQuiet))), int64(tidings.FirstID(now.Add(-auditAge))), limit); err != nil {
 		return 0, fmt.Errorf("look for channels to read again: %w", unavailable(err))
 	}
 	jobs := make([]NewJob, len(moved))

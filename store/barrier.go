@@ -11,6 +11,7 @@ import (
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"tidings"
 )
@@ -54,6 +55,8 @@ type barrier struct {
 	history discord.MessageID
 	suspect discord.MessageID
 	moved   bool // the guild's access version must grow
+	opened  []discord.ChannelID
+	look    bool // what the bot itself may read must be worked out anew
 	// users are those whom the change concerns; anybody is set when they cannot be named.
 	users   []discord.UserID
 	anybody bool
@@ -65,10 +68,12 @@ type guildRow struct {
 	LiveSession string            `db:"live_session"`
 	Lived       bool              `db:"lived"`
 	Suspect     discord.MessageID `db:"suspect_id"`
+	Self        discord.UserID    `db:"self_id"`
+	SelfRoles   pq.Int64Array     `db:"self_roles"`
 }
 
 // move notes a change that may concern anybody in the guild.
-func (b *barrier) move() { b.moved, b.anybody = true, true }
+func (b *barrier) move() { b.moved, b.anybody, b.look = true, true, true }
 
 // moveFor notes a change that concerns one person.
 func (b *barrier) moveFor(u discord.UserID) {
@@ -99,18 +104,32 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 		if err := b.saveGuild(ctx, tx, e.Guild, b.row.Removed); err != nil {
 			return err
 		}
-		return b.saveRoles(ctx, tx, e.Roles)
+		if err := b.saveRoles(ctx, tx, e.Roles); err != nil {
+			return err
+		}
+		return b.ownSight(ctx, tx, false)
 	case tidings.ChannelSeen:
 		if err := b.saveChannels(ctx, tx, []tidings.Channel{e.Channel}); err != nil {
 			return err
+		}
+		if !e.Channel.IsThread() {
+			if err := b.ownSight(ctx, tx, false); err != nil {
+				return err
+			}
 		}
 		return b.compare(ctx, tx, []tidings.Channel{e.Channel}, false)
 	case tidings.ChannelGone:
 		return b.removeChannels(ctx, tx, []discord.ChannelID{e.ID})
 	case tidings.RoleSeen:
-		return b.saveRole(ctx, tx, e.Role)
+		if err := b.saveRole(ctx, tx, e.Role); err != nil {
+			return err
+		}
+		return b.ownSight(ctx, tx, false)
 	case tidings.RoleGone:
-		return b.removeRoles(ctx, tx, []discord.RoleID{e.ID})
+		if err := b.removeRoles(ctx, tx, []discord.RoleID{e.ID}); err != nil {
+			return err
+		}
+		return b.ownSight(ctx, tx, false)
 	case tidings.ThreadMembersChanged:
 		return b.threadMembers(ctx, tx, e)
 	case tidings.ThreadsSynced:
@@ -120,7 +139,7 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 }
 
 const lockGuild = `
-SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id
+SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id, self_id, self_roles
 FROM guilds
 WHERE id = $1
 FOR UPDATE`
@@ -165,7 +184,7 @@ func (b *barrier) bump(ctx context.Context, tx *sqlx.Tx) ([]tidings.AccessChange
 	if !b.moved {
 		return nil, nil
 	}
-	c := tidings.AccessChange{Guild: b.guild}
+	c := tidings.AccessChange{Guild: b.guild, Opened: b.opened}
 	if err := tx.GetContext(ctx, &c.Version, bumpAccess, int64(b.guild)); err != nil {
 		return nil, err
 	}
@@ -194,6 +213,12 @@ func (b *barrier) guildSeen(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSee
 	if err != nil {
 		return err
 	}
+	if err := b.selfAmong(ctx, tx, e); err != nil {
+		return err
+	}
+	if err := b.ownSight(ctx, tx, true); err != nil {
+		return err
+	}
 	if err := b.seenWhole(ctx, tx, e, closed); err != nil {
 		return err
 	}
@@ -206,7 +231,8 @@ SET name = $2,
     icon = $3,
     owner_id = $4,
     available = $5,
-    removed_at = CASE WHEN $6 THEN removed_at END
+    removed_at = CASE WHEN $6 THEN removed_at END,
+    purged_at = CASE WHEN $6 THEN purged_at END
 WHERE id = $1`
 
 func (b *barrier) saveGuild(ctx context.Context, tx *sqlx.Tx, g tidings.Guild, removed bool) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -24,7 +25,14 @@ type batch struct {
 	pins     map[discord.ChannelID]int64
 	tallies  tallies
 	deltas   []tidings.Delta
-	horizon  discord.MessageID // older ids are not kept any more
+	// elsewhere are channels outside the batch in which something of it was quoted that is gone.
+	elsewhere []discord.ChannelID
+	horizon   discord.MessageID // older ids are not kept any more
+	now       time.Time
+	authors   map[discord.UserID]bool // of the events' messages, and of what these quote
+	optedOut  map[discord.UserID]bool // those of them whose words are not kept
+	quoted    map[Quoted]bool         // by messages of the events and of the rows
+	gone      map[Quoted]bool         // those of quoted that are deleted
 }
 
 type messageKey struct {
@@ -48,6 +56,7 @@ type channelRow struct {
 	live     string // the guild's live session; see ledger.go
 	since    discord.MessageID
 	heard    discord.MessageID // known_id
+	purged   discord.MessageID // purged_id
 	headless bool              // the newest live message went; the one before it must be looked up
 	changed  bool
 }
@@ -67,6 +76,9 @@ type heldMessage struct {
 	// tallied is the position in deltas, plus one, of an update that only changed reactions or votes and that no other
 	// delta of the message has followed.
 	tallied int
+	// reacted is when what was told of its reactions changed them last; reacting says that it is now.
+	reacted  time.Time
+	reacting bool
 }
 
 // newBatch notes what the events concern.
@@ -80,14 +92,19 @@ func newBatch(events []tidings.Event) *batch {
 		pins:     map[discord.ChannelID]int64{},
 		late:     map[discord.ChannelID]*lateRange{},
 		tallies:  newTallies(),
+		authors:  map[discord.UserID]bool{},
+		optedOut: map[discord.UserID]bool{},
+		quoted:   map[Quoted]bool{},
 	}
 	for _, ev := range events {
 		switch e := ev.Body.(type) {
 		case tidings.MessageCreated:
 			// A page that was fetched, and a create that comes late, may hold more than what is stored.
 			b.concern(ev, e.Message.ID, ev.Source != tidings.SourceGateway || e.Message.EditedMS > 0)
+			b.wrote(e.Message)
 		case tidings.MessageUpdated:
 			b.concern(ev, e.Message.ID, true)
+			b.wrote(e.Message)
 		case tidings.MessagesDeleted:
 			for _, id := range e.IDs {
 				b.concern(ev, id, true)
@@ -139,6 +156,9 @@ func (b *batch) apply(ev tidings.Event) error {
 	switch e := ev.Body.(type) {
 	case tidings.MessageCreated:
 		if err = b.see(ev, e.Message, true); err == nil {
+			err = b.reactions(ev, e)
+		}
+		if err == nil {
 			c.hear(ev, e.Message.ID)
 		}
 	case tidings.MessageUpdated:
@@ -168,10 +188,16 @@ func (b *batch) see(ev tidings.Event, m tidings.Message, created bool) error {
 	}
 	row := b.messages[messageKey{ev.Channel, m.ID}]
 	switch {
-	case m.ID < b.horizon:
-		return nil // Deleted by age, or about to be; bringing it back would count it again.
+	case m.ID < b.horizon, m.ID <= b.channels[ev.Channel].purged:
+		return nil // Deleted by age or on demand, or about to be; bringing it back would count it again.
 	case row.deleted:
 		return nil
+	}
+	m, keep, err := b.keepable(row, m)
+	if err != nil || !keep {
+		return err
+	}
+	switch {
 	case row.known:
 		return b.revise(ev, row, m, weigh(row, m, ev.Source, created))
 	case m.Partial:
@@ -347,7 +373,7 @@ func (b *batch) remove(ev tidings.Event, list []discord.MessageID) {
 	var counted, others []tidings.DeletedMessage
 	for _, id := range list {
 		row := b.messages[messageKey{ev.Channel, id}]
-		if row.deleted || !row.known && id < b.horizon {
+		if row.deleted || !row.known && (id < b.horizon || id <= c.purged) {
 			continue
 		}
 		if row.known {

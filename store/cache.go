@@ -36,7 +36,7 @@ local new = tonumber(ARGV[1])
 if v > new or (v == new and redis.call('HEXISTS', KEYS[1], 'page') == 1) then
 	return 0
 end
-redis.call('HSET', KEYS[1], 'v', ARGV[1], 'page', ARGV[2])
+redis.call('HSET', KEYS[1], 'v', ARGV[1], 'page', ARGV[2], 'top', ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1`)
 
@@ -47,7 +47,7 @@ local v = tonumber(redis.call('HGET', KEYS[1], 'v') or '-1')
 if v >= tonumber(ARGV[1]) then
 	return 0
 end
-redis.call('HDEL', KEYS[1], 'page')
+redis.call('HDEL', KEYS[1], 'page', 'top')
 redis.call('HSET', KEYS[1], 'v', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1`)
@@ -59,6 +59,7 @@ type cache struct {
 	prefix string
 	log    *slog.Logger
 	slots  chan struct{}
+	wait   time.Duration // cacheWait; longer in tests that are about what it holds
 	calls  sync.WaitGroup
 
 	mu     sync.Mutex
@@ -67,7 +68,7 @@ type cache struct {
 }
 
 func newCache(client redis.UniversalClient, prefix string, log *slog.Logger) *cache {
-	return &cache{redis: client, prefix: prefix, log: log, slots: make(chan struct{}, cacheCalls)}
+	return &cache{redis: client, prefix: prefix, log: log, slots: make(chan struct{}, cacheCalls), wait: cacheWait}
 }
 
 // close waits for the calls under way, which the client's own timeouts bound.
@@ -146,8 +147,12 @@ func (c *cache) put(ctx context.Context, channel discord.ChannelID, p Page) {
 	if err != nil || len(text) > cachePageBytes {
 		return
 	}
+	top := int64(0)
+	if len(p.Messages) > 0 {
+		top = int64(p.Messages[0].ID)
+	}
 	c.call(ctx, func(ctx context.Context) error {
-		return putPage.Run(ctx, c.redis, []string{c.key(channel)}, p.Version, text, cacheTTL.Milliseconds()).Err()
+		return putPage.Run(ctx, c.redis, []string{c.key(channel)}, p.Version, text, cacheTTL.Milliseconds(), top).Err()
 	})
 }
 
@@ -181,7 +186,7 @@ func (c *cache) call(ctx context.Context, fn func(ctx context.Context) error) er
 	default:
 		return errCacheAway
 	}
-	inner, cancel := context.WithTimeout(ctx, cacheWait)
+	inner, cancel := context.WithTimeout(ctx, c.wait)
 	done := make(chan error, 1)
 	c.calls.Go(func() {
 		defer func() { <-c.slots }()

@@ -92,12 +92,13 @@ func (s *Store) EventStillDead(ctx context.Context, id int64, cause error) error
 }
 
 // A dead job comes back after ten minutes at first, doubled each time, a day at most; after ten times it stays dead. One whose
-// work is open again, or whose guild is gone, is left alone.
+// work is open again, whose guild is gone, or whose channel is closed to the bot, is left
+// alone; so is the telling of an alert, which would come too late.
 const reviveDue = `
 WITH due AS (
 	SELECT DISTINCT ON (kind, CASE WHEN key = '' THEN id::text ELSE key END) id
 	FROM jobs
-	WHERE state = 'dead' AND key NOT LIKE '@%' AND revived < 10
+	WHERE state = 'dead' AND key NOT LIKE '@%' AND revived < 10 AND kind <> 'send-alert'
 	  AND finished_at < now() - least(interval '1 day', interval '10 minutes' * 2 ^ revived)
 	ORDER BY kind, CASE WHEN key = '' THEN id::text ELSE key END, id DESC
 ), chosen AS (
@@ -109,6 +110,7 @@ WITH due AS (
 	  AND NOT EXISTS (
 		SELECT FROM jobs o WHERE o.kind = j.kind AND o.key = j.key AND j.key <> '' AND o.state IN ('ready', 'running'))
 	  AND NOT EXISTS (SELECT FROM guilds g WHERE g.id = j.guild_id AND g.removed_at IS NOT NULL)
+	  AND NOT EXISTS (SELECT FROM channels c WHERE c.guild_id = j.guild_id AND c.id::text = j.key AND c.closed_at IS NOT NULL)
 	LIMIT $1
 )
 UPDATE jobs
@@ -133,17 +135,4 @@ func (s *Store) ReviveDue(ctx context.Context, limit int) (int, error) {
 	}
 	_, err = s.db.ExecContext(ctx, notifyJobs)
 	return int(n), err
-}
-
-// RefreshCache reads a channel's newest messages and puts them into Redis.
-func (s *Store) RefreshCache(ctx context.Context, channel discord.ChannelID) error {
-	if !s.cache.usable() {
-		return nil
-	}
-	p, err := s.readPage(ctx, PageQuery{Channel: channel, Limit: MaxPage})
-	if err != nil {
-		return fmt.Errorf("refresh the cache of channel %d: %w", channel, err)
-	}
-	s.cache.put(ctx, channel, p)
-	return nil
 }

@@ -57,9 +57,14 @@ VALUES ($1, $2, $3, $4, $5)`
 func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) error {
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", ev.Body), "tidings.")
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, addDeadEvent, int64(ev.Guild), int64(ev.Channel), kind, rawEvent(ev), clean(fmt.Sprint(cause)))
+		keep, err := keepsWords(ctx, tx, ev)
 		if err != nil {
 			return err
+		}
+		if keep {
+			if _, err := tx.ExecContext(ctx, addDeadEvent, int64(ev.Guild), int64(ev.Channel), kind, rawEvent(ev), clean(fmt.Sprint(cause))); err != nil {
+				return err
+			}
 		}
 		return openGaps(ctx, tx, gapsAround(ev))
 	})
@@ -67,6 +72,20 @@ func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) e
 		return fmt.Errorf("keep a dead %s: %w", kind, err)
 	}
 	return nil
+}
+
+// keepsWords reports whether an event may be kept as it came: not one by an author who has opted out.
+func keepsWords(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) (bool, error) {
+	var author discord.UserID
+	switch e := ev.Body.(type) {
+	case tidings.MessageCreated:
+		author = e.Message.Author
+	case tidings.MessageUpdated:
+		author = e.Message.Author
+	}
+	var out bool
+	err := tx.GetContext(ctx, &out, selectOptedOut, int64(author))
+	return !out, err
 }
 
 // rawEvent is Discord's object where the event has one, else what this process understood of it.

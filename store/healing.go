@@ -150,18 +150,19 @@ func (s *Store) advanceGap(ctx context.Context, g Gap, above discord.MessageID, 
 	return recovered, nil
 }
 
-// A channel whose fetching has died is left alone for an hour: what kept it from being read seldom passes sooner.
+// A channel whose fetching has died is left alone for an hour: what kept it from being read seldom passes sooner. One that is
+// closed to the bot is asked for as soon as it opens; once a day it is tried all the same, should that have been worked out wrongly.
 const unhealedChannels = `
 SELECT DISTINCT ON (g.channel_id, g.backfill) g.channel_id, c.guild_id, g.backfill
 FROM gaps g
 JOIN channels c ON c.id = g.channel_id
 JOIN guilds ON guilds.id = c.guild_id AND guilds.removed_at IS NULL
-WHERE g.healed_at IS NULL
+WHERE g.healed_at IS NULL AND (c.closed_at IS NULL OR c.closed_at < now() - interval '1 day')
   AND NOT EXISTS (
 	SELECT
 	FROM jobs j
 	WHERE j.kind = CASE WHEN g.backfill THEN $2 ELSE $1 END AND j.key = g.channel_id::text
-	  AND (j.state IN ('ready', 'running') OR j.state = 'dead' AND j.finished_at > now() - interval '1 hour'))
+	  AND (j.state IN ('ready', 'running') OR j.state = 'dead' AND j.finished_at > now() - CASE WHEN c.closed_at IS NULL THEN interval '1 hour' ELSE interval '1 day' END))
 LIMIT $3`
 
 // EnqueueHealing asks for the fetching of channels that have a gap and no job, at most so many, and returns how many.

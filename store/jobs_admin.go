@@ -120,3 +120,83 @@ func (s *Store) ResumeJobs(ctx context.Context, kind string) error {
 	}
 	return nil
 }
+
+// ListedJob is a job as operators see it.
+type ListedJob struct {
+	ID       int64           `db:"id" json:"id"`
+	Kind     string          `db:"kind" json:"kind"`
+	Key      string          `db:"key" json:"key"`
+	Guild    discord.GuildID `db:"guild_id" json:"guild"`
+	State    string          `db:"state" json:"state"` // ready, running, done or dead
+	Attempt  int             `db:"attempt" json:"attempt"`
+	Tries    int             `db:"max_attempts" json:"tries"`
+	Priority int             `db:"priority" json:"priority"`
+	Created  time.Time       `db:"created_at" json:"created_at"`
+	Due      time.Time       `db:"run_at" json:"due_at"`
+	Finished *time.Time      `db:"finished_at" json:"finished_at"`
+	Error    string          `db:"last_error" json:"error"` // of the last attempt that failed
+	Revived  int             `db:"revived" json:"revived"`  // how often it was brought back from the dead
+	// Stuck: its process has not been heard of for longer than its lease, or it has been due for a quarter of an hour and
+	// is not paused.
+	Stuck  bool `db:"stuck" json:"stuck"`
+	Paused bool `db:"paused" json:"paused"`
+}
+
+const listJobs = `
+SELECT id, kind, key, guild_id, state, attempt, max_attempts, priority, created_at, run_at, finished_at, last_error, revived,
+       state = 'running' AND lease_until < now() - interval '30 seconds'
+       OR state = 'ready' AND run_at < now() - interval '15 minutes' AND NOT EXISTS (SELECT FROM job_pauses p WHERE p.kind = jobs.kind) AS stuck,
+       EXISTS (SELECT FROM job_pauses p WHERE p.kind = jobs.kind) AS paused
+FROM jobs
+WHERE state = $1 AND ($2 = '' OR kind = $2)
+ORDER BY CASE WHEN state IN ('done', 'dead') THEN finished_at END DESC, turn, id
+LIMIT $3`
+
+// ListJobs lists jobs of a state, of one kind where that is not "": those that wait in the order of their turns, those that have
+// ended the latest first.
+func (s *Store) ListJobs(ctx context.Context, state, kind string, limit int) ([]ListedJob, error) {
+	list := []ListedJob{}
+	if err := s.db.SelectContext(ctx, &list, listJobs, state, kind, limit); err != nil {
+		return nil, fmt.Errorf("list %s jobs: %w", state, unavailable(err))
+	}
+	return list, nil
+}
+
+const pausedKinds = `
+SELECT kind
+FROM job_pauses
+ORDER BY kind`
+
+// PausedKinds lists the kinds of which no job is started.
+func (s *Store) PausedKinds(ctx context.Context) ([]string, error) {
+	kinds := []string{}
+	if err := s.db.SelectContext(ctx, &kinds, pausedKinds); err != nil {
+		return nil, fmt.Errorf("list pauses: %w", unavailable(err))
+	}
+	return kinds, nil
+}
+
+// One that is dead stays, with the reason that it had: cancelling only keeps it from being brought back.
+const cancelJob = `
+UPDATE jobs
+SET state = 'dead',
+    last_error = CASE WHEN state = 'dead' THEN last_error ELSE 'cancelled' END,
+    revived = 100,
+    again = false,
+    lease_until = NULL,
+    worker = '',
+    finished_at = now()
+WHERE id = $1 AND state IN ('ready', 'running', 'dead')`
+
+// CancelJob ends a job that waits or runs, and keeps one that has died from being tried again. The process that runs it notices
+// when it renews its lease, within half a minute. [tidings.ErrNotFound] when there is none.
+func (s *Store) CancelJob(ctx context.Context, id int64) error {
+	res, err := s.db.ExecContext(ctx, cancelJob, id)
+	if err != nil {
+		return fmt.Errorf("cancel job %d: %w", id, unavailable(err))
+	}
+	if n, err := res.RowsAffected(); err == nil && n == 0 {
+		return fmt.Errorf("cancel job %d: %w", id, tidings.ErrNotFound)
+	}
+	return nil
+}

@@ -60,10 +60,12 @@ type ledgerRow struct {
 	Since    discord.MessageID `db:"since_id"`
 	Known    discord.MessageID `db:"known_id"`
 	LastSeen discord.MessageID `db:"last_seen_id"`
+	Closed   bool              `db:"closed"` // to the bot: asking for it would be refused
+	Purged   discord.MessageID `db:"purged_id"`
 }
 
 const loadLedger = `
-SELECT id, since_id, known_id, last_seen_id
+SELECT id, since_id, known_id, last_seen_id, closed_at IS NOT NULL AS closed, purged_id
 FROM channels
 WHERE id = ANY($1::bigint[])
 ORDER BY id
@@ -101,17 +103,22 @@ func (b *barrier) compare(ctx context.Context, tx *sqlx.Tx, channels []tidings.C
 	var gaps []gap
 	var moved [][]any
 	var jobs []NewJob
+	ask := func(r ledgerRow, kind string, priority int) {
+		if !r.Closed {
+			jobs = append(jobs, b.job(kind, r.ID, priority))
+		}
+	}
 	recent := tidings.FirstID(b.at.Add(-reconcileWindow))
 	for _, r := range rows {
 		was := r
 		top := max(newest[r.ID], r.LastSeen)
 		switch {
 		case r.Since == 0:
-			r.Since = max(b.history, discord.MessageID(r.ID), 1)
+			r.Since = max(b.history, discord.MessageID(r.ID), r.Purged+1)
 			r.Known = max(top, r.Since-1)
 			if top >= r.Since {
 				gaps = append(gaps, gap{channel: r.ID, from: r.Since - 1, to: top, reason: "its past", backfill: true})
-				jobs = append(jobs, b.job(Backfill, r.ID, priorityBackfill))
+				ask(r, Backfill, priorityBackfill)
 			}
 		case b.source == tidings.SourcePoll:
 			// Polling asks for its news itself, of the channels that the bot may read; see OpenNews.
@@ -121,11 +128,11 @@ func (b *barrier) compare(ctx context.Context, tx *sqlx.Tx, channels []tidings.C
 				from = max(min(from, b.suspect-1), r.Since-1)
 			}
 			gaps = append(gaps, gap{channel: r.ID, from: from, to: top, reason: "nobody listened"})
-			jobs = append(jobs, b.job(FetchMessages, r.ID, priorityCatchUp))
+			ask(r, FetchMessages, priorityCatchUp)
 			r.Known = max(r.Known, top)
 		}
 		if again && was.Since > 0 && was.LastSeen >= recent {
-			jobs = append(jobs, b.job(Reconcile, r.ID, priorityReconcile))
+			ask(r, Reconcile, priorityReconcile)
 		}
 		if r != was {
 			moved = append(moved, []any{int64(r.ID), int64(r.Since), int64(r.Known)})

@@ -156,6 +156,9 @@ func (s *Store) MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings
 	if err != nil {
 		return tidings.ReadResult{}, fmt.Errorf("mark read up to %d: %w", m.UpTo, err)
 	}
+	if m.Channel != 0 {
+		s.outrun(ctx, m)
+	}
 	return r, nil
 }
 

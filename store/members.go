@@ -108,13 +108,26 @@ func (b *barrier) saveMember(ctx context.Context, tx *sqlx.Tx, u discord.UserID,
 const concernsUs = `
 SELECT EXISTS (SELECT FROM users WHERE id = $2) OR EXISTS (SELECT FROM members WHERE guild_id = $1 AND user_id = $2)`
 
+const isSelf = `
+EXISTS (SELECT FROM guilds WHERE id = $1 AND self_id = $2 AND self_id <> 0)`
+
+const concernsWhom = concernsUs + ` AS ours,` + isSelf + ` AS self`
+
 func (b *barrier) memberSeen(ctx context.Context, tx *sqlx.Tx, m tidings.Member) error {
-	var ours bool
-	if err := tx.GetContext(ctx, &ours, concernsUs, int64(b.guild), int64(m.User)); err != nil || !ours {
+	var who struct{ Ours, Self bool }
+	if err := tx.GetContext(ctx, &who, concernsWhom, int64(b.guild), int64(m.User)); err != nil || !who.Ours && !who.Self {
 		return err
 	}
 	if err := b.lockOrAdd(ctx, tx); err != nil {
 		return err
+	}
+	if who.Self {
+		if err := b.saveSelf(ctx, tx, m); err != nil {
+			return err
+		}
+		if err := b.ownSight(ctx, tx, false); err != nil || !who.Ours {
+			return err
+		}
 	}
 	was, _, err := loadMember(ctx, tx, b.guild, m.User)
 	if err != nil {
@@ -336,7 +349,7 @@ OR EXISTS (SELECT FROM thread_members WHERE user_id = $2)`
 // Concerns reports whether recording a barrier may change anything: what happens to members who have never signed in does not,
 // unless one who leaves is in a private thread. Such news is most of a big guild's, and need not hold its messages up.
 func (s *Store) Concerns(ctx context.Context, ev tidings.Event) (bool, error) {
-	query, user := concernsUs, discord.UserID(0)
+	query, user := concernsUs+` OR `+isSelf, discord.UserID(0)
 	switch e := ev.Body.(type) {
 	case tidings.MemberSeen:
 		user = e.Member.User

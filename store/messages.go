@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -32,7 +34,8 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 	var result tidings.Result
 	record := func(tx *sqlx.Tx) error {
 		b := newBatch(events)
-		b.horizon = s.Horizon(time.Now())
+		b.now = time.Now()
+		b.horizon = s.Horizon(b.now)
 		if err := b.load(ctx, tx); err != nil {
 			return err
 		}
@@ -56,7 +59,11 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 		if err != nil {
 			return err
 		}
-		result = tidings.Result{Deltas: deltas, Reads: reads, Recovered: late}
+		others, err := reset(ctx, tx, b.elsewhere)
+		if err != nil {
+			return err
+		}
+		result = tidings.Result{Deltas: append(deltas, others...), Reads: reads, Recovered: late}
 		return saveMarks(ctx, tx, marks)
 	}
 	err := s.inTx(ctx, nil, record)
@@ -104,8 +111,9 @@ func (s *Store) makeRoom(ctx context.Context, absent *absentError) error {
 // The row locks come first, in the order of ids: whoever else writes these channels waits here, and what is read below is
 // what stands. A single statement that upserts and counts would use a snapshot from before its wait.
 const lockChannels = `
-SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id,
-       COALESCE(g.access_version, 0) AS access_version, COALESCE(g.live_session, '') AS live_session
+SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id, c.purged_id,
+       c.kept AND COALESCE(g.kept, true) AS kept, COALESCE(g.retention_days, 0) AS retention_days, COALESCE(g.access_version, 0) AS access_version, COALESCE(g.live_session, '') AS live_session,
+       ARRAY(SELECT o.author_id FROM author_optouts o WHERE o.author_id = ANY($2::bigint[])) AS opted_out
 FROM channels c
 LEFT JOIN guilds g ON g.id = c.guild_id
 WHERE c.id = ANY($1::bigint[])
@@ -115,7 +123,7 @@ FOR UPDATE OF c`
 // What came through a webhook (source 1) is read whole, because the gateway's word replaces it.
 const loadMessages = `
 SELECT m.channel_id, m.id, m.author_id, m.type, m.flags, m.edited_ms, m.source, m.deleted, m.countable,
-       v.whole OR m.source = 1 AS whole,
+       v.whole OR m.source = 1 AS whole, m.reacted_at,
        CASE WHEN v.whole OR m.source = 1 THEN m.content ELSE '' END AS content,
        CASE WHEN v.whole OR m.source = 1 THEN m.payload END AS payload
 FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) v(channel_id, id, whole)
@@ -148,6 +156,7 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 		Deleted   bool              `db:"deleted"`
 		Countable bool              `db:"countable"`
 		Whole     bool              `db:"whole"`
+		Reacted   sql.NullTime      `db:"reacted_at"`
 		Content   string            `db:"content"`
 		Payload   []byte            `db:"payload"`
 	}
@@ -160,7 +169,7 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 		m := b.messages[k]
 		m.known, m.deleted, m.source, m.whole = true, r.Deleted, r.Source, r.Whole
 		m.Author, m.Type, m.Flags, m.EditedMS = r.Author, r.Type, uint64(r.Flags), r.EditedMS
-		m.Countable, m.Content, m.Payload = r.Countable, r.Content, r.Payload
+		m.Countable, m.Content, m.Payload, m.reacted = r.Countable, r.Content, r.Payload, r.Reacted.Time
 		if r.Whole && !r.Deleted {
 			live = append(live, k)
 		}
@@ -185,15 +194,25 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 		Known         discord.MessageID `db:"known_id"`
 		AccessVersion int64             `db:"access_version"`
 		LiveSession   string            `db:"live_session"`
+		Purged        discord.MessageID `db:"purged_id"`
+		Kept          bool              `db:"kept"`
+		Retention     int               `db:"retention_days"`
+		OptedOut      pq.Int64Array     `db:"opted_out"`
 	}
-	if err := tx.SelectContext(ctx, &rows, lockChannels, ids(slices.Collect(maps.Keys(b.channels)))); err != nil {
+	if err := tx.SelectContext(ctx, &rows, lockChannels, ids(slices.Collect(maps.Keys(b.channels))), ids(slices.Collect(maps.Keys(b.authors)))); err != nil {
 		return err
 	}
 	for _, r := range rows {
 		c := b.channels[r.ID]
 		c.known = true
 		c.guild, c.version, c.lastLive, c.lastSeen, c.access = r.Guild, r.Version, r.LastLive, r.LastSeen, r.AccessVersion
-		c.live, c.since, c.heard = r.LiveSession, r.Since, r.Known
+		c.live, c.since, c.heard, c.purged = r.LiveSession, r.Since, r.Known, max(r.Purged, below(r.Retention, b.now))
+		if !r.Kept {
+			c.purged = math.MaxInt64 // nothing is taken in
+		}
+		for _, id := range r.OptedOut {
+			b.optedOut[discord.UserID(id)] = true
+		}
 	}
 	absent := absentError{channels: map[discord.ChannelID]discord.GuildID{}}
 	for id, c := range b.channels {
@@ -240,7 +259,7 @@ func (b *batch) loadMentions(ctx context.Context, tx *sqlx.Tx, live []messageKey
 }
 
 const upsertMessages = `
-INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has)
+INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has, reacted_at, quoted_id)
 VALUES %s
 ON CONFLICT (channel_id, id) DO UPDATE
 SET author_id = excluded.author_id,
@@ -252,7 +271,9 @@ SET author_id = excluded.author_id,
     source = excluded.source,
     deleted = excluded.deleted,
     countable = excluded.countable,
-    has = excluded.has`
+    has = excluded.has,
+    reacted_at = COALESCE(excluded.reacted_at, messages.reacted_at),
+    quoted_id = excluded.quoted_id`
 
 const addToBuckets = `
 INSERT INTO live_buckets (channel_id, day, n)
@@ -280,6 +301,7 @@ const (
 // write stores what apply has found, except the channels' own rows.
 func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 	var messages, mentions, buckets [][]any
+	var deleted []discord.MessageID
 	var unmentioned []messageKey
 	for _, k := range b.keys {
 		m := b.messages[k]
@@ -288,8 +310,11 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 		}
 		messages = append(messages, []any{
 			int64(k.channel), int64(k.id), int64(m.Author), m.Type, int64(m.Flags), m.Content, m.Payload,
-			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has),
+			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has), m.reactedNow(), int64(quotedID(m.Message)),
 		})
+		if m.deleted {
+			deleted = append(deleted, k.id)
+		}
 		if sameMentions(m.mentioned, m.targets) && (m.targets.None() || m.mentionedBy == m.Author) {
 			continue
 		}
@@ -310,6 +335,22 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 	if err := execRows(ctx, tx, upsertMessages, nil, messages); err != nil {
 		return err
 	}
+	quoting, err := forgetCopies(ctx, tx, deleted)
+	if err != nil {
+		return err
+	}
+	for id := range quoting {
+		if c := b.channels[id]; c != nil {
+			delete(quoting, id)
+			if slices.ContainsFunc(b.deltas, func(d tidings.Delta) bool {
+				return d.Channel == id && (d.Kind == tidings.DeltaDelete || d.Kind == tidings.DeltaReset)
+			}) {
+				continue
+			}
+			b.deltas = append(b.deltas, tidings.Delta{Guild: c.guild, Channel: id, AccessVersion: c.access, Kind: tidings.DeltaReset, At: time.Now()})
+		}
+	}
+	b.elsewhere = slices.Collect(maps.Keys(quoting))
 	for k, n := range b.buckets {
 		if n != 0 {
 			buckets = append(buckets, []any{int64(k.channel), k.day, n})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // object is a JSON object whose values are kept as they came.
@@ -144,7 +145,7 @@ func countEmoji(payload []byte, emoji string, n int) ([]byte, bool, error) {
 	}
 	at := -1
 	for i, r := range list {
-		if r != nil && emojiKey(r["emoji"]) == emoji {
+		if r != nil && emojiKey(r["emoji"]) == emojiIdentity(emoji) {
 			at = i
 			break
 		}
@@ -170,7 +171,7 @@ func countEmoji(payload []byte, emoji string, n int) ([]byte, bool, error) {
 	return withList(o, "reactions", list)
 }
 
-// dropEmoji removes one emoji from the payload's reactions, or all of them when emoji is "".
+// dropEmoji removes one emoji, by its identity, from the payload's reactions, or all of them when emoji is "".
 func dropEmoji(payload []byte, emoji string) ([]byte, bool, error) {
 	o, err := parseObject(payload)
 	if err != nil || emptyList(o["reactions"]) {
@@ -212,20 +213,28 @@ type wireEmoji struct {
 	Name *string `json:"name"`
 }
 
-// emojiKey is the name under which events speak of an emoji: "name:id" of a custom one, the character itself otherwise.
+// emojiIdentity tells an emoji, as events speak of it, from all others: ":id" of a custom one, because a name may change, and is
+// not there when the emoji is deleted; the character itself otherwise.
+func emojiIdentity(emoji string) string {
+	if i := strings.LastIndexByte(emoji, ':'); i >= 0 && i < len(emoji)-1 {
+		return emoji[i:]
+	}
+	return emoji
+}
+
+// emojiKey is the identity of an emoji object.
 func emojiKey(v json.RawMessage) string {
 	var e wireEmoji
 	if json.Unmarshal(v, &e) != nil {
 		return ""
 	}
-	name := ""
-	if e.Name != nil {
-		name = *e.Name
+	switch {
+	case e.ID != nil && *e.ID != "":
+		return ":" + *e.ID
+	case e.Name != nil:
+		return *e.Name
 	}
-	if e.ID == nil || *e.ID == "" {
-		return name
-	}
-	return name + ":" + *e.ID
+	return ""
 }
 
 func emojiJSON(key string) json.RawMessage {

@@ -54,7 +54,7 @@ func (s *Store) Healing(ctx context.Context) (Healing, error) {
 }
 
 const youngPasts = `
-SELECT id, guild_id, since_id, known_id, last_seen_id
+SELECT id, guild_id, since_id, known_id, last_seen_id, purged_id
 FROM channels
 WHERE since_id > $1 AND NOT deleted AND ($2::bigint = 0 OR guild_id = $2) AND ($3::bigint = 0 OR id = $3)
   AND id < since_id
@@ -79,7 +79,7 @@ func (s *Store) WantPast(ctx context.Context, guild discord.GuildID, channel dis
 		var moved [][]any
 		var jobs []NewJob
 		for _, r := range rows {
-			since := max(begin, discord.MessageID(r.ID))
+			since := max(begin, discord.MessageID(r.ID), r.Purged+1)
 			if since >= r.Since {
 				continue
 			}

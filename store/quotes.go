@@ -5,11 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+
+	"tidings"
 )
 
 // Quoted names a message that another one quotes.
@@ -59,26 +64,20 @@ func deleted(ctx context.Context, db sqlx.QueryerContext, of []Quoted) (map[Quot
 // unquote takes out of stored messages what they quote of others that were deleted since: their next change, a reaction for
 // one, would tell it again.
 func (b *batch) unquote(ctx context.Context, tx *sqlx.Tx) error {
-	var quoted []Quoted
 	quoting := map[Quoted][]*heldMessage{}
 	for _, m := range b.messages {
-		if q, ok := quotedIn(m.Message.Payload, m.Channel); ok && m.known && !m.deleted {
-			quoted = append(quoted, q)
+		if q, _, ok := quotedIn(m.Message.Payload, m.Channel); ok && m.known && !m.deleted {
+			b.quoted[q] = true
 			quoting[q] = append(quoting[q], m)
 		}
 	}
-	gone, err := deleted(ctx, tx, quoted)
-	if err != nil {
+	var err error
+	if b.gone, err = deleted(ctx, tx, slices.Collect(maps.Keys(b.quoted))); err != nil {
 		return err
 	}
-	for q := range gone {
+	for q := range b.gone {
 		for _, m := range quoting[q] {
-			o, err := parseObject(m.Message.Payload)
-			if err != nil {
-				return err
-			}
-			o[quoteField] = json.RawMessage("null")
-			if m.Message.Payload, err = json.Marshal(o); err != nil {
+			if m.Message.Payload, err = withoutQuote(m.Message.Payload); err != nil {
 				return err
 			}
 		}
@@ -86,26 +85,130 @@ func (b *batch) unquote(ctx context.Context, tx *sqlx.Tx) error {
 	return nil
 }
 
+// withoutQuote is a payload that quotes nothing, as Discord shows it when the quoted message is gone.
+func withoutQuote(payload []byte) ([]byte, error) {
+	o, err := parseObject(payload)
+	if err != nil {
+		return nil, err
+	}
+	o[quoteField] = json.RawMessage("null")
+	return json.Marshal(o)
+}
+
+// quotedID is the message that one quotes; 0 for none.
+func quotedID(m tidings.Message) discord.MessageID {
+	q, _, _ := quotedIn(m.Payload, m.Channel)
+	return q.ID
+}
+
+// The rows stay locked until the commit, so that nothing writes an older payload over what is written here. They may lie in other
+// channels, as what starts a thread does; a deadlock with whoever writes there is resolved by trying again.
+const selectQuoting = `
+SELECT channel_id, id, payload
+FROM messages
+WHERE quoted_id = ANY($1::bigint[]) AND quoted_id <> 0
+ORDER BY channel_id, id
+FOR UPDATE`
+
+const blankQuote = `
+UPDATE messages
+SET payload = $3,
+    quoted_id = 0
+WHERE channel_id = $1 AND id = $2`
+
+// Dead events and deliveries that wait are few, so looking into each costs little.
+const forgetWaiting = `
+DELETE FROM dead_events
+WHERE kind <> 'MessagesDeleted'
+  AND EXISTS (SELECT FROM unnest($1::bigint[]) v(id) WHERE position(convert_to('"' || v.id || '"', 'UTF8') IN raw) > 0)`
+
+// forgetCopies deletes what other rows hold of messages that are gone: their text in replies, and events about them that wait
+// to be tried again. It returns in which channels there were such replies.
+func forgetCopies(ctx context.Context, tx *sqlx.Tx, messages []discord.MessageID) (quoting map[discord.ChannelID]bool, err error) {
+	quoting = map[discord.ChannelID]bool{}
+	if len(messages) == 0 {
+		return quoting, nil
+	}
+	var rows []struct {
+		Channel discord.ChannelID `db:"channel_id"`
+		ID      int64             `db:"id"`
+		Payload []byte            `db:"payload"`
+	}
+	if err := tx.SelectContext(ctx, &rows, selectQuoting, ids(messages)); err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		payload, err := withoutQuote(r.Payload)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := tx.ExecContext(ctx, blankQuote, int64(r.Channel), r.ID, payload); err != nil {
+			return nil, err
+		}
+		quoting[r.Channel] = true
+	}
+	_, err = tx.ExecContext(ctx, forgetWaiting, ids(messages))
+	return quoting, err
+}
+
+const resetChannels = `
+UPDATE channels c
+SET version = c.version + 1
+FROM channels l
+LEFT JOIN guilds g ON g.id = l.guild_id
+WHERE l.id = c.id AND c.id = ANY($1::bigint[])
+RETURNING c.id, c.guild_id, c.version, coalesce(g.access_version, 0) AS access_version`
+
+// reset moves the versions of channels in which something changed that no delta says.
+func reset(ctx context.Context, tx *sqlx.Tx, channels []discord.ChannelID) ([]tidings.Delta, error) {
+	if len(channels) == 0 {
+		return nil, nil
+	}
+	var rows []struct {
+		Channel discord.ChannelID `db:"id"`
+		Guild   discord.GuildID   `db:"guild_id"`
+		Version int64             `db:"version"`
+		Access  int64             `db:"access_version"`
+	}
+	if err := tx.SelectContext(ctx, &rows, resetChannels, ids(channels)); err != nil {
+		return nil, err
+	}
+	var deltas []tidings.Delta
+	for _, r := range rows {
+		deltas = append(deltas, tidings.Delta{
+			Guild: r.Guild, Channel: r.Channel, Version: r.Version, AccessVersion: r.Access, Kind: tidings.DeltaReset, At: time.Now(),
+		})
+	}
+	return deltas, nil
+}
+
 // quoteField is where Discord puts the message that another one answers; null when that is gone.
 const quoteField = "referenced_message"
 
-// quotedIn reads which message a payload quotes.
-func quotedIn(payload []byte, channel discord.ChannelID) (Quoted, bool) {
+// quotedIn reads which message a payload quotes, and whose it is.
+func quotedIn(payload []byte, channel discord.ChannelID) (q Quoted, author discord.UserID, ok bool) {
 	if !bytes.Contains(payload, []byte(quoteField)) {
-		return Quoted{}, false
+		return Quoted{}, 0, false
 	}
 	var p struct {
 		Quote struct {
 			ID      string `json:"id"`
 			Channel string `json:"channel_id"`
+			Author  struct {
+				ID string `json:"id"`
+			} `json:"author"`
 		} `json:"referenced_message"`
 	}
 	if json.Unmarshal(payload, &p) != nil {
-		return Quoted{}, false
+		return Quoted{}, 0, false
 	}
 	if id, err := strconv.ParseInt(p.Quote.Channel, 10, 64); err == nil {
 		channel = discord.ChannelID(id)
 	}
 	id, err := strconv.ParseInt(p.Quote.ID, 10, 64)
-	return Quoted{channel, discord.MessageID(id)}, err == nil && id > 0
+	if err != nil || id <= 0 {
+		return Quoted{}, 0, false
+	}
+	who, _ := strconv.ParseInt(p.Quote.Author.ID, 10, 64)
+	return Quoted{channel, discord.MessageID(id)}, discord.UserID(max(who, 0)), true
 }

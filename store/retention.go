@@ -5,10 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"tidings"
 )
@@ -17,35 +20,56 @@ import (
 const rowsPerRetention = 2000
 
 const expiredChannels = `
-SELECT c.id
+SELECT c.id, greatest($2, o.horizon) AS horizon
 FROM channels c
-WHERE c.id > $1 AND EXISTS (SELECT FROM messages m WHERE m.channel_id = c.id AND m.id < $2)
+LEFT JOIN unnest($3::bigint[], $4::bigint[]) o(guild_id, horizon) ON o.guild_id = c.guild_id
+WHERE c.id > $1 AND EXISTS (SELECT FROM messages m WHERE m.channel_id = c.id AND m.id < greatest($2, o.horizon))
 ORDER BY c.id
 LIMIT 100`
 
-// Retain deletes the messages that are older than [Options].Retention, channel by channel and in bounded steps under the
+const ownRetentions = `
+SELECT id, retention_days
+FROM guilds
+WHERE retention_days > 0`
+
+// Retain deletes the messages that are older than [Options].Retention, or than their guild's own, channel by channel and in bounded steps under the
 // channel's lock, and tells of each step: counts have changed in a way that no delta says. It returns how many messages went.
 func (s *Store) Retain(ctx context.Context, tell func(context.Context, tidings.Result)) (deleted int, err error) {
-	horizon := s.Horizon(time.Now())
-	if horizon == 0 {
+	now := time.Now()
+	horizon := s.Horizon(now)
+	var own []struct {
+		Guild int64 `db:"id"`
+		Days  int   `db:"retention_days"`
+	}
+	if err := s.db.SelectContext(ctx, &own, ownRetentions); err != nil {
+		return 0, fmt.Errorf("look for retentions: %w", unavailable(err))
+	}
+	if horizon == 0 && len(own) == 0 {
 		return 0, nil
 	}
+	var guilds, horizons pq.Int64Array
+	for _, o := range own {
+		guilds, horizons = append(guilds, o.Guild), append(horizons, int64(below(o.Days, now)+1))
+	}
 	for after := discord.ChannelID(0); ; {
-		var channels []discord.ChannelID
-		if err := s.db.SelectContext(ctx, &channels, expiredChannels, int64(after), int64(horizon)); err != nil {
+		var channels []struct {
+			ID      discord.ChannelID `db:"id"`
+			Horizon discord.MessageID `db:"horizon"`
+		}
+		if err := s.db.SelectContext(ctx, &channels, expiredChannels, int64(after), int64(horizon), guilds, horizons); err != nil {
 			return deleted, fmt.Errorf("look for old messages: %w", unavailable(err))
 		}
 		for _, c := range channels {
 			for n := rowsPerRetention; n == rowsPerRetention; {
 				var r tidings.Result
-				if n, r, err = s.retainStep(ctx, c, horizon); err != nil {
-					return deleted, fmt.Errorf("delete old messages of channel %d: %w", c, err)
+				if n, r, err = s.retainStep(ctx, c.ID, c.Horizon, false); err != nil {
+					return deleted, fmt.Errorf("delete old messages of channel %d: %w", c.ID, err)
 				}
 				deleted += n
 				s.afterCommit(context.WithoutCancel(ctx), r)
 				tell(ctx, r)
 			}
-			after = c
+			after = c.ID
 		}
 		if len(channels) == 0 {
 			return deleted, nil
@@ -73,7 +97,7 @@ WITH old AS (
 	WHERE m.channel_id = $1 AND m.id = old.id
 	RETURNING m.id
 )
-SELECT count(*) AS n, coalesce(max(id), 0) AS up_to
+SELECT array_agg(id) AS ids
 FROM gone`
 
 // The horizon is the first id of a day and steps go upwards, so a bucket is of days that are gone or is counted anew.
@@ -92,6 +116,8 @@ SET n = (
 	FROM messages
 	WHERE channel_id = $1 AND id > $2 AND id < (live_buckets.day + 1)::bigint * 86400000 << 22 AND NOT deleted AND countable)
 WHERE channel_id = $1 AND day = ($2::bigint >> 22) / 86400000`, `
+DELETE FROM saved_messages
+WHERE channel_id = $1 AND message_id <= $2`, `
 DELETE FROM gaps
 WHERE channel_id = $1 AND to_id <= $2`, `
 UPDATE gaps
@@ -109,7 +135,9 @@ SET version = version + 1,
 WHERE id = $1
 RETURNING version`
 
-func (s *Store) retainStep(ctx context.Context, channel discord.ChannelID, horizon discord.MessageID) (n int, result tidings.Result, err error) {
+// retainStep deletes the oldest messages of a channel, up to rowsPerRetention of those below the horizon. whole has the channel's
+// row moved although there were none.
+func (s *Store) retainStep(ctx context.Context, channel discord.ChannelID, horizon discord.MessageID, whole bool) (n int, result tidings.Result, err error) {
 	err = s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
 		n, result = 0, tidings.Result{}
 		var c struct {
@@ -124,16 +152,26 @@ func (s *Store) retainStep(ctx context.Context, channel discord.ChannelID, horiz
 		if err != nil {
 			return err
 		}
-		var gone struct {
-			N    int               `db:"n"`
-			UpTo discord.MessageID `db:"up_to"`
-		}
-		if err := tx.GetContext(ctx, &gone, expireMessages, int64(channel), int64(horizon), rowsPerRetention); err != nil || gone.N == 0 {
+		var list pq.Int64Array
+		if err := tx.GetContext(ctx, &list, expireMessages, int64(channel), int64(horizon), rowsPerRetention); err != nil || len(list) == 0 && !whole {
 			return err
 		}
-		upTo := gone.UpTo
-		if gone.N < rowsPerRetention {
-			upTo = horizon - 1 // nothing is left below
+		upTo := horizon - 1 // nothing is left below
+		gone := make([]discord.MessageID, len(list))
+		for i, id := range list {
+			gone[i] = discord.MessageID(id)
+		}
+		if len(gone) == rowsPerRetention {
+			upTo = slices.Max(gone)
+		}
+		quoting, err := forgetCopies(ctx, tx, gone)
+		if err != nil {
+			return err
+		}
+		delete(quoting, channel)
+		others, err := reset(ctx, tx, slices.Collect(maps.Keys(quoting)))
+		if err != nil {
+			return err
 		}
 		for _, query := range expireOthers {
 			if _, err := tx.ExecContext(ctx, query, int64(channel), int64(upTo)); err != nil {
@@ -144,7 +182,7 @@ func (s *Store) retainStep(ctx context.Context, channel discord.ChannelID, horiz
 		if err := tx.GetContext(ctx, &d.Version, retained, int64(channel), int64(upTo)); err != nil {
 			return err
 		}
-		n, result.Deltas = gone.N, []tidings.Delta{d}
+		n, result.Deltas = len(gone), append(others, d)
 		return nil
 	})
 	return n, result, err

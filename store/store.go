@@ -109,7 +109,19 @@ func (s *Store) Horizon(at time.Time) discord.MessageID {
 	if s.retention <= 0 {
 		return 0
 	}
-	return tidings.FirstID(at.Add(-s.retention).UTC().Truncate(24 * time.Hour))
+	return horizon(s.retention, at)
+}
+
+func horizon(retention time.Duration, at time.Time) discord.MessageID {
+	return tidings.FirstID(at.Add(-retention).UTC().Truncate(24 * time.Hour))
+}
+
+// below is the last id that a guild with a retention of its own does not keep; 0 when it has none.
+func below(days int, at time.Time) discord.MessageID {
+	if days <= 0 {
+		return 0
+	}
+	return horizon(time.Duration(days)*24*time.Hour, at) - 1
 }
 
 // maxAttempts bounds how often a transaction is tried again after losing to another one.

@@ -41,7 +41,7 @@ func newTallies() tallies {
 
 func (t *tallies) concern(k messageKey, e tidings.ReactionChanged) {
 	if e.Change == tidings.ReactionAdded || e.Change == tidings.ReactionRemoved {
-		t.reactions[tallyKey{k, clean(e.Emoji), e.User}] = tally{}
+		t.reactions[tallyKey{k, emojiIdentity(clean(e.Emoji)), e.User}] = tally{}
 	}
 }
 
@@ -92,6 +92,7 @@ func (b *batch) react(ev tidings.Event, e tidings.ReactionChanged) error {
 		return nil
 	}
 	emoji := clean(e.Emoji)
+	which := emojiIdentity(emoji)
 	stored, err := row.payload()
 	if err != nil {
 		return err
@@ -100,14 +101,14 @@ func (b *batch) react(ev tidings.Event, e tidings.ReactionChanged) error {
 	var news bool
 	switch e.Change {
 	case tidings.ReactionAdded, tidings.ReactionRemoved:
-		n := b.tallies.set(b.tallies.reactions, tallyKey{k, emoji, e.User}, e.Change == tidings.ReactionAdded)
+		n := b.tallies.set(b.tallies.reactions, tallyKey{k, which, e.User}, e.Change == tidings.ReactionAdded)
 		if n == 0 {
 			return nil
 		}
 		payload, news, err = countEmoji(stored, emoji, n)
 	case tidings.ReactionsOfEmojiRemoved:
-		b.tallies.clear(k, emoji)
-		payload, news, err = dropEmoji(stored, emoji)
+		b.tallies.clear(k, which)
+		payload, news, err = dropEmoji(stored, which)
 	case tidings.ReactionsCleared:
 		b.tallies.clear(k, "")
 		payload, news, err = dropEmoji(stored, "")
@@ -117,6 +118,7 @@ func (b *batch) react(ev tidings.Event, e tidings.ReactionChanged) error {
 	if err != nil || !news {
 		return err
 	}
+	row.reacting = true
 	return b.tallied(ev, row, payload)
 }
 

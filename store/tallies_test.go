@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -43,6 +44,8 @@ func TestReactionsAreCountedOnceHoweverOftenTheyAreTold(t *testing.T) {
 		{"one, told twice", wire{}, []tidings.Event{reaction(add, ann, "👍"), reaction(add, ann, "👍")}, "👍/<nil> 1;", 1},
 		{"two people", wire{}, []tidings.Event{reaction(add, ann, "👍"), reaction(add, ben, "👍")}, "👍/<nil> 2;", 1},
 		{"a custom emoji", wire{}, []tidings.Event{reaction(add, ann, "blob:77")}, "blob/77 1;", 1},
+		{"a custom emoji under another name, taken back under none", fetched, []tidings.Event{reaction(add, ann, "renamed:77"), reaction(remove, ann, ":77")}, "🎉/<nil> 3;blob/77 1;", 1},
+		{"a custom emoji cleared under no name", fetched, []tidings.Event{reaction(tidings.ReactionsOfEmojiRemoved, 0, ":77")}, "🎉/<nil> 3;", 1},
 		{"taken back", wire{}, []tidings.Event{reaction(add, ann, "👍"), reaction(remove, ann, "👍"), reaction(remove, ann, "👍")}, "", 1},
 		{"taken back before it was told", wire{}, []tidings.Event{reaction(remove, ann, "👍")}, "", 0},
 		{"a fetched one taken back, told twice", fetched, []tidings.Event{reaction(remove, ann, "🎉"), reaction(remove, ann, "🎉")}, "🎉/<nil> 2;blob/77 1;", 1},
@@ -79,6 +82,67 @@ func TestReactionsAreCountedOnceHoweverOftenTheyAreTold(t *testing.T) {
 				if got := record(t, s, tt.events[len(tt.events)-1]); len(got) != 0 {
 					t.Errorf("the last one again (in one batch: %v) gives %q, want nothing", together, say(got))
 				}
+			}
+		})
+	}
+}
+
+// What was never told of reactions is set right when their message is read again, unless they moved while it was being read.
+func TestReactionsAreSetRightByAPage(t *testing.T) {
+	t.Parallel()
+	const add, remove = tidings.ReactionAdded, tidings.ReactionRemoved
+	list := func(of ...any) map[string]any {
+		out := []any{}
+		for i := 0; i < len(of); i += 3 {
+			out = append(out, map[string]any{"count": of[i+2], "emoji": map[string]any{"name": of[i], "id": of[i+1]}})
+		}
+		return map[string]any{"reactions": out}
+	}
+	var none map[string]any
+	tests := []struct {
+		name       string
+		told       []tidings.Event
+		shown      map[string]any
+		late       bool // the page was asked for only just after what was told
+		want       string
+		afterwards []tidings.Event
+		wantAfter  string
+	}{
+		{name: "one that was never told", shown: list("👍", nil, 2), want: "👍/<nil> 2;", afterwards: []tidings.Event{reaction(remove, ann, "👍")}, wantAfter: "👍/<nil> 1;"},
+		{name: "one taken back that was never told", told: []tidings.Event{reaction(add, ann, "👍"), reaction(add, ben, "🎉")}, shown: list("🎉", nil, 1), want: "🎉/<nil> 1;",
+			afterwards: []tidings.Event{reaction(add, ann, "👍"), reaction(add, ben, "🎉")}, wantAfter: "🎉/<nil> 1;👍/<nil> 1;"},
+		{name: "all gone", told: []tidings.Event{reaction(add, ann, "👍")}, shown: none, want: ""},
+		{name: "the same under another name", told: []tidings.Event{reaction(add, ann, "blob:77")}, shown: list("renamed", "77", 1), want: "blob/77 1;"},
+		{name: "they moved while the page was read", told: []tidings.Event{reaction(add, ann, "👍")}, shown: none, late: true, want: "👍/<nil> 1;"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			record(t, s, created(t, nth(1), wire{}))
+			record(t, s, tt.told...)
+			asked, err := s.Clock(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !tt.late {
+				asked = asked.Add(time.Minute)
+			}
+			page := event(testChannel, tidings.MessageCreated{Message: message(t, testChannel, nth(1), wire{Extra: tt.shown}), Asked: asked})
+			page.Source = tidings.SourceBackfill
+			record(t, s, page)
+			if got := reactions(t, s); got != tt.want {
+				t.Errorf("after the page the reactions are %q, want %q", got, tt.want)
+			}
+			if got := record(t, s, page); len(got) != 0 {
+				t.Errorf("the same page again gives %q, want nothing", say(got))
+			}
+			if tt.afterwards == nil {
+				return
+			}
+			record(t, s, tt.afterwards...)
+			if got := reactions(t, s); got != tt.wantAfter {
+				t.Errorf("and then the reactions are %q, want %q", got, tt.wantAfter)
 			}
 		})
 	}

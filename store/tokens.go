@@ -21,10 +21,13 @@ import (
 
 // Scopes of API tokens.
 const (
-	ScopeRead  = "read"  // see messages and counts
-	ScopeAck   = "ack"   // mark them
-	ScopeAdmin = "admin" // operate the service; only for those who are in ADMINS
+	ScopeRead     = "read"     // see messages and counts
+	ScopeAck      = "ack"      // mark them
+	ScopeWebhooks = "webhooks" // make and delete webhooks where they may
+	ScopeAdmin    = "admin"    // operate the service; only for those who are in ADMINS
 )
+
+var scopesThereAre = []string{ScopeRead, ScopeAck, ScopeWebhooks, ScopeAdmin}
 
 // tokenPrefix lets people and secret scanners recognise a token. 32 random bytes follow it.
 const tokenPrefix = "tdg_"
@@ -57,8 +60,8 @@ func (s *Store) CreateToken(ctx context.Context, user discord.UserID, name strin
 		return "", fmt.Errorf("create token: %w", tidings.InvalidField("scopes", "give at least one"))
 	}
 	for _, scope := range scopes {
-		if scope != ScopeRead && scope != ScopeAck && scope != ScopeAdmin {
-			return "", fmt.Errorf("create token: %w", tidings.InvalidField("scopes", "%q is none: it is %s, %s or %s", scope, ScopeRead, ScopeAck, ScopeAdmin))
+		if !slices.Contains(scopesThereAre, scope) {
+			return "", fmt.Errorf("create token: %w", tidings.InvalidField("scopes", "%q is none: there are %s", scope, strings.Join(scopesThereAre, ", ")))
 		}
 	}
 	secret := make([]byte, 32)

@@ -229,7 +229,7 @@ LEFT JOIN (
 	WHERE healed_at IS NULL AND channel_id = ANY($1::bigint[])
 	GROUP BY channel_id
 ) h ON h.channel_id = c.id
-WHERE c.id = ANY($1::bigint[]) AND g.live_session <> '' AND c.since_id > 0 AND c.last_live_id <= c.known_id`
+WHERE c.id = ANY($1::bigint[]) AND g.live_session <> '' AND c.closed_at IS NULL AND c.since_id > 0 AND c.last_live_id <= c.known_id`
 
 // Summary counts every channel of the set, all at one moment. A person who has never marked anything, or is not known at
 // all, has rev 0.

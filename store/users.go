@@ -97,6 +97,39 @@ func (s *Store) SaveOAuthToken(ctx context.Context, user discord.UserID, sealed 
 	return nil
 }
 
+const selectHeld = `
+SELECT (SELECT count(*) FROM session_people WHERE user_id = $1) AS sessions,
+       (SELECT count(*) FROM api_tokens WHERE user_id = $1) AS tokens,
+       (SELECT count(*) FROM read_positions WHERE user_id = $1) AS positions,
+       (SELECT count(*) FROM saved_messages WHERE user_id = $1) AS saved,
+       (SELECT count(*) FROM mutes WHERE user_id = $1) AS mutes,
+       (SELECT count(*) FROM ignored_authors WHERE user_id = $1) AS ignored,
+       (SELECT count(*) FROM members WHERE user_id = $1) AS memberships,
+       EXISTS (SELECT FROM oauth_tokens WHERE user_id = $1) AS discord_token,
+       EXISTS (SELECT FROM author_optouts WHERE author_id = $1) AS opted_out`
+
+// Held is what is kept of a person, in numbers.
+type Held struct {
+	Sessions     int  `db:"sessions" json:"sessions"`
+	Tokens       int  `db:"tokens" json:"tokens"`
+	Positions    int  `db:"positions" json:"positions"`
+	Saved        int  `db:"saved" json:"saved"`
+	Mutes        int  `db:"mutes" json:"mutes"`
+	Ignored      int  `db:"ignored" json:"ignored"`
+	Memberships  int  `db:"memberships" json:"memberships"`
+	DiscordToken bool `db:"discord_token" json:"discord_token"`
+	OptedOut     bool `db:"opted_out" json:"opted_out" doc:"What the person writes is kept back"`
+}
+
+// Held counts what is kept of a person.
+func (s *Store) Held(ctx context.Context, user discord.UserID) (Held, error) {
+	var h Held
+	if err := s.db.GetContext(ctx, &h, selectHeld, int64(user)); err != nil {
+		return Held{}, fmt.Errorf("count what is held of user %d: %w", user, unavailable(err))
+	}
+	return h, nil
+}
+
 const selectOAuthToken = `
 SELECT sealed
 FROM oauth_tokens

@@ -28,7 +28,7 @@ func (s *Server) api(mux *http.ServeMux) {
 		"token":   {Type: "http", Scheme: "bearer", Description: "Made by: tidings token create"},
 		"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name},
 	}
-	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0), discord.Snowflake(0)} {
+	for _, id := range []any{discord.ChannelID(0), discord.GuildID(0), discord.MessageID(0), discord.UserID(0), discord.RoleID(0), discord.WebhookID(0), discord.Snowflake(0)} {
 		config.Components.Schemas.RegisterTypeAlias(reflect.TypeOf(id), reflect.TypeFor[givenID]())
 	}
 	api := humago.New(mux, config)
@@ -70,6 +70,10 @@ func (s *Server) api(mux *http.ServeMux) {
 	del(api, "/api/webhooks/{id}", "Tell an address no more", s.deleteWebhook)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
+	register(api, http.MethodGet, "/api/channels/{id}/webhooks", "Webhooks of a channel", scopeWebhooks, s.getChannelWebhooks)
+	register(api, http.MethodPost, "/api/channels/{id}/webhooks", "Make a webhook that writes into a channel", scopeWebhooks, s.postChannelWebhook)
+	register(api, http.MethodDelete, "/api/channels/{id}/webhooks/{webhook}", "Delete a channel's webhook", scopeWebhooks, s.deleteChannelWebhook)
+	register(api, http.MethodPost, "/api/channels/{id}/followers", "Have a channel follow an announcement channel", scopeWebhooks, s.postFollower)
 	register(api, http.MethodGet, "/api/tokens", "Your API tokens", scopeAdmin, s.getTokens)
 	register(api, http.MethodPost, "/api/tokens", "Make an API token", scopeAdmin, s.postToken)
 	register(api, http.MethodDelete, "/api/tokens/{id}", "Revoke an API token", scopeAdmin, s.deleteToken)
@@ -79,6 +83,9 @@ func (s *Server) api(mux *http.ServeMux) {
 	get(api, "/api/coverage", "What you see on Discord and not here", s.getCoverage)
 	get(api, "/api/me", "Who is asking", s.getMe)
 	get(api, "/api/status", "How the service is", s.getStatus)
+	if s.o.Admin != nil {
+		s.adminAPI(api)
+	}
 }
 
 func get[I, O any](api huma.API, path, summary string, h func(context.Context, *I) (*O, error)) {
@@ -160,6 +167,11 @@ type asked struct{ base, from string }
 func (s *Server) limitedNow(ctx context.Context, what string) error {
 	a, _ := ctx.Value(askedKey{}).(asked)
 	return s.limited(what, asking(ctx), a.from)
+}
+
+// withAsking is a context in which asking finds the person.
+func withAsking(ctx context.Context, p who) context.Context {
+	return context.WithValue(ctx, whoKey{}, p)
 }
 
 // asking is the person behind an operation; authorize has put them there.

@@ -49,7 +49,7 @@ func (s *Server) getTokens(ctx context.Context, _ *struct{}) (*tokensOutput, err
 type tokenInput struct {
 	Body struct {
 		Name   string   `json:"name" maxLength:"100" doc:"What it is for"`
-		Scopes []string `json:"scopes" minItems:"1" maxItems:"3" enum:"read,ack,admin" doc:"read: see messages and counts. ack: mark, mute, ignore and save. admin: operate the service, for those in ADMINS"`
+		Scopes []string `json:"scopes" minItems:"1" maxItems:"4" enum:"read,ack,webhooks,admin" doc:"read: see messages and counts. ack: mark, mute, ignore and save. webhooks: make and delete webhooks where you may on Discord. admin: operate the service, for those in ADMINS"`
 	}
 }
 

@@ -125,6 +125,17 @@ type Status struct {
 	Healing *HealingStatus `json:"healing,omitempty"`
 	// Requests is how much of what Discord allows the bot is used.
 	Requests *RequestStatus `json:"requests,omitempty"`
+	// Overview is what only operators see.
+	Overview *Overview `json:"overview,omitempty" doc:"For those whom ADMINS names only"`
+	// Alerts are the kinds of jobs that fail persistently.
+	Alerts []AlertStatus `json:"alerts,omitempty"`
+}
+
+// AlertStatus says that a kind of background job fails persistently. Why is for operators.
+type AlertStatus struct {
+	Kind     string    `json:"kind"`
+	Since    time.Time `json:"since"`
+	Failures int       `json:"failures"`
 }
 
 // RequestStatus is the budget of requests to Discord.
@@ -149,5 +160,9 @@ func (s *Server) getStatus(ctx context.Context, _ *struct{}) (*statusOutput, err
 		}
 	}
 	st.Version, st.Now = s.o.Version, time.Now().UTC()
+	if s.o.Admin != nil && s.o.Admin.Overview != nil && s.operator(asking(ctx)) {
+		o := s.o.Admin.Overview(ctx)
+		st.Overview = &o
+	}
 	return &statusOutput{st}, nil
 }

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -12,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed static/*.js static/*.css static/*.svg static/render/*.js
+//go:embed static/*.js static/*.css static/*.svg static/*.png static/render/*.js
 var staticFiles embed.FS
 
 // assets serves the files of static/. All are addressed below one version, a hash over all of them, so that modules can
@@ -23,9 +25,10 @@ type assets struct {
 }
 
 type asset struct {
-	body []byte
-	kind string
-	etag string
+	body   []byte
+	packed []byte // body with gzip; nil where that gains nothing
+	kind   string
+	etag   string
 }
 
 func loadAssets() (*assets, error) {
@@ -44,7 +47,7 @@ func loadAssets() (*assets, error) {
 			kind = "text/javascript; charset=utf-8" // some machines' tables say otherwise
 		}
 		sum := sha256.Sum256(b)
-		a.files[strings.TrimPrefix(name, "static/")] = asset{b, kind, `"` + hex.EncodeToString(sum[:8]) + `"`}
+		a.files[strings.TrimPrefix(name, "static/")] = asset{b, pack(b), kind, `"` + hex.EncodeToString(sum[:8]) + `"`}
 		fmt.Fprintf(all, "%s %x\n", name, sum)
 		return nil
 	})
@@ -77,11 +80,29 @@ func (f asset) send(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.kind)
 	h.Set("ETag", f.etag)
+	h.Add("Vary", "Accept-Encoding")
 	if strings.Contains(r.Header.Get("If-None-Match"), f.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
+	if f.packed != nil && takesGzip(r) {
+		h.Set("Content-Encoding", "gzip")
+		w.Write(f.packed)
+		return
+	}
 	w.Write(f.body)
+}
+
+// pack compresses a file once, for all who will ask for it.
+func pack(b []byte) []byte {
+	var out bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	z.Write(b)
+	z.Close()
+	if out.Len() > len(b)*9/10 {
+		return nil
+	}
+	return out.Bytes()
 }
 
 func (a *assets) favicon(w http.ResponseWriter, r *http.Request) {

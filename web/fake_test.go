@@ -135,6 +135,8 @@ func (w *world) counts(set *tidings.VisibleSet, c discord.ChannelID, roles []dis
 	return r
 }
 
+func (w *world) Permissions(discord.UserID, discord.ChannelID) tidings.Permissions { return 0 }
+
 func (w *world) Summary(_ context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -370,6 +372,10 @@ func (w *world) Visible(u discord.UserID) *tidings.VisibleSet {
 }
 
 func (w *world) CatchUp(context.Context) error { return nil }
+
+func (w *world) Guild(g discord.GuildID) (*tidings.GuildState, bool) {
+	return &tidings.GuildState{Roles: []tidings.Role{{Guild: g, ID: 50, Name: "Gardeners", Color: 0x4c56c8}}}, g == 4<<22
+}
 
 func (w *world) Enroll(_ context.Context, _ discord.UserID, hint []discord.GuildID) error {
 	w.mu.Lock()

@@ -3,7 +3,9 @@ package web
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -23,7 +25,7 @@ func csp(cdn bool) string {
 	}
 	return strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'" + media, "connect-src 'self'",
-		"form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'", "manifest-src 'self'",
+		"media-src 'self'" + media, "worker-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'", "manifest-src 'self'",
 	}, "; ")
 }
 
@@ -105,6 +107,42 @@ func (r *recorder) Write(b []byte) (int, error) {
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// metrics shows the metrics to whoever asks on this machine, past every proxy, and to operators. Numbers tell strangers much, too.
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	if !onThisMachine(r) {
+		p, err := s.identify(r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		if !s.operator(p) {
+			s.fail(w, r, problemf(http.StatusForbidden, "Metrics are for this machine and for operators: ask at a loopback address, with the token of somebody in ADMINS, or set ADMIN_LISTEN."))
+			return
+		}
+	}
+	s.o.Metrics.ServeHTTP(w, r)
+}
+
+// onThisMachine reports whether a request was made here, to a loopback address, and came through no proxy: one on this machine
+// makes everybody's requests look local, but for their headers and the host that they name.
+func onThisMachine(r *http.Request) bool {
+	for _, h := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Forwarded", "Via"} {
+		if r.Header.Get(h) != "" {
+			return false
+		}
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return loopback(r.RemoteAddr) && (host == "localhost" || loopback(net.JoinHostPort(strings.Trim(host, "[]"), "0")))
+}
+
+func loopback(address string) bool {
+	a, err := netip.ParseAddrPort(address)
+	return err == nil && a.Addr().Unmap().IsLoopback()
+}
 
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -10,6 +10,10 @@ func (s *Server) routes() *http.ServeMux {
 	// Pages.
 	mux.HandleFunc("GET /{$}", s.person(s.pageFeed))
 	mux.HandleFunc("GET /c/{channel}", s.person(s.pageChannel))
+	mux.HandleFunc("GET /search", s.person(s.pageEmpty(view{Kind: "search", Title: "Search"})))
+	mux.HandleFunc("GET /saved", s.person(s.pageEmpty(view{Kind: "saved", Title: "Saved"})))
+	mux.HandleFunc("GET /settings", s.person(s.pageSettings))
+	mux.HandleFunc("GET /offline", s.pageOffline)
 	mux.HandleFunc("/", s.pageNotFound)
 
 	// Signing in and out.
@@ -24,6 +28,11 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /api/live", s.live)
 	mux.HandleFunc("/api/", s.apiNotFound(mux))
 
+	// What operators use.
+	if s.o.Admin != nil {
+		s.adminPages(mux)
+	}
+
 	// What Discord and relays send.
 	if s.o.Webhooks != nil {
 		mux.HandleFunc("POST /webhooks/discord/{source}", s.webhook)
@@ -36,12 +45,15 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	if s.o.Metrics != nil {
-		mux.Handle("GET /metrics", s.o.Metrics)
+		mux.HandleFunc("GET /metrics", s.metrics)
 	}
 
 	// Files.
 	mux.HandleFunc("GET /static/{version}/{file...}", s.assets.serve)
 	mux.HandleFunc("GET /favicon.ico", s.assets.favicon)
+	mux.HandleFunc("GET /icon.svg", s.icon)
+	mux.HandleFunc("GET /manifest.webmanifest", s.manifest)
+	mux.HandleFunc("GET /worker.js", s.worker)
 	mux.HandleFunc("GET /robots.txt", s.assets.robots)
 	return mux
 }

@@ -53,9 +53,10 @@ func (w who) may(scope string) bool { return w.cookie || slices.Contains(w.scope
 
 // Scopes of API tokens. A session may do everything.
 const (
-	scopeRead  = "read"
-	scopeAck   = "ack"
-	scopeAdmin = "admin" // manages tokens and sessions, too
+	scopeRead     = "read"
+	scopeAck      = "ack"
+	scopeWebhooks = "webhooks" // makes and deletes webhooks where the person may
+	scopeAdmin    = "admin"    // manages tokens and sessions, too
 )
 
 // identify says who is asking: by the Authorization header where there is one, else by the session cookie. user is 0 when

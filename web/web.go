@@ -113,9 +113,13 @@ type CredentialStore interface {
 // Access says who may read what. It is *access.Access.
 type Access interface {
 	Visible(u discord.UserID) *tidings.VisibleSet
+	// Guild is all that is known of a guild.
+	Guild(g discord.GuildID) (*tidings.GuildState, bool)
 	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
 	// CatchUp reads what other processes have changed and not told yet, at most once a second.
 	CatchUp(ctx context.Context) error
+	// Permissions are what a person may do in a channel now.
+	Permissions(u discord.UserID, c discord.ChannelID) tidings.Permissions
 }
 
 // Healing knows what is missing. It is *store.Store.
@@ -166,8 +170,16 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// BotReads says which of a server's channels the bot can read; may be nil. ErrUnavailable: not known now.
 	BotReads func(ctx context.Context, g discord.GuildID) (func(discord.ChannelID) bool, error)
-	Healing  Healing      // may be nil
-	Metrics  http.Handler // may be nil
+	Healing  Healing // may be nil
+	// Guilds lists those that the bot is in; may be nil.
+	Guilds func(ctx context.Context) ([]discord.GuildID, error)
+	// Invite is where somebody adds the bot to a server; may be empty.
+	Invite  string
+	Metrics http.Handler // may be nil
+	// Channels makes and deletes channels' webhooks; may be nil.
+	Channels ChannelWebhooks
+	// Admin switches on what operators use, and what people ask about their own data; may be nil.
+	Admin *AdminOptions
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
 	Webhooks *WebhookOptions
 	Log      *slog.Logger

@@ -21,6 +21,7 @@ import (
 	"tidings"
 	"tidings/render"
 	"tidings/store"
+	"tidings/web/browsertest"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -183,7 +184,7 @@ func TestSigningInFails(t *testing.T) {
 			_, _, h := ask(t, b, "GET", ts.URL+"/login", "")
 			u, _ := url.Parse(h.Get("Location"))
 			status, body, _ := ask(t, b, "GET", ts.URL+"/login/callback?"+strings.Replace(c.query, "STATE", u.Query().Get("state"), 1), "")
-			if status != c.status || !strings.Contains(body, c.says) || !strings.Contains(body, `href="/login"`) || strings.Contains(body, "script>") {
+			if status != c.status || !strings.Contains(body, c.says) || !strings.Contains(body, `href="/login"`) || strings.Contains(body, "<script>") {
 				t.Errorf("callback = %d %s", status, body)
 			}
 			if status, _, _ := ask(t, b, "GET", ts.URL+"/api/me", ""); status != 401 {
@@ -635,8 +636,8 @@ func TestHostileContentStaysText(t *testing.T) {
 	for _, path := range []string{"/", "/c/10"} {
 		_, body, _ := ask(t, newBrowser(t), "GET", ts.URL+path, "", "Authorization", "Bearer reader")
 		lower := strings.ToLower(body)
-		if n := strings.Count(lower, "<script"); n != 2 {
-			t.Errorf("GET %s has %d scripts, want the module and the data", path, n)
+		if n := strings.Count(lower, "<script"); n != 3 {
+			t.Errorf("GET %s has %d scripts, want the looks, the module and the data", path, n)
 		}
 		if strings.Contains(lower, "<img src=x") || strings.Contains(body, `href="javascript:`) {
 			t.Errorf("GET %s lets markup through", path)
@@ -720,6 +721,17 @@ func TestModules(t *testing.T) {
 	}
 	if !bytes.Contains(out, []byte("# fail 0")) || bytes.Contains(out, []byte("# pass 0\n")) {
 		t.Errorf("node --test ran nothing:\n%s", out)
+	}
+}
+
+// The modules hold to the types that their comments state.
+func TestModulesAreTyped(t *testing.T) {
+	t.Parallel()
+	dir := browsertest.Modules(t)
+	tsc := exec.Command("node", "node_modules/typescript/bin/tsc", "--project", ".")
+	tsc.Dir = dir
+	if out, err := tsc.CombinedOutput(); err != nil {
+		t.Errorf("tsc: %v\n%s", err, out)
 	}
 }
 

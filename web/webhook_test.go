@@ -200,6 +200,62 @@ func TestAWebhookThatCannotBeKeptIsRefused(t *testing.T) {
 	}
 }
 
+// Deliveries that are being kept hold their places; one more is asked to come again, and leaves no row.
+func TestTooManyWebhooksAtOnceAreRefused(t *testing.T) {
+	t.Parallel()
+	box := &slowInbox{came: make(chan struct{}, webhooksAtOnce), goOn: make(chan struct{})}
+	s, err := New(Options{
+		Store: newWorld(t), Access: newWorld(t), Live: newWorld(t), EncryptionKey: make([]byte, 32),
+		Webhooks: &WebhookOptions{Inbox: box, DiscordKey: func(context.Context) (ed25519.PublicKey, error) { return public(keyOf("d")), nil }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(n int) int {
+		stamp := strconv.FormatInt(time.Now().Unix(), 10)
+		body := aLeave + strings.Repeat(" ", n)
+		r := httptest.NewRequest("POST", "/webhooks/discord/discord", strings.NewReader(body))
+		r.Header = http.Header{
+			"X-Signature-Timestamp": {stamp}, "Content-Type": {"application/json"},
+			"X-Signature-Ed25519": {hex.EncodeToString(ed25519.Sign(keyOf("d"), []byte(stamp+body)))},
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		return w.Code
+	}
+	var wg sync.WaitGroup
+	for n := range webhooksAtOnce {
+		wg.Go(func() {
+			if got := send(n); got != 204 {
+				t.Errorf("delivery %d: %d, want 204", n, got)
+			}
+		})
+	}
+	for range webhooksAtOnce {
+		<-box.came
+	}
+	if got := send(webhooksAtOnce); got != 503 {
+		t.Errorf("one too many: %d, want 503", got)
+	}
+	close(box.goOn)
+	wg.Wait()
+	if len(box.came) != 0 {
+		t.Error("the one too many was kept")
+	}
+	if got := send(webhooksAtOnce); got != 204 {
+		t.Errorf("once there is room again: %d, want 204", got)
+	}
+}
+
+// slowInbox keeps deliveries when it is told to, however long that takes.
+type slowInbox struct{ came, goOn chan struct{} }
+
+func (i *slowInbox) KeepWebhook(context.Context, string, []byte, []byte, time.Duration) (bool, error) {
+	i.came <- struct{}{}
+	<-i.goOn
+	return true, nil
+}
+
 // Whatever comes, only what is signed is kept, and the answer is one of those that are documented.
 func FuzzWebhook(f *testing.F) {
 	f.Add("discord", []byte(aLeave), "1700000000", "", "application/json", true)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -32,13 +33,18 @@ type whole struct {
 	last   discord.MessageID
 	mu     sync.Mutex
 	roles  map[discord.UserID][]discord.RoleID
+	// discord is Discord's side of channels' webhooks, log all that the server has logged.
+	discord hooksOnDiscord
+	log     logText
 }
 
 const (
 	harbour = discord.GuildID(500)
-	deck    = discord.ChannelID(501)
-	bridge  = discord.ChannelID(502) // for role 510 only
-	officer = discord.RoleID(510)
+	// operator is in ADMINS.
+	operator = discord.UserID(90)
+	deck     = discord.ChannelID(501)
+	bridge   = discord.ChannelID(502) // for role 510 only
+	officer  = discord.RoleID(510)
 )
 
 // Member is Discord's answer about a member.
@@ -89,7 +95,9 @@ func newWhole(t *testing.T) *whole {
 	if w.token, err = s.CreateToken(ctx, ada, "test", []string{"read", "ack"}); err != nil {
 		t.Fatal(err)
 	}
-	server, err = New(Options{Store: s, Access: w.access, Live: h, OAuth: discordSide{newWorld(t)}, EncryptionKey: make([]byte, 32), Version: "test", BotReads: w.botReads})
+	server, err = New(Options{Store: s, Access: w.access, Live: h, OAuth: discordSide{newWorld(t)}, EncryptionKey: make([]byte, 32), Version: "test",
+		Channels: &w.discord, BotReads: w.botReads, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Admins: []discord.UserID{operator}, Admin: &AdminOptions{Store: s, Guilds: w.access, Kinds: []string{"retention"}, RetentionDays: 30, Overview: someOverview}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ type tokenCmd struct {
 
 type tokenCreateCmd struct {
 	User   string   `required:"" placeholder:"ID" help:"The person's Discord id."`
-	Scopes []string `default:"read,ack" help:"What it may do: read, ack (mark as read), admin."`
+	Scopes []string `default:"read,ack" help:"What it may do: read, ack (mark as read), webhooks, admin."`
 	Name   string   `default:"command line" help:"What it is for."`
 }
 
@@ -98,8 +98,8 @@ func (t tokenCreateCmd) Run(ctx context.Context, c *Config, log *slog.Logger, ou
 		faults = append(faults, fmt.Sprintf("--user %q is not a Discord id: it is a long number; in Discord's settings switch on Developer Mode, then copy it from the person's menu.", t.User))
 	}
 	for _, s := range t.Scopes {
-		if !slices.Contains([]string{"read", "ack", "admin"}, s) {
-			faults = append(faults, fmt.Sprintf("--scopes names %q: there are read, ack and admin.", s))
+		if !slices.Contains([]string{"read", "ack", "webhooks", "admin"}, s) {
+			faults = append(faults, fmt.Sprintf("--scopes names %q: there are read, ack, webhooks and admin.", s))
 		}
 	}
 	if c.DiscordToken == "" {

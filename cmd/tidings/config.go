@@ -39,21 +39,26 @@ type Config struct {
 	RedisPrefix       string `env:"REDIS_PREFIX" default:"tidings:" help:"What every key and channel in Redis begins with."`
 	DataDir           string `env:"DATA_DIR" default:"./data" type:"path" help:"Where the own PostgreSQL and Redis live, and the key that encrypts tokens."`
 
-	Listen        string     `env:"LISTEN" placeholder:"127.0.0.1:8080" help:"The address to serve on; for sim 127.0.0.1:8090 when empty."`
-	PublicURL     string     `env:"PUBLIC_URL" placeholder:"URL" help:"The address by which browsers reach the service. Empty: http:// and LISTEN."`
-	AdminListen   string     `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address, for /metrics and pprof alone. Empty: /metrics is at LISTEN, and pprof nowhere."`
-	Admins        []string   `env:"ADMINS" placeholder:"ID" help:"Discord ids of those who may do everything here."`
-	Proxies       []string   `env:"TRUSTED_PROXIES" name:"trusted-proxies" placeholder:"NETWORK" help:"Addresses and networks of proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For says where a request comes from. Empty: nobody's."`
-	Roles         []string   `env:"ROLES" default:"gateway,jobs,web" help:"What this process does: gateway, jobs, web."`
-	Gateway       string     `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway; messages are found by polling."`
-	PollSchedule  string     `env:"POLL_SCHEDULE" default:"@every 30s" placeholder:"CRON" help:"When polling looks for news, as a cron expression or @every 30s. With the gateway on it only looks at servers whose connection is down, and rarely at the others."`
-	RelayKeys     []string   `env:"RELAY_KEYS" sep:" " placeholder:"NAME:KEY[:GUILD,…]" help:"Relays that may send events to /webhooks/discord/NAME, separated by spaces: a name, its Ed25519 public key in hex, and the servers that it may tell of (all when none is named)."`
-	RetentionDays int        `env:"RETENTION_DAYS" default:"30" help:"How many days messages are kept."`
-	HistoryDays   int        `env:"HISTORY_DAYS" default:"7" help:"How far back messages are fetched when a channel is first seen."`
-	EncryptionKey string     `env:"ENCRYPTION_KEY" placeholder:"KEY" help:"32 bytes in base64 that encrypt Discord's tokens. Empty: a file in DATA_DIR, made at first start."`
-	AllowCDN      bool       `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`
-	LogFormat     string     `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
-	LogLevel      slog.Level `env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
+	Listen          string   `env:"LISTEN" placeholder:"127.0.0.1:8080" help:"The address to serve on; for sim 127.0.0.1:8090 when empty."`
+	PublicURL       string   `env:"PUBLIC_URL" placeholder:"URL" help:"The address by which browsers reach the service. Empty: http:// and LISTEN."`
+	AdminListen     string   `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address, for /metrics and pprof alone. Empty: /metrics is at LISTEN, for this machine and operators alone, and pprof nowhere."`
+	Admins          []string `env:"ADMINS" placeholder:"ID" help:"Discord ids of those who may do everything here."`
+	Proxies         []string `env:"TRUSTED_PROXIES" name:"trusted-proxies" placeholder:"NETWORK" help:"Addresses and networks of proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For says where a request comes from. Empty: nobody's."`
+	Roles           []string `env:"ROLES" default:"gateway,jobs,web" help:"What this process does: gateway, jobs, web."`
+	Gateway         string   `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway; messages are found by polling."`
+	PollSchedule    string   `env:"POLL_SCHEDULE" default:"@every 30s" placeholder:"CRON" help:"When polling looks for news, as a cron expression or @every 30s. With the gateway on it only looks at servers whose connection is down, and rarely at the others."`
+	RelayKeys       []string `env:"RELAY_KEYS" sep:" " placeholder:"NAME:KEY[:GUILD,…]" help:"Relays that may send events to /webhooks/discord/NAME, separated by spaces: a name, its Ed25519 public key in hex, and the servers that it may tell of (all when none is named)."`
+	RetentionDays   int      `env:"RETENTION_DAYS" default:"30" help:"How many days messages are kept."`
+	RemovedDays     int      `env:"REMOVED_DAYS" default:"7" help:"How many days after a server has removed the bot all that is kept of it is deleted."`
+	HistoryDays     int      `env:"HISTORY_DAYS" default:"7" help:"How far back messages are fetched when a channel is first seen."`
+	MinFreeDisk     int      `env:"MIN_FREE_DISK" default:"256" help:"With the own PostgreSQL: when fewer megabytes are free in DATA_DIR, nothing is taken in until there is room; 0 for never. At four times as many there is a warning."`
+	EncryptionKey   string   `env:"ENCRYPTION_KEY" placeholder:"KEY" help:"32 bytes in base64 that encrypt Discord's tokens. Empty: a file in DATA_DIR, made at first start."`
+	AlertWebhookURL string   `env:"ALERT_WEBHOOK_URL" name:"alert-webhook-url" placeholder:"URL" help:"Where operators are told, with a POST, when a kind of job fails persistently. An incoming webhook of Discord's or Slack's will do."`
+	AllowCDN        bool     `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`
+	LogFormat       string   `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
+	// Statfs says how much room is left; nil for asking the system.
+	Statfs   func(path string) (free, all uint64, err error) `kong:"-"`
+	LogLevel slog.Level                                      `env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
 }
 
 // listen is the address to serve on.
@@ -119,6 +124,12 @@ func (c *Config) serverFaults() []string {
 			bad("PUBLIC_URL %q must be like https://tidings.example.org, without a path.", c.PublicURL)
 		}
 	}
+	if c.AlertWebhookURL != "" {
+		// Its text is not said: whoever has it can write there.
+		if u, err := url.Parse(c.AlertWebhookURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			bad("ALERT_WEBHOOK_URL is not an http or https address.")
+		}
+	}
 	if c.RedisURL != "" {
 		if _, err := redisOptions(c.RedisURL); err != nil {
 			bad("REDIS_URL cannot be read: %v.", err)
@@ -131,6 +142,12 @@ func (c *Config) serverFaults() []string {
 	}
 	if c.RetentionDays < 1 {
 		bad("RETENTION_DAYS is %d: it must be at least 1.", c.RetentionDays)
+	}
+	if c.RemovedDays < 0 {
+		bad("REMOVED_DAYS is %d: it cannot be negative.", c.RemovedDays)
+	}
+	if c.MinFreeDisk < 0 {
+		bad("MIN_FREE_DISK is %d: it cannot be negative.", c.MinFreeDisk)
 	}
 	if c.HistoryDays < 0 {
 		bad("HISTORY_DAYS is %d: it cannot be negative.", c.HistoryDays)

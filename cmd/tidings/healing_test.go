@@ -26,6 +26,18 @@ func TestAReaderIsServedFirstAndToldOfWhatWasRecovered(t *testing.T) {
 	other := credential{token: makeToken(t, c, s.people[1].ID)}
 	run := start(t, c)
 	eventually(t, "the reader sees the channels", 20*time.Second, func() bool { return len(run.unread(me).channels()) == len(s.channels) })
+	type detail struct {
+		Since *time.Time `json:"complete_since"`
+		Gaps  []struct{ From, To string }
+		Found []struct {
+			From, To string
+			N        int
+		} `json:"recovered"`
+	}
+	read := func() (d detail) {
+		run.call(me, "GET", "/api/channels/"+general, nil, &d)
+		return d
+	}
 	db, err := sql.Open("postgres", c.DatabaseURL)
 	if err != nil {
 		t.Fatal(err)
@@ -48,18 +60,6 @@ func TestAReaderIsServedFirstAndToldOfWhatWasRecovered(t *testing.T) {
 	for range 5 {
 		s.d.Say(s.people[2], general, "meanwhile")
 	}
-	type detail struct {
-		Since *time.Time `json:"complete_since"`
-		Gaps  []struct{ From, To string }
-		Found []struct {
-			From, To string
-			N        int
-		} `json:"recovered"`
-	}
-	read := func() (d detail) {
-		run.call(me, "GET", "/api/channels/"+general, nil, &d)
-		return d
-	}
 	eventually(t, "the gap is known", 40*time.Second, func() bool { return len(read().Gaps) == 1 })
 	last := s.d.Say(s.people[2], general, "after")["id"].(string)
 	eventually(t, "the message from after the gap is there", 10*time.Second, func() bool { return run.unread(me).channels()[general].LastID == last })
@@ -78,6 +78,11 @@ func TestAReaderIsServedFirstAndToldOfWhatWasRecovered(t *testing.T) {
 		t.Fatalf("GET /api/feed = %d", got)
 	}
 	eventually(t, "the gap is healed", 20*time.Second, func() bool { return len(read().Gaps) == 0 })
+	eventually(t, "the channel's newest page is put into Redis", 30*time.Second, func() bool {
+		var filled int
+		err := db.QueryRow(`SELECT count(*) FROM jobs WHERE kind = 'refresh-cache' AND key = $1 AND state = 'done'`, general).Scan(&filled)
+		return err == nil && filled > 0
+	})
 	d := read()
 	if len(d.Found) != 1 || d.Found[0].N != 5 || d.Since == nil {
 		t.Errorf("after healing the channel is %+v, want 5 recovered", d)

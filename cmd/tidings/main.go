@@ -32,6 +32,8 @@ type cli struct {
 	Check    checkCmd    `cmd:"" help:"Test every credential, intent and server that the service needs, and print the bot's invite link."`
 	Token    tokenCmd    `cmd:"" help:"Make bearer tokens for the API."`
 	Backfill backfillCmd `cmd:"" help:"Fetch the past of channels, with a progress bar."`
+	Export   exportCmd   `cmd:"" help:"Write what is kept of a server's or a channel's messages, for operators."`
+	Purge    purgeCmd    `cmd:"" help:"Delete what is kept of a server's, a channel's or a person's messages."`
 	Health   healthCmd   `cmd:"" help:"Ask a running service whether it is ready; exit code 0 when it is."`
 
 	Version kong.VersionFlag `help:"Print the version."`

@@ -55,18 +55,20 @@ type secondLook struct {
 	rest  *bot.REST
 	who   *access.Access
 	poll  *jobs.Poll
-	moved chan discord.GuildID
+	store *store.Store
+	log   *slog.Logger
+	moved chan tidings.AccessChange
 }
 
-func newSecondLook(rest *bot.REST, who *access.Access, poll *jobs.Poll) *secondLook {
-	return &secondLook{rest: rest, who: who, poll: poll, moved: make(chan discord.GuildID, 1024)}
+func newSecondLook(rest *bot.REST, who *access.Access, poll *jobs.Poll, st *store.Store, log *slog.Logger) *secondLook {
+	return &secondLook{rest: rest, who: who, poll: poll, store: st, log: log, moved: make(chan tidings.AccessChange, 1024)}
 }
 
 // Tell waits for nobody: a guild for which there is no room is asked again when its time comes anyway.
 func (s *secondLook) Tell(_ context.Context, r tidings.Result) {
 	for _, a := range r.Access {
 		select {
-		case s.moved <- a.Guild:
+		case s.moved <- a:
 		default:
 		}
 	}
@@ -77,8 +79,16 @@ func (s *secondLook) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case g := <-s.moved:
+		case a := <-s.moved:
+			g := a.Guild
 			s.poll.Moved(g)
+			s.rest.Forgive(ctx, g, a.Opened...)
+			if len(a.Opened) > 0 {
+				s.log.Info("the bot may read channels again", "guild", g, "channels", len(a.Opened))
+				if err := s.store.Reopened(ctx, g, a.Opened); err != nil && ctx.Err() == nil {
+					s.log.Warn("what opened is asked for later", "guild", g, "err", err)
+				}
+			}
 			state, ok := s.who.Guild(g)
 			if !ok {
 				continue

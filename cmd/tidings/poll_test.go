@@ -134,6 +134,8 @@ func TestPollingAloneFindsNewsWithFewRequests(t *testing.T) {
 	if most := guilds * (3 + int(time.Since(said)/interval)); rounds > most {
 		t.Errorf("channels were listed %d times in %s, want at most %d", rounds, time.Since(said), most)
 	}
+	t.Logf("%d servers, an interval of %s: %d requests in %s, %d of them for servers' channels, %d for threads, %d pages of the %d channels that moved", guilds, interval,
+		len(log.Requests), time.Since(said).Round(time.Second), rounds, n["GET /guilds/{guild_id}/threads/active"], n["GET /channels/{channel_id}/messages"], len(want))
 	if got := n["GET /guilds/{guild_id}/threads/active"]; got > rounds || got < rounds-4 {
 		t.Errorf("threads were asked for %d times and channels %d times, want as often", got, rounds)
 	}

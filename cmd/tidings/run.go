@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -102,9 +104,11 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if err != nil {
 		return err
 	}
+	disk := watchDisk(c, part("disk"), metrics)
+	gate := roomyDoor{disk, &door}
 	discord, err := bot.New(bot.Options{
 		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter, Owner: me.name,
-		Sink: lateDoor{&door},
+		Sink: gate,
 	})
 	if err != nil {
 		return err
@@ -124,7 +128,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Log:     part("hub"), Metrics: metrics,
 	})
 	poll := newPoll(c, discord.REST(), st, part("poll"))
-	second = newSecondLook(discord.REST(), who, poll)
+	second = newSecondLook(discord.REST(), who, poll, st, part("poll"))
 	alerts = jobs.NewAlerts(st, who.Visible, part("jobs"))
 	door = ingest.New(st, tellers{second, live, alerts}, ingest.Options{Log: part("ingest"), Metrics: metrics})
 
@@ -138,6 +142,12 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if err != nil {
 		return err
 	}
+	timetable := map[string]string{
+		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
+		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.WarmKind: "@every 30s",
+		jobs.WatchKind: "@every 1m", jobs.AlertsKind: "@every 1m", jobs.VerifyKind: "@every 3m",
+	}
+	past6h := newSamples(metrics)
 	site, err = web.New(web.Options{
 		TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, DiscordCDN: c.AllowCDN,
@@ -145,7 +155,14 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Ready:    st.Ping,
 		Healing:  st,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
+		Channels: discord.REST(),
 		Webhooks: webhookOptions(c, st, discord.REST()),
+		Guilds:   st.GuildIDs,
+		Invite:   bot.InviteURL(c.DiscordURL, c.DiscordClientID),
+		Admin: &web.AdminOptions{
+			Store: st, Guilds: who, Kinds: slices.Sorted(maps.Keys(timetable)), RetentionDays: c.RetentionDays,
+			Overview: (&overview{c, me.name, time.Now(), discord, st, backends, past6h, disk}).read,
+		},
 	})
 	if err != nil {
 		return err
@@ -153,40 +170,44 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 
 	work := jobs.New(st, jobs.Options{Log: part("jobs"), Metrics: metrics, Name: me.name})
 	past := history{discord.REST()}
-	fetch := &jobs.Fetch{History: past, Door: door, Gaps: st, Log: part("jobs"), Healed: func(ctx context.Context, g store.Gap) {
+	fetch := &jobs.Fetch{History: past, Door: gate, Gaps: st, Log: part("jobs"), Healed: func(ctx context.Context, g store.Gap) {
 		live.Tell(ctx, healed(g, who.Version(g.Guild)))
 		if _, err := st.Enqueue(ctx, store.NewJob{Kind: jobs.RefreshKind, Key: g.Channel.String(), Guild: g.Guild}); err != nil {
 			part("jobs").Warn("a channel's cache is filled when somebody looks", "channel", g.Channel, "err", err)
 		}
 	}}
-	reread := &jobs.Reread{History: past, Door: door, Ledger: st}
+	reread := &jobs.Reread{History: past, Door: gate, Ledger: st}
 	work.Handle(store.PriorityFetch, fetch.Priority, 2)
 	work.Handle(store.FetchMessages, politely(fetch.Handle), 4)
 	work.Handle(store.Backfill, politely(fetch.Backfill), 2)
 	work.Handle(store.Reconcile, politely(reread.Reconcile), 2)
 	work.Handle(store.Audit, politely(reread.Audit), 2)
-	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, door)), 1)
+	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, gate)), 1)
 	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
+	work.Handle(jobs.WarmKind, jobs.Warm(st, part("jobs")), 1)
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
+	work.Handle(store.PurgeMessages, jobs.Purge(st, live.Tell, part("jobs")), 1)
+	work.Handle(jobs.ForgetKind, jobs.Forget(st, days(c.RemovedDays), live.Tell, part("jobs")), 1)
 	work.Handle(jobs.RetryKind, jobs.Retry(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
-	poll.Door = door
+	work.Handle(jobs.WatchKind, jobs.Watch(st, c.AlertWebhookURL != "", part("jobs")), 1)
+	if c.AlertWebhookURL != "" {
+		work.Handle(store.SendAlert, jobs.NewAlerter(c.AlertWebhookURL, address).Handle, 1)
+	}
+	metrics.MustRegister(jobs.NewAlertMetrics(st))
+	poll.Door = gate
 	work.Handle(jobs.PollKind, poll.Tick, 1)
 	work.Handle(store.PollGuild, poll.Guild, 4)
-	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, door, who, site, part("webhooks")).Handle, 2)
+	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, gate, who, site, part("webhooks")).Handle, 2)
 	outgoing := &jobs.Outgoing{
 		Store: st, Visible: who.Visible, Open: site.OpenSecret, Encode: renderer.Encode, HTTP: jobs.OutgoingClient(), Log: part("jobs"),
 	}
 	work.Handle(store.SendWebhook, outgoing.Handle, 4)
 	work.Handle(jobs.AlertsKind, alerts.Look, 1)
 	work.Handle(jobs.VerifyKind, jobs.Verify(st, who.Visible, metrics, part("jobs")), 1)
-	for kind, spec := range map[string]string{
-		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
-		jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.AlertsKind: "@every 1m",
-		jobs.VerifyKind: "@every 3m",
-	} {
+	for kind, spec := range timetable {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {
 			return err
 		}
@@ -194,6 +215,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return backends.watch(ctx) })
+	g.Go(func() error { return disk.Run(ctx) })
+	g.Go(func() error { return past6h.Run(ctx) })
+	g.Go(func() error { return newStoreWatch(st, backends, part("watch"), metrics).Run(ctx) })
 	g.Go(func() error { return who.Run(ctx) })
 	g.Go(func() error { return live.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
@@ -230,12 +254,6 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	return err
 }
 
-// lateDoor is a door that is made after those who go through it.
-type lateDoor struct{ door **ingest.Ingest }
-
-func (d lateDoor) Put(ctx context.Context, ev tidings.Event) error  { return (*d.door).Put(ctx, ev) }
-func (d lateDoor) Settle(ctx context.Context, m tidings.Mark) error { return (*d.door).Settle(ctx, m) }
-
 // serveHTTP answers requests until ctx ends, then lets those under way finish. Live sockets are hub's to end.
 func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
 	ended := make(chan error, 1)
@@ -265,6 +283,10 @@ func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter, st
 	}
 	// Without the database there is nothing to say about it.
 	s.Healing, _ = healingStatus(ctx, st)
+	alerts, _ := st.Alerts(ctx)
+	for _, a := range alerts {
+		s.Alerts = append(s.Alerts, web.AlertStatus{Kind: a.Kind, Since: a.Since.UTC(), Failures: a.Failures})
+	}
 	return s
 }
 

@@ -13,7 +13,6 @@ import (
 	"tidings"
 	"tidings/access"
 	"tidings/bot"
-	"tidings/ingest"
 	"tidings/jobs"
 	"tidings/store"
 	"tidings/web"
@@ -73,7 +72,7 @@ func (h hydrator) Channel(ctx context.Context, c discord.ChannelID) (tidings.Cha
 func (h hydrator) Gone(err error) bool { return bot.Code(err) == unknownMessage }
 
 // newWebhooks makes the handler of what came to the webhook address.
-func newWebhooks(c *Config, rest *bot.REST, st *store.Store, door *ingest.Ingest, who *access.Access, site *web.Server, log *slog.Logger) *jobs.Webhooks {
+func newWebhooks(c *Config, rest *bot.REST, st *store.Store, door jobs.Door, who *access.Access, site *web.Server, log *slog.Logger) *jobs.Webhooks {
 	relays, _ := parseRelays(c.RelayKeys)
 	guilds := map[string][]discord.GuildID{}
 	for _, r := range relays {

@@ -58,10 +58,10 @@ func Stop() {
 }
 
 // patience is how long a page may take to come to what is waited for.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // Open opens an empty tab with cookies for the pages at base, which believes to have the focus. It lives until the test ends,
-// two minutes at most.
+// five minutes at most.
 func Open(t testing.TB, base string, cookies ...*http.Cookie) context.Context {
 	t.Helper()
 	once.Do(start)
@@ -82,12 +82,16 @@ func Open(t testing.TB, base string, cookies ...*http.Cookie) context.Context {
 			if strings.Contains(m.Text, "WebSocket") || strings.Contains(m.URL, "/api/live") {
 				continue // Chrome writes of every socket that could not be opened
 			}
+			if strings.Contains(m.Text, "responded with a status of 4") && !strings.Contains(m.URL, "/static/") &&
+				(!strings.Contains(m.URL, "/api/") || strings.Contains(m.Text, "status of 422")) {
+				continue // and of every page, and every search, that says what is wrong
+			}
 			if m.Type == chromedp.ConsoleException || m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleWarning {
 				t.Errorf("console: %s %s", m.Text, m.URL)
 			}
 		}
 	}()
-	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(stop)
 	yes := true
 	for _, c := range cookies {

@@ -1,4 +1,4 @@
-// The HTTP API, as far as the page uses it.
+// The HTTP API, as far as the pages use it.
 
 /** Problem is an answer that says what went wrong, for people to read. */
 export class Problem extends Error {
@@ -9,12 +9,11 @@ export class Problem extends Error {
   }
 }
 
-/** @param {string} path @param {any} [body] @param {AbortSignal} [signal] @returns {Promise<any>} */
-async function call(path, body, signal) {
+/** @param {string} path @param {{method?: string, body?: any, signal?: AbortSignal}} [o] @returns {Promise<any>} */
+async function call(path, { method, body, signal } = {}) {
   /** @type {RequestInit} */
-  const init = { headers: { Accept: 'application/json' }, credentials: 'same-origin', signal };
+  const init = { headers: { Accept: 'application/json' }, credentials: 'same-origin', signal, method: method ?? (body === undefined ? 'GET' : 'POST') };
   if (body !== undefined) {
-    init.method = 'POST';
     init.body = JSON.stringify(body);
     init.headers = { ...init.headers, 'Content-Type': 'application/json' };
   }
@@ -27,29 +26,61 @@ async function call(path, body, signal) {
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => null);
-    throw new Problem(answer.status, problem?.detail ?? 'Something went wrong. Try again in a moment.');
+    const said = problem?.errors?.[0]?.message ?? problem?.detail;
+    throw new Problem(answer.status, said ?? 'Something went wrong. Try again in a moment.');
   }
-  return answer.json();
+  return answer.status === 204 ? null : answer.json();
 }
 
-/** @param {Record<string, string | number | undefined>} q */
-function query(q) {
+/** @param {string} path @param {Record<string, string | number | undefined>} q */
+function withQuery(path, q) {
   const p = new URLSearchParams();
   for (const [k, v] of Object.entries(q)) if (v !== undefined && v !== '') p.set(k, String(v));
-  return p.toString();
+  return path + (p.size ? '?' + p : '');
 }
+
+/** @typedef {Record<string, string | number | undefined>} Query */
 
 export const api = {
   unread: () => call('/api/unread'),
   guilds: () => call('/api/guilds'),
-  /** @param {{channel: string, before?: string, after?: string, around?: string, limit?: number}} q @param {AbortSignal} [signal] */
-  messages: (q, signal) => call('/api/messages?' + query(q), undefined, signal),
-  /** @param {{filter: string, cursor?: string}} q @param {AbortSignal} [signal] */
-  feed: (q, signal) => call('/api/feed?' + query(q), undefined, signal),
-  /** @param {{channel?: string, guild?: string, all?: boolean, up_to: string, rev?: number}} mark */
-  read: (mark) => call('/api/messages/read', mark),
+  /** @param {string} id @param {AbortSignal} [signal] */
+  channel: (id, signal) => call('/api/channels/' + id, { signal }),
+  /** @param {Query} q @param {AbortSignal} [signal] */
+  messages: (q, signal) => call(withQuery('/api/messages', q), { signal }),
+  /** @param {Query} q @param {AbortSignal} [signal] */
+  feed: (q, signal) => call(withQuery('/api/feed', q), { signal }),
+  /** @param {Query} q @param {AbortSignal} [signal] */
+  search: (q, signal) => call(withQuery('/api/search', q), { signal }),
+  /** @param {Query} q @param {AbortSignal} [signal] */
+  saved: (q, signal) => call(withQuery('/api/saved', q), { signal }),
   /** @param {string} channel @param {string} message */
-  markUnread: (channel, message) => call('/api/messages/unread', { channel, message }),
+  save: (channel, message) => call(`/api/saved/${channel}/${message}`, { method: 'PUT' }),
+  /** @param {string} channel @param {string} message */
+  unsave: (channel, message) => call(`/api/saved/${channel}/${message}`, { method: 'DELETE' }),
+  /** @param {{channel?: string, guild?: string, all?: boolean, up_to: string, rev?: number}} mark */
+  read: (mark) => call('/api/messages/read', { body: mark }),
+  /** @param {string} channel @param {string} message */
+  markUnread: (channel, message) => call('/api/messages/unread', { body: { channel, message } }),
   /** @param {number} rev */
-  undo: (rev) => call('/api/messages/undo', { rev }),
+  undo: (rev) => call('/api/messages/undo', { body: { rev } }),
+  mutes: () => call('/api/mutes'),
+  /** @param {string} scope @param {number} [minutes] without: for ever */
+  mute: (scope, minutes) => call('/api/mutes/' + scope, { method: 'PUT', body: minutes ? { minutes } : {} }),
+  /** @param {string} scope */
+  unmute: (scope) => call('/api/mutes/' + scope, { method: 'DELETE' }),
+  ignored: () => call('/api/ignored'),
+  /** @param {string} author */
+  ignore: (author) => call('/api/ignored/' + author, { method: 'PUT' }),
+  /** @param {string} author */
+  unignore: (author) => call('/api/ignored/' + author, { method: 'DELETE' }),
+  tokens: () => call('/api/tokens'),
+  /** @param {string} name @param {string[]} scopes */
+  createToken: (name, scopes) => call('/api/tokens', { body: { name, scopes } }),
+  /** @param {number} id */
+  revokeToken: (id) => call('/api/tokens/' + id, { method: 'DELETE' }),
+  sessions: () => call('/api/sessions'),
+  /** @param {string} id */
+  endSession: (id) => call('/api/sessions/' + id, { method: 'DELETE' }),
+  endSessions: () => call('/api/sessions', { method: 'DELETE' }),
 };

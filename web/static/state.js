@@ -5,8 +5,8 @@
  * @typedef {string | null} Id A snowflake in digits; null for none.
  * @typedef {{u: string[], r: string[], e: boolean}} Mentions
  * @typedef {{id: string, guild: string, name: string, type: number, parent: Id, unread: number, mentions: number, first_unread: Id,
- *   read_id: Id, last_id: Id, version: number, muted: boolean, muted_until: string | null, complete_since: string | null, seen: number, asked: boolean, recovered: number}} Channel
- *   seen is the highest version that was heard of; asked is set while an answer to sync is awaited.
+ *   read_id: Id, last_id: Id, version: number, muted: boolean, muted_until: string | null, complete_since: string | null, seen: number, asked: boolean, recovered: number, rev: number}} Channel
+ *   seen is the highest version that was heard of; rev is the mark that last touched the channel; asked is set while an answer to sync is awaited.
  * @typedef {{id: string, name: string, icon: string, roles: string[], suppress_everyone: boolean, suppress_roles: boolean}} Guild
  * @typedef {{user: string, rev: number, ignored: string[], guilds: Object<string, Guild>, channels: Object<string, Channel>}} State
  * @typedef {{state: State, sync: string[], refetch: boolean, changed: string[]}} Step
@@ -39,7 +39,7 @@ export function fromUnread(user, unread) {
     s.guilds[g.id] = { id: g.id, name: g.name, icon: g.icon, roles: g.roles ?? [],
       suppress_everyone: !!g.suppress_everyone, suppress_roles: !!g.suppress_roles };
     for (const c of g.channels ?? []) {
-      s.channels[c.id] = { ...c, guild: g.id, seen: c.version, asked: false, recovered: 0 };
+      s.channels[c.id] = { ...c, guild: g.id, seen: c.version, asked: false, recovered: 0, rev: unread.rev };
     }
   }
   return s;
@@ -69,7 +69,7 @@ export function reduce(s, f) {
     case 'snapshot': return snapshot(s, f.unread);
     case 'delta': return delta(s, f);
     case 'count': return counts(s, [f]);
-    case 'read': return counts(prefer({ ...s, rev: Math.max(s.rev, f.rev ?? 0) }, f), f.channels ?? []);
+    case 'read': return counts(prefer({ ...s, rev: Math.max(s.rev, f.rev ?? 0) }, f), f.channels ?? [], f.rev);
     case 'recovered': return recovered(s, f);
     case 'access': return access(s, f);
     default: return step(s);
@@ -118,11 +118,11 @@ export function merge(s, unread) {
     if (c.version < old.version || (unread.rev < s.rev && c.version === old.version)) {
       // The counts of the fetched whole are of an older moment; ask for those of this one.
       next.channels[id] = { ...c, unread: old.unread, mentions: old.mentions, first_unread: old.first_unread, read_id: old.read_id,
-        last_id: old.last_id, version: old.version, seen, asked: true, recovered: old.recovered };
+        last_id: old.last_id, version: old.version, seen, asked: true, recovered: old.recovered, rev: Math.max(old.rev, c.rev) };
       sync.push(id);
     } else {
       const hole = seen > c.version;
-      next.channels[id] = { ...c, seen, asked: hole, recovered: old.recovered };
+      next.channels[id] = { ...c, seen, asked: hole, recovered: old.recovered, rev: Math.max(old.rev, c.rev) };
       if (hole) sync.push(id);
     }
   }
@@ -200,8 +200,8 @@ function delta(/** @type {State} */ s, /** @type {any} */ f) {
   return step(put(s, n), sync, [c.id]);
 }
 
-/** counts takes the server's counts of channels, which are of version v. @returns {Step} */
-function counts(/** @type {State} */ s, /** @type {any[]} */ list) {
+/** counts takes the server's counts of channels, which are of version v and, when a mark brought them, of its rev. @returns {Step} */
+function counts(/** @type {State} */ s, /** @type {any[]} */ list, /** @type {number} */ rev = 0) {
   /** @type {string[]} */
   const sync = [];
   /** @type {string[]} */
@@ -209,16 +209,16 @@ function counts(/** @type {State} */ s, /** @type {any[]} */ list) {
   const channels = { ...s.channels };
   for (const f of list) {
     const c = channels[f.c];
-    if (!c) continue;
+    if (!c || (rev > 0 && rev < c.rev)) continue;
     if (f.v < c.version) {
-      channels[f.c] = { ...c, asked: true };
+      channels[f.c] = { ...c, asked: true, rev: Math.max(c.rev, rev) };
       sync.push(f.c);
       continue;
     }
     const hole = c.seen > f.v;
     channels[f.c] = { ...c, unread: f.unread, mentions: f.mentions, first_unread: f.first_unread ?? null, read_id: f.read_id,
       last_id: f.last_id === undefined ? c.last_id : f.last_id, version: f.v, seen: Math.max(c.seen, f.v), asked: hole,
-      recovered: f.unread === 0 ? 0 : c.recovered };
+      rev: Math.max(c.rev, rev), recovered: f.unread === 0 ? 0 : c.recovered };
     if (hole) sync.push(f.c);
     changed.push(f.c);
   }

@@ -1,21 +1,24 @@
-// The inbox on the left: servers, their channels with counts, threads below their parents.
+// The inbox on the left: servers, their channels with counts, threads and posts below what they are in.
 
-import { el, short, tone, initial } from './dom.js';
-import { compare } from '../state.js';
+import { el, short, tone, initial, count } from './dom.js';
+import { place } from './stream.js';
+import { compare, muted } from '../state.js';
 
 /**
  * @typedef {import('../state.js').State} State
  * @typedef {import('../state.js').Channel} Channel
- * @typedef {{current: string | null, filter: string, quiet: boolean, parents: Map<string, {name: string, type: number}>}} Look
+ * @typedef {{current: string | null, filter: string, quiet: boolean, folded: Set<string>, parents: Map<string, {name: string, type: number}>}} Look
+ * @typedef {{channel: Channel, parent: string, nested: boolean}} Row parent is the id of what is named above the row, and is no row itself; '' for none
  */
 
-/** byNeed puts mentions first, then unread, then what was active last. @param {Channel} a @param {Channel} b */
+/** byNeed puts mentions first, then what is unread, then what was active last. @param {Channel} a @param {Channel} b */
 export function byNeed(a, b) {
-  return Number(b.mentions > 0) - Number(a.mentions > 0) || Number(b.unread > 0 && !b.muted) - Number(a.unread > 0 && !a.muted) || compare(b.last_id, a.last_id) ||
-    compare(a.id, b.id);
+  return Number(b.mentions > 0) - Number(a.mentions > 0) || Number(b.unread > 0 && !muted(b)) - Number(a.unread > 0 && !muted(a)) ||
+    Number(muted(a)) - Number(muted(b)) || compare(b.last_id, a.last_id) || compare(a.id, b.id);
 }
 
-const isThread = (/** @type {Channel} */ c) => c.type >= 10 && c.type <= 12;
+export const isThread = (/** @type {Channel} */ c) => c.type >= 10 && c.type <= 12;
+const isForum = (/** @type {number | undefined} */ type) => type === 15 || type === 16;
 
 /**
  * sections orders what the inbox shows: per server a list of channels, each with its threads.
@@ -23,77 +26,166 @@ const isThread = (/** @type {Channel} */ c) => c.type >= 10 && c.type <= 12;
  */
 export function sections(s, look) {
   const wanted = look.filter.trim().toLowerCase();
-  const shown = Object.values(s.channels).filter((c) => {
-    if (wanted) return c.name.toLowerCase().includes(wanted) || (s.guilds[c.guild]?.name ?? '').toLowerCase().includes(wanted);
-    return c.unread > 0 || c.mentions > 0 || c.id === look.current || (look.quiet && !isThread(c));
-  });
   /** @type {Map<string, Channel[]>} */
   const guilds = new Map();
-  for (const c of shown) guilds.set(c.guild, [...(guilds.get(c.guild) ?? []), c]);
+  for (const c of Object.values(s.channels)) {
+    const shown = wanted ? c.name.toLowerCase().includes(wanted) || (s.guilds[c.guild]?.name ?? '').toLowerCase().includes(wanted)
+      : c.unread > 0 || c.mentions > 0 || c.id === look.current || (look.quiet && !isThread(c));
+    if (!shown) continue;
+    const list = guilds.get(c.guild);
+    if (list) list.push(c);
+    else guilds.set(c.guild, [c]);
+  }
   return [...guilds].map(([id, list]) => {
-    const here = new Set(list.map((c) => c.id));
-    const top = list.filter((c) => !isThread(c) || !c.parent || !here.has(c.parent)).sort(byNeed);
-    const rows = top.flatMap((c) => [
-      { channel: c, under: isThread(c) && c.parent ? s.channels[c.parent]?.name ?? look.parents.get(c.parent)?.name ?? '' : '', nested: false },
-      ...list.filter((t) => isThread(t) && t.parent === c.id).sort(byNeed).map((t) => ({ channel: t, under: '', nested: true })),
-    ]);
-    const unread = list.reduce((n, c) => n + (c.muted ? 0 : c.unread), 0), mentions = list.reduce((n, c) => n + c.mentions, 0);
-    return { id, name: s.guilds[id]?.name ?? '', rows, unread, mentions, last: list.reduce((l, c) => (compare(c.last_id, l) > 0 ? c.last_id : l), /** @type {string | null} */ (null)) };
+    list.sort(byNeed);
+    // Threads stand in the place of the first of what they are in.
+    /** @type {Map<string, {head: Channel | null, threads: Channel[]}>} */
+    const groups = new Map();
+    for (const c of list) {
+      const key = isThread(c) && c.parent ? c.parent : c.id;
+      const g = groups.get(key) ?? { head: null, threads: [] };
+      groups.set(key, g);
+      if (isThread(c) && c.parent) g.threads.push(c);
+      else g.head = c;
+    }
+    /** @type {Row[]} */
+    const rows = [];
+    for (const [key, g] of groups) {
+      if (g.head) rows.push({ channel: g.head, parent: '', nested: false });
+      g.threads.forEach((t) => rows.push({ channel: t, parent: g.head ? '' : key, nested: true }));
+    }
+    let unread = 0, mentions = 0;
+    /** @type {string | null} */
+    let last = null;
+    for (const c of list) {
+      if (!muted(c)) unread += c.unread;
+      mentions += c.mentions;
+      if (compare(c.last_id, last) > 0) last = c.last_id;
+    }
+    return { id, name: s.guilds[id]?.name ?? '', rows, unread, mentions, last };
   }).sort((a, b) => Number(b.mentions > 0) - Number(a.mentions > 0) || Number(b.unread > 0) - Number(a.unread > 0) || compare(b.last, a.last) || compare(a.id, b.id));
 }
 
-/** orderOf is what must not change under somebody's hand. @param {ReturnType<typeof sections>} list */
-const orderOf = (list) => list.flatMap((g) => g.rows.map((r) => r.channel.id));
+/** How long the order stands once it was made: what moves under the eye is not calm. */
+const steadyFor = 3000;
+
+/** @type {{rows: Map<string, HTMLElement>, set: string, at: number, look: string}} */
+const before = { rows: new Map(), set: '', at: 0, look: '' };
 
 /**
  * draw shows the inbox. While steady, rows stay where they are and only counts change: nobody wants to click on what has
- * just moved away.
+ * just moved away. It returns when it would like to be called again for the sake of the order, in ms; 0 for not.
  * @param {HTMLElement} root @param {State} s @param {Look} look @param {boolean} steady
  */
 export function draw(root, s, look, steady) {
   const list = sections(s, look);
-  const drawn = /** @type {string[] | undefined} */ (/** @type {any} */ (root).order);
-  const order = orderOf(list);
-  const same = drawn && drawn.length === order.length && order.every((id, i) => drawn[i] === id);
-  if (drawn && (same || (steady && drawn.every((id) => s.channels[id])))) {
-    for (const row of root.querySelectorAll('a[data-open]')) update(/** @type {HTMLElement} */ (row), s.channels[row.getAttribute('data-open') ?? ''], look);
-    return;
+  const order = list.map((g) => g.id + ':' + (look.folded.has(g.id) && !look.filter ? '-' : g.rows.map((r) => r.channel.id + r.parent).join())).join(';');
+  const set = order.split(/[;:,]/).sort().join();
+  const lookKey = look.filter + look.quiet;
+  const same = set === before.set && lookKey === before.look && root.childElementCount > 0;
+  const now = performance.now();
+  const hold = steady && lookKey === before.look && root.childElementCount > 0 && [...before.rows.keys()].every((id) => s.channels[id]);
+  if (hold || (same && now - before.at < steadyFor)) {
+    refresh(root, s, look, list);
+    return hold ? 0 : order === root.dataset.order ? 0 : steadyFor - (now - before.at);
   }
-  const focused = document.activeElement?.getAttribute('data-open');
-  root.replaceChildren(...list.map((g) => el('section', { class: 'guild', 'aria-label': g.name },
-    el('h2', {}, el('span', { class: 'icon ' + tone(g.id), 'aria-hidden': 'true' }, initial(g.name)), el('bdi', {}, g.name)),
-    el('ul', {}, ...g.rows.map((r) => el('li', { class: r.nested ? 'nested' : null }, row(r.channel, r.under, look)))))));
-  /** @type {any} */ (root).order = order;
-  if (list.length === 0) root.append(el('p', { class: 'none' }, look.filter ? 'No channel by that name.' : 'Everything is read.'));
-  if (focused && root.contains(document.activeElement) === false) /** @type {HTMLElement | null} */ (root.querySelector(`a[data-open="${focused}"]`))?.focus({ preventScroll: true });
+  before.set = set;
+  before.look = lookKey;
+  before.at = now;
+  root.dataset.order = order;
+
+  /** @type {Map<string, HTMLElement>} */
+  const rows = new Map();
+  const old = new Map([...root.children].map((n) => [/** @type {HTMLElement} */ (n).dataset.guild, /** @type {HTMLElement} */ (n)]));
+  const sectionsOf = list.map((g) => {
+    const section = old.get(g.id) ?? guild(g.id, g.name);
+    const folded = look.folded.has(g.id) && !look.filter;
+    /** @type {HTMLElement[]} */
+    const items = [];
+    let above = '';
+    if (!folded) {
+      for (const r of g.rows) {
+        if (r.parent && r.parent !== above) items.push(heading(r.parent, look));
+        above = r.parent;
+        const li = before.rows.get(r.channel.id)?.parentElement ?? el('li', {}, row(r.channel));
+        li.classList.toggle('nested', r.nested);
+        rows.set(r.channel.id, /** @type {HTMLElement} */ (li.firstElementChild));
+        items.push(li);
+      }
+    }
+    place(/** @type {HTMLElement} */ (section.querySelector('ul')), items);
+    return section;
+  });
+  before.rows = rows;
+  const focused = document.activeElement;
+  place(root, sectionsOf.length ? sectionsOf : [el('p', { class: 'none' }, look.filter ? 'No channel by that name.' : 'Everything is read.')]);
+  if (focused instanceof HTMLElement && focused !== document.activeElement && root.contains(focused)) focused.focus({ preventScroll: true });
+  refresh(root, s, look, list);
+  return 0;
 }
 
-/** @param {Channel} c @param {string} under @param {Look} look */
-function row(c, under, look) {
-  const node = el('a', { href: '/c/' + c.id, 'data-open': c.id },
-    el('span', { class: 'glyph', 'aria-hidden': 'true' }, isThread(c) ? '↳' : c.type === 2 || c.type === 13 ? '◉' : '#'),
-    el('span', { class: 'name' }, under && el('small', {}, under + ' '), el('bdi', {}, c.name)),
-    el('span', { class: 'badges' }));
-  update(node, c, look);
-  return node;
+/** @param {string} id @param {string} name */
+function guild(id, name) {
+  return el('section', { class: 'guild', 'data-guild': id, 'aria-label': name },
+    el('h2', {}, el('button', { type: 'button', class: 'fold', 'data-fold': id, 'aria-expanded': 'true' },
+      el('span', { class: 'icon ' + tone(id), 'aria-hidden': 'true' }, initial(name)), el('bdi', {}, name), el('span', { class: 'badges' }))),
+    el('ul'));
 }
+
+/** heading names what threads are in when it has no row of its own. @param {string} id @param {Look} look */
+function heading(id, look) {
+  const p = look.parents.get(id);
+  return el('li', { class: 'parent' }, el('span', { class: 'glyph', 'aria-hidden': 'true' }, isForum(p?.type) ? '▤' : '#'), el('bdi', {}, p?.name ?? 'Threads'));
+}
+
+/** @param {Channel} c */
+function row(c) {
+  return el('a', { href: '/c/' + c.id, 'data-open': c.id },
+    el('span', { class: 'glyph', 'aria-hidden': 'true' }, isThread(c) ? '↳' : c.type === 2 || c.type === 13 ? '◉' : c.type === 5 ? '◆' : '#'),
+    el('span', { class: 'name' }, el('bdi', {}, c.name)), el('span', { class: 'badges' }));
+}
+
+/** refresh writes the counts. @param {HTMLElement} root @param {State} s @param {Look} look @param {ReturnType<typeof sections>} list */
+function refresh(root, s, look, list) {
+  for (const [id, node] of before.rows) update(node, s.channels[id], look);
+  for (const section of root.children) {
+    if (!(section instanceof HTMLElement) || !section.dataset.guild) continue;
+    const g = list.find((x) => x.id === section.dataset.guild);
+    const folded = look.folded.has(section.dataset.guild) && !look.filter;
+    const key = `${folded} ${g?.unread} ${g?.mentions}`;
+    if (section.dataset.key === key) continue;
+    section.dataset.key = key;
+    section.classList.toggle('folded', folded);
+    section.querySelector('.fold')?.setAttribute('aria-expanded', String(!folded));
+    section.querySelector('.fold .badges')?.replaceChildren(...(folded && g ? badges(g) : []));
+  }
+}
+
+/** @param {{unread: number, mentions: number}} c */
+function badges(c) {
+  return [
+    ...(c.mentions > 0 ? [el('span', { class: 'badge alert', title: count(c.mentions, 'mention') }, '@' + short(c.mentions))] : []),
+    ...(c.unread > 0 ? [el('span', { class: 'badge', title: count(c.unread, 'unread message') }, short(c.unread))] : []),
+  ];
+}
+
+/** @type {WeakMap<Element, string>} */
+const written = new WeakMap();
 
 /** @param {HTMLElement} node @param {Channel | undefined} c @param {Look} look */
 function update(node, c, look) {
   if (!c) return;
-  const key = `${c.unread} ${c.mentions} ${c.muted} ${look.current === c.id} ${c.recovered}`;
-  if (node.dataset.key === key) return;
-  node.dataset.key = key;
-  node.classList.toggle('unread', c.unread > 0 && !c.muted);
-  node.classList.toggle('muted', c.muted);
-  if (look.current === c.id) node.setAttribute('aria-current', 'page');
+  const quiet = muted(c), current = look.current === c.id;
+  const key = `${c.name} ${c.unread} ${c.mentions} ${quiet} ${current} ${c.recovered} ${c.complete_since === null}`;
+  if (written.get(node) === key) return;
+  written.set(node, key);
+  node.classList.toggle('unread', c.unread > 0 && !quiet);
+  node.classList.toggle('muted', quiet);
+  if (current) node.setAttribute('aria-current', 'page');
   else node.removeAttribute('aria-current');
+  const name = node.querySelector('bdi');
+  if (name && name.textContent !== c.name) name.textContent = c.name;
   node.querySelector('.badges')?.replaceChildren(
-    ...(c.mentions > 0 ? [el('span', { class: 'badge alert', title: count(c.mentions, 'mention') }, '@' + short(c.mentions))] : []),
-    ...(c.unread > 0 ? [el('span', { class: 'badge', title: count(c.unread, 'unread message') }, short(c.unread))] : []));
-}
-
-/** @param {number} n @param {string} what */
-export function count(n, what) {
-  return `${n} ${what}${n === 1 ? '' : 's'}`;
+    ...(c.complete_since === null ? [el('span', { class: 'healing', role: 'img', 'aria-label': 'Still being fetched', title: 'Not complete yet: older messages are still being fetched' }, '◌')] : []),
+    ...badges(c));
 }

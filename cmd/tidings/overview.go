@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"tidings/bot"
+	"tidings/store"
+	"tidings/web"
+)
+
+// overview gathers what operators see at /status.
+type overview struct {
+	c       *Config
+	name    string
+	started time.Time
+	gateway *bot.Bot
+	store   *store.Store
+	servers *backends
+	samples *samples
+	disk    *diskWatch
+}
+
+// partTime bounds how long the status page waits for a part that does not answer.
+const partTime = 2 * time.Second
+
+func (o *overview) read(ctx context.Context) web.Overview {
+	ctx, cancel := context.WithTimeout(ctx, 2*partTime)
+	defer cancel()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	v := web.Overview{
+		Process: web.ProcessView{
+			Name: o.name[:min(8, len(o.name))], Roles: o.c.Roles, Started: o.started, Goroutines: runtime.NumGoroutine(), MemoryMB: int(memory.Sys >> 20),
+		},
+		Plots: o.samples.plots(), Shards: []web.ShardView{},
+	}
+	v.Sources, v.Sockets = o.samples.sources()
+	v.Parts = []web.PartView{o.postgres(ctx), o.redis(ctx), o.disk.part()}
+	if o.c.does("gateway") && o.c.Gateway == "on" {
+		for _, s := range o.gateway.Status().Shards {
+			x := web.ShardView{
+				Shard: s.Shard, State: s.State, RoundTripMS: int(s.RoundTrip.Milliseconds()), Resumes: s.Resumes, Identifies: s.Identifies,
+				Lost: s.Lost, Queued: s.Queued, LastError: s.LastError,
+			}
+			if at := s.LastEvent; !at.IsZero() {
+				x.LastEvent = &at
+			}
+			v.Shards = append(v.Shards, x)
+		}
+	}
+	// Without the database there is nothing to say about its jobs, and its part says so.
+	v.Jobs, _ = o.store.JobCounts(ctx)
+	for _, state := range []string{"running", "ready"} {
+		list, _ := o.store.ListJobs(ctx, state, "", 500)
+		for _, j := range list {
+			if j.Stuck {
+				v.JobsStuck++
+			}
+		}
+	}
+	return v
+}
+
+func (o *overview) postgres(ctx context.Context) web.PartView {
+	p := web.PartView{Name: "PostgreSQL", State: "good"}
+	ctx, cancel := context.WithTimeout(ctx, partTime)
+	defer cancel()
+	h, err := o.store.Health(ctx)
+	switch {
+	case err != nil:
+		p.State, p.Detail = "bad", "does not answer: events wait, pages answer 503"
+	default:
+		p.Detail = fmt.Sprintf("version %s, answers in %.1f ms, %d of %d connections used, %s", h.Version, h.Took.Seconds()*1000, h.Used, h.Allowed, size(h.Bytes))
+		if h.Used*10 >= h.Allowed*9 {
+			p.State = "warn"
+			p.Detail += "; raise max_connections or use a pooler"
+		}
+	}
+	return p
+}
+
+func (o *overview) redis(ctx context.Context) web.PartView {
+	p := web.PartView{Name: "Redis", State: "good"}
+	ctx, cancel := context.WithTimeout(ctx, partTime)
+	defer cancel()
+	began := time.Now()
+	if err := o.servers.redis.Ping(ctx).Err(); err != nil {
+		p.State, p.Detail = "warn", "does not answer: pages come from PostgreSQL, other processes follow within seconds"
+		return p
+	}
+	p.Detail = fmt.Sprintf("answers in %.1f ms", time.Since(began).Seconds()*1000)
+	return p
+}
+
+// size is a number of bytes in words.
+func size(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%d MB", n>>20)
+	}
+	return fmt.Sprintf("%d KB", n>>10)
+}

@@ -1,0 +1,226 @@
+package web
+
+import (
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+	"tidings/store"
+)
+
+// first is what the page needs to come alive without asking again.
+type first struct {
+	User     tidings.User    `json:"-"`
+	Me       me              `json:"user"`
+	Unread   *tidings.Unread `json:"unread"`
+	Parents  []ChannelView   `json:"parents"`
+	View     view            `json:"view"`
+	Messages []MessageView   `json:"messages"` // newest first
+	Next     string          `json:"next"`
+	// Loaded says that messages are those of the view; otherwise the page asks for them.
+	Loaded bool `json:"loaded"`
+	CDN    bool `json:"cdn"`
+	// Roles are those of the person's guilds, which all their members may know.
+	Roles map[discord.RoleID]roleView `json:"roles"`
+}
+
+type roleView struct {
+	Name  string `json:"name"`
+	Color int    `json:"color"`
+}
+
+type me struct {
+	ID   discord.UserID `json:"id"`
+	Name string         `json:"name"`
+}
+
+// view says what the middle of the page shows.
+type view struct {
+	Kind    string `json:"kind"` // unread, mentions, all, channel, search or saved
+	Channel string `json:"channel,omitempty"`
+	Title   string `json:"title"`
+	Guild   string `json:"guild,omitempty"` // the name of the channel's
+	Topic   string `json:"topic,omitempty"`
+}
+
+func (s *Server) pageFeed(w http.ResponseWriter, r *http.Request, p who) {
+	v := view{Kind: "unread", Title: "Unread"}
+	switch r.URL.Query().Get("filter") {
+	case "mentions":
+		v = view{Kind: "mentions", Title: "Mentions"}
+	case "all":
+		v = view{Kind: "all", Title: "Everything"}
+	}
+	set := s.o.Access.Visible(p.user)
+	counts, err := s.unread(r.Context(), p.user)
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
+	q := store.FeedQuery{Filter: v.Kind, Limit: 50}
+	if g, err := parseID[discord.GuildID]("guild", ID(r.URL.Query().Get("guild"))); err == nil && hasGuild(set, g) {
+		q.Guild = g
+		for _, x := range set.Guilds {
+			if x.Guild.ID == g {
+				v.Title += " in " + x.Guild.Name
+			}
+		}
+	}
+	feed, err := s.feed(r.Context(), set, q)
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
+	s.app(w, r, p, first{View: v, Unread: counts, Messages: feed.Messages, Next: string(feed.Next), Loaded: true})
+}
+
+// pageEmpty is a view whose messages the page fetches by itself.
+func (s *Server) pageEmpty(v view) func(http.ResponseWriter, *http.Request, who) {
+	return func(w http.ResponseWriter, r *http.Request, p who) {
+		counts, err := s.unread(r.Context(), p.user)
+		if err != nil {
+			s.pageError(w, r, err)
+			return
+		}
+		s.app(w, r, p, first{View: v, Unread: counts, Messages: []MessageView{}})
+	}
+}
+
+func (s *Server) pageChannel(w http.ResponseWriter, r *http.Request, p who) {
+	id, err := parseID[discord.ChannelID]("channel", ID(r.PathValue("channel")))
+	if err != nil || id == 0 {
+		s.pageNotFound(w, r)
+		return
+	}
+	g, c, err := readable(s.o.Access.Visible(p.user), id)
+	if err != nil {
+		s.pageNotFound(w, r)
+		return
+	}
+	counts, err := s.unread(r.Context(), p.user)
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
+	page, err := s.messages(r.Context(), p, store.PageQuery{Channel: id, Limit: 50})
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
+	f := first{View: view{Kind: "channel", Channel: id.String(), Title: c.Name, Guild: g.Guild.Name, Topic: c.Topic}, Unread: counts, Messages: page.Messages, Loaded: true}
+	if page.Next != 0 {
+		f.Next = page.Next.String()
+	}
+	s.app(w, r, p, f)
+}
+
+// app shows the one page that people keep open. The counts in f were read before its messages: the page then hears of what
+// came in between a second time, which is harmless, and never not at all.
+func (s *Server) app(w http.ResponseWriter, r *http.Request, p who, f first) {
+	ctx := r.Context()
+	set := s.o.Access.Visible(p.user)
+	var err error
+	if f.User, err = s.o.Store.User(ctx, p.user); err != nil {
+		s.pageError(w, r, err)
+		return
+	}
+	if len(set.Guilds) == 0 {
+		s.nothingToRead(w, r, f.User)
+		return
+	}
+	f.Me = me{f.User.ID, f.User.Name}
+	f.CDN = s.o.DiscordCDN
+	f.Parents, f.Roles = []ChannelView{}, map[discord.RoleID]roleView{}
+	for _, g := range set.Guilds {
+		if state, ok := s.o.Access.Guild(g.Guild.ID); ok {
+			for _, r := range state.Roles {
+				f.Roles[r.ID] = roleView{r.Name, r.Color}
+			}
+		}
+	}
+	for _, g := range guildViews(set) {
+		f.Parents = append(f.Parents, g.Parents...)
+	}
+	s.show(w, r, http.StatusOK, "app.html", f)
+}
+
+// nothingToRead is the first page of somebody who may read nothing: it says why, and what to do about it. It looks again
+// by itself, every five seconds.
+func (s *Server) nothingToRead(w http.ResponseWriter, r *http.Request, u tidings.User) {
+	n := notice{Title: "No channel for you yet", SignOut: true, Action: r.URL.RequestURI(), Label: "Look again", Steps: []string{
+		"The bot of this service is in no server that you are in, or you may read no channel there.",
+		"Ask whoever runs it to invite the bot to your server; or, in the server, for a role that may read something.",
+		"If you have just signed in, memberships may still be on their way: this page looks again by itself.",
+	}}
+	n.Text = "You are signed in as " + u.Name + ", but you are in no server that this service knows, or you may read no channel there."
+	if s.o.Guilds != nil {
+		guilds, err := s.o.Guilds(r.Context())
+		if err != nil {
+			s.pageError(w, r, err)
+			return
+		}
+		if len(guilds) == 0 {
+			n.Title = "The bot is in no server yet"
+			n.Text = "You are signed in as " + u.Name + ". As soon as the bot is in a server that you are in, its channels appear here."
+			n.Steps = []string{
+				"Invite the bot to a server that you manage.",
+				"Let it see the channels that are to be read here.",
+				"Come back: this page looks again by itself.",
+			}
+			if s.o.Invite != "" {
+				n.Action, n.Label = s.o.Invite, "Invite the bot"
+			}
+		}
+	}
+	w.Header().Set("Refresh", "5")
+	s.show(w, r, http.StatusOK, "notice.html", n)
+}
+
+// JSON is the state for the page's script. It stands in a data block, which no browser runs; "<" is escaped so that
+// nothing in it can end the block.
+func (f first) JSON() (template.JS, error) {
+	b, err := json.Marshal(f)
+	return template.JS(b), err
+}
+
+// Days groups the stream for the first view: oldest first, with a line for each day and each change of author.
+func (f first) Days() []streamDay {
+	var days []streamDay
+	names := map[discord.ChannelID]string{}
+	for _, g := range f.Unread.Guilds {
+		for _, c := range g.Channels {
+			names[c.ID] = c.Name
+		}
+	}
+	last := MessageView{}
+	for i := len(f.Messages) - 1; i >= 0; i-- {
+		m := f.Messages[i]
+		date := m.Timestamp.UTC().Truncate(24 * time.Hour)
+		if len(days) == 0 || !days[len(days)-1].Date.Equal(date) {
+			days = append(days, streamDay{Date: date})
+			last = MessageView{}
+		}
+		d := &days[len(days)-1]
+		grouped := last.ID != 0 && last.Author == m.Author && last.Channel == m.Channel && m.Reply == nil && m.System == "" && last.System == "" &&
+			m.Timestamp.Sub(last.Timestamp) < 7*time.Minute
+		d.Messages = append(d.Messages, streamMessage{MessageView: m, Grouped: grouped, ChannelName: names[m.Channel], InFeed: f.View.Kind != "channel"})
+		last = m
+	}
+	return days
+}
+
+type streamDay struct {
+	Date     time.Time
+	Messages []streamMessage
+}
+
+type streamMessage struct {
+	MessageView
+	Grouped     bool
+	InFeed      bool
+	ChannelName string
+}

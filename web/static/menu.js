@@ -1,0 +1,207 @@
+// Menus: of a message, a channel, a server. One is open at a time; the keyboard moves in it and Escape closes it.
+
+import { api } from './api.js';
+import { byID, el } from './render/dom.js';
+import { muted } from './state.js';
+import { page, changed } from './page.js';
+import { toast } from './toast.js';
+import { channelView, failed, feedView, open } from './views.js';
+import { markChannel, markGuild, markTo, markUnreadFrom } from './reading.js';
+import { take } from './sync.js';
+
+/** @typedef {{text: string, key?: string, act: () => void} | null} Item null is a line between */
+
+const menu = byID('menu-box');
+/** @type {HTMLElement | null} */
+let opener = null;
+
+/** show opens a menu at a place. @param {Item[]} items @param {{x: number, y: number}} at @param {string} label */
+function show(items, at, label) {
+  opener = document.activeElement instanceof HTMLElement ? document.activeElement : null;
+  menu.setAttribute('aria-label', label);
+  menu.replaceChildren(...items.map((i) => {
+    if (!i) return el('hr');
+    const b = el('button', { type: 'button', role: 'menuitem', tabindex: '-1' }, el('span', {}, i.text), i.key && el('kbd', {}, i.key));
+    b.addEventListener('click', () => {
+      close();
+      i.act();
+    });
+    return b;
+  }));
+  menu.hidden = false;
+  const box = menu.getBoundingClientRect();
+  menu.style.left = Math.max(8, Math.min(at.x, innerWidth - box.width - 8)) + 'px';
+  menu.style.top = Math.max(8, Math.min(at.y, innerHeight - box.height - 8)) + 'px';
+  /** @type {HTMLElement | null} */ (menu.querySelector('button'))?.focus();
+}
+
+/** close closes the open menu, if any, and gives the focus back. */
+export function close() {
+  if (menu.hidden) return false;
+  menu.hidden = true;
+  opener?.focus({ preventScroll: true });
+  opener = null;
+  return true;
+}
+
+menu.addEventListener('keydown', (e) => {
+  const items = /** @type {HTMLElement[]} */ ([...menu.querySelectorAll('button')]);
+  const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+  const to = { ArrowDown: (at + 1) % items.length, ArrowUp: (at - 1 + items.length) % items.length, Home: 0, End: items.length - 1 }[e.key];
+  if (to !== undefined) {
+    e.preventDefault();
+    items[to].focus();
+  } else if (e.key === 'Tab' || e.key === 'Escape') {
+    e.preventDefault();
+    e.stopPropagation();
+    close();
+  }
+});
+document.addEventListener('pointerdown', (e) => {
+  if (!menu.hidden && !menu.contains(/** @type {Node} */ (e.target))) close();
+});
+addEventListener('blur', () => close());
+
+/** below is the place under an element. @param {Element | null} node */
+function below(node) {
+  const box = node?.getBoundingClientRect();
+  return { x: box ? box.left + 16 : 100, y: box ? Math.min(box.bottom, innerHeight / 2) : 100 };
+}
+
+// What is done with a message -------------------------------------------------------------------------------------------
+
+/** discordLink is a message's address at Discord. @param {any} m */
+export const discordLink = (m) => `https://discord.com/channels/${m.guild}/${m.channel}/${m.id}`;
+
+/** @param {any} m */
+export function openInDiscord(m) {
+  window.open(discordLink(m), '_blank', 'noopener,noreferrer');
+}
+
+/** @param {any} m */
+export async function copyLink(m) {
+  try {
+    await navigator.clipboard.writeText(`${location.origin}/c/${m.channel}?at=${m.id}`);
+    toast('The link is copied.');
+  } catch {
+    toast('Your browser does not let pages copy. The link: ' + `${location.origin}/c/${m.channel}?at=${m.id}`);
+  }
+}
+
+/** @param {any} m */
+export async function save(m) {
+  const kept = page.saved.has(m.id);
+  try {
+    if (kept) {
+      await api.unsave(m.channel, m.id);
+      page.saved.delete(m.id);
+      if (page.view.kind === 'saved') page.list = { ...page.list, messages: page.list.messages.filter((x) => x.id !== m.id) };
+    } else {
+      await api.save(m.channel, m.id);
+      page.saved.add(m.id);
+    }
+    toast(kept ? 'No longer saved.' : 'Saved for later.', 'Undo', () => save(m));
+    changed();
+  } catch (e) {
+    failed(e);
+  }
+}
+
+/** @param {any} m */
+async function ignore(m) {
+  const ignored = page.state.ignored.includes(m.author.id);
+  try {
+    await (ignored ? api.unignore(m.author.id) : api.ignore(m.author.id));
+    page.state = { ...page.state, ignored: ignored ? page.state.ignored.filter((a) => a !== m.author.id) : [...page.state.ignored, m.author.id] };
+    rememberName(m.author.id, m.author.name);
+    if (!ignored && page.view.kind !== 'channel') page.list = { ...page.list, messages: page.list.messages.filter((x) => x.author.id !== m.author.id) };
+    toast(ignored ? `${m.author.name} counts again.` : `Messages of ${m.author.name} count for nothing now.`, 'Undo', () => ignore(m));
+    changed();
+  } catch (e) {
+    failed(e);
+  }
+}
+
+/** rememberName keeps what somebody is called, for the list of those who are ignored. @param {string} id @param {string} name */
+function rememberName(id, name) {
+  const names = JSON.parse(localStorage.getItem('names') ?? '{}');
+  names[id] = name;
+  localStorage.setItem('names', JSON.stringify(Object.fromEntries(Object.entries(names).slice(-200))));
+}
+
+/** ofMessage opens a message's menu. @param {any} m @param {Element | null} node @param {{x: number, y: number}} [at] */
+export function ofMessage(m, node, at) {
+  show([
+    { text: 'Open in its channel', key: 'Enter', act: () => open(channelView(m.channel, m.id)) },
+    { text: 'Open in Discord', key: 'o', act: () => openInDiscord(m) },
+    { text: 'Copy link', key: 'c', act: () => copyLink(m) },
+    { text: page.saved.has(m.id) ? 'Do not keep any longer' : 'Save for later', key: 's', act: () => save(m) },
+    null,
+    { text: 'Mark read up to here', key: 'm', act: () => markTo(m) },
+    { text: 'Mark unread from here', key: 'U', act: () => markUnreadFrom(m) },
+    ...(m.author.id === page.me ? [] : /** @type {Item[]} */ ([null,
+      { text: (page.state.ignored.includes(m.author.id) ? 'Count ' : 'Ignore ') + m.author.name, act: () => ignore(m) }])),
+  ], at ?? below(node), 'Message');
+}
+
+// Channels and servers --------------------------------------------------------------------------------------------------
+
+/** @param {string} scope @param {string} name @param {boolean} is @param {number} [minutes] */
+async function mute(scope, name, is, minutes) {
+  try {
+    await (is ? api.unmute(scope) : api.mute(scope, minutes));
+    toast(is ? `${name} counts again.` : `${name} is muted${minutes ? ' for ' + (minutes < 60 * 24 ? minutes / 60 + ' h' : minutes / 1440 + ' days') : ''}.`, 'Undo', () => mute(scope, name, !is, minutes));
+    // Which channels that are is the server's to say; the socket brings it too.
+    const { merge } = await import('./state.js');
+    take(merge(page.state, await api.unread()));
+  } catch (e) {
+    failed(e);
+  }
+}
+
+/** @param {string} id @param {Element | null} node @param {{x: number, y: number}} [at] */
+export function ofChannel(id, node, at) {
+  const c = page.state.channels[id];
+  if (!c) return;
+  const quiet = muted(c), name = '#' + c.name;
+  show([
+    { text: 'Mark as read', act: () => markChannel(id) },
+    { text: 'Open in Discord', act: () => { window.open(`https://discord.com/channels/${c.guild}/${id}`, '_blank', 'noopener,noreferrer'); } },
+    null,
+    ...(quiet ? /** @type {Item[]} */ ([{ text: 'End the mute', act: () => mute(id, name, true) }]) : /** @type {Item[]} */ ([
+      { text: 'Mute for an hour', act: () => mute(id, name, false, 60) },
+      { text: 'Mute for a day', act: () => mute(id, name, false, 60 * 24) },
+      { text: 'Mute', act: () => mute(id, name, false) },
+    ])),
+  ], at ?? below(node), name);
+}
+
+/** @param {string} id @param {Element | null} node @param {{x: number, y: number}} [at] */
+export function ofGuild(id, node, at) {
+  const g = page.state.guilds[id];
+  if (!g) return;
+  show([
+    { text: 'Show its unread messages', act: () => open(feedView('unread', id)) },
+    { text: 'Show all its messages', act: () => open(feedView('all', id)) },
+    { text: 'Mark the server as read', act: () => markGuild(id) },
+    null,
+    { text: 'Mute for a day', act: () => mute(id, g.name, false, 60 * 24) },
+    { text: 'Mute', act: () => mute(id, g.name, false) },
+    { text: 'End the server’s mute', act: () => mute(id, g.name, true) },
+  ], at ?? below(node), g.name);
+}
+
+/** A right click opens what belongs to the thing under it. */
+document.addEventListener('contextmenu', (e) => {
+  const target = /** @type {Element} */ (e.target), at = { x: e.clientX, y: e.clientY };
+  if (e.shiftKey || target.closest('a[target], img, input, textarea, pre') || !getSelection()?.isCollapsed) return;
+  const channel = target.closest('#channels a[data-open]'), guild = target.closest('[data-fold]'), article = target.closest('#stream article');
+  if (!channel && !guild && !article) return;
+  e.preventDefault();
+  if (channel) ofChannel(channel.getAttribute('data-open') ?? '', channel, at);
+  else if (guild) ofGuild(guild.getAttribute('data-fold') ?? '', guild, at);
+  else {
+    const m = page.list.messages.find((x) => x.id === article?.getAttribute('data-id'));
+    if (m) ofMessage(m, article, at);
+  }
+});

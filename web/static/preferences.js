@@ -1,0 +1,43 @@
+// How this device shows things. What belongs to the person, such as mutes, is kept by the server.
+
+/**
+ * @typedef {{theme: 'system' | 'light' | 'dark', density: 'roomy' | 'compact', clock: 'auto' | '12' | '24', reading: 'channels' | 'everywhere' | 'hand', notify: 'none' | 'mentions'}} Preferences
+ *   reading says where looking at messages marks them as read.
+ */
+
+/** @type {Preferences} */
+const usual = { theme: 'system', density: 'roomy', clock: 'auto', reading: 'channels', notify: 'none' };
+
+/** @type {{[K in keyof Preferences]: Preferences[K][]}} */
+const possible = {
+  theme: ['system', 'light', 'dark'], density: ['roomy', 'compact'], clock: ['auto', '12', '24'], reading: ['channels', 'everywhere', 'hand'], notify: ['none', 'mentions'],
+};
+
+/** preferences reads what was chosen; what is not known here is as usual. @returns {Preferences} */
+export function preferences() {
+  /** @type {any} */
+  let kept = null;
+  try {
+    kept = JSON.parse(localStorage.getItem('preferences') ?? '{}');
+  } catch {
+    // Somebody else's, or half written.
+  }
+  const p = /** @type {any} */ ({ ...usual });
+  for (const [name, values] of Object.entries(possible)) {
+    if (/** @type {string[]} */ (values).includes(kept?.[name])) p[name] = kept[name];
+  }
+  return p;
+}
+
+/** @template {keyof Preferences} K @param {K} name @param {Preferences[K]} value */
+export function prefer(name, value) {
+  localStorage.setItem('preferences', JSON.stringify({ ...preferences(), [name]: value }));
+  apply();
+}
+
+/** apply puts what concerns looks onto the page. looks.js does the same before the first paint. */
+export function apply() {
+  const p = preferences();
+  document.documentElement.dataset.theme = p.theme;
+  document.documentElement.dataset.density = p.density;
+}

@@ -1,0 +1,72 @@
+// The stream of messages in the middle, drawn from a list of messages: day lines, people's messages in groups, the line above
+// what is new.
+
+import { el } from './dom.js';
+import { dayName } from './time.js';
+import { message } from './message.js';
+
+/**
+ * @typedef {import('./message.js').Message} Message
+ * @typedef {import('./message.js').Context} Context
+ */
+
+const groupFor = 7 * 60_000;
+
+/** grouped tells whether a message stands below the one before it without a head of its own. @param {Message | undefined} prev @param {Message} m @param {Context} c */
+export function grouped(prev, m, c) {
+  return Boolean(prev && prev.channel === m.channel && prev.author.id === m.author.id && prev.author.name === m.author.name && !m.reply && !m.system &&
+    !prev.system && m.id !== c.newFrom && Date.parse(m.timestamp) - Date.parse(prev.timestamp) < groupFor);
+}
+
+/** What one draw leaves for the next, so that nodes of messages that have not changed are kept. @type {WeakMap<Element, {drawn: Message, together: boolean, key: string}>} */
+const drawn = new WeakMap();
+
+/**
+ * draw brings the stream to show exactly these messages, oldest first.
+ * @param {HTMLElement} stream @param {Message[]} messages @param {Context} c
+ */
+export function draw(stream, messages, c) {
+  /** @type {Map<string, HTMLElement>} */
+  const kept = new Map();
+  for (const n of stream.children) if (n instanceof HTMLElement && n.dataset.id) kept.set(n.dataset.id, n);
+  /** @type {HTMLElement[]} */
+  const nodes = [];
+  let day = '';
+  /** @type {Message | undefined} */
+  let prev;
+  for (const m of messages) {
+    if (!c.dated) {
+      const name = dayName(new Date(m.timestamp));
+      if (name !== day) {
+        nodes.push(el('h2', { class: 'day' }, el('span', {}, name)));
+        day = name;
+        prev = undefined;
+      }
+    }
+    if (m.id === c.newFrom) nodes.push(el('div', { class: 'new-line', role: 'separator', 'aria-label': c.newLabel }, el('span', {}, c.newLabel)));
+    const together = !c.dated && grouped(prev, m, c);
+    const key = (c.nameOf(m.channel) ?? '') + (c.saved.has(m.id) ? '\u0000saved' : '');
+    const old = kept.get(m.id), was = old && drawn.get(old);
+    if (old && was && was.drawn === m && was.together === together && was.key === key) nodes.push(old);
+    else {
+      const node = message(m, together, c);
+      drawn.set(node, { drawn: m, together, key });
+      if (old?.hasAttribute('data-selected')) node.setAttribute('data-selected', '');
+      if (old && old === document.activeElement) queueMicrotask(() => node.focus({ preventScroll: true }));
+      nodes.push(node);
+    }
+    prev = m;
+  }
+  place(stream, nodes);
+}
+
+/** place makes nodes the children, and moves only what differs, so that focus and selection stay where they are. @param {HTMLElement} root @param {HTMLElement[]} nodes */
+export function place(root, nodes) {
+  const wanted = new Set(nodes);
+  for (const n of [...root.children]) if (!wanted.has(/** @type {HTMLElement} */ (n))) n.remove();
+  let at = root.firstElementChild;
+  for (const n of nodes) {
+    if (n === at) at = at.nextElementSibling;
+    else root.insertBefore(n, at);
+  }
+}

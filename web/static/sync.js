@@ -1,0 +1,125 @@
+// What the live socket says, carried into the page's state and into the list in the middle.
+
+import { api, Problem } from './api.js';
+import { Live } from './live.js';
+import { dropped, holes, mentionsMe, merge, reduce } from './state.js';
+import * as list from './list.js';
+import { page, changed, noteParents } from './page.js';
+import { toast } from './toast.js';
+import { failed, feedView, follows, isUnread, onOpen, open, reload, shows, signedOut, sticks, told, whenSignedOut } from './views.js';
+
+/** Told of every message that has just been written. @type {((m: any) => void)[]} */
+export const onArrival = [];
+
+export const live = new Live({ url: location.origin.replace(/^http/, 'ws') + '/api/live' }, {
+  onFrame, onStatus,
+  poll: async () => {
+    try {
+      take(merge(page.state, await api.unread()));
+      catchUp();
+    } catch (e) {
+      if (e instanceof Problem && e.status === 401) onStatus('out');
+    }
+  },
+});
+
+/** take accepts a step of the state and does what it asks for. @param {import('./state.js').Step} step */
+export function take(step) {
+  page.state = step.state;
+  live.sync(step.sync);
+  if (step.refetch) refetch();
+  changed('outside');
+}
+
+/** @param {any} f */
+function onFrame(f) {
+  switch (f.op) {
+    case 'hello':
+      page.state = dropped(page.state);
+      if (f.resumed) live.sync(holes(page.state));
+      return;
+    case 'message':
+      arrived(f.message);
+      return;
+    case 'delta':
+      if (f.v === page.listAt[f.c] + 1) page.listAt[f.c] = f.v;
+      if (f.k === 'delete') told(() => { page.list = list.without(page.list, f.ids ? f.ids.map((/** @type {any} */ d) => d[0]) : [f.id]); });
+      if (f.k === 'reset' && shows(f.c)) reload();
+      break;
+    case 'access':
+      if (page.view.channel && f.lost?.includes(page.view.channel)) {
+        toast('You can no longer read that channel.');
+        open(feedView('unread'));
+      }
+      told(() => { page.list = { ...page.list, messages: page.list.messages.filter((m) => !f.lost?.includes(m.channel)) }; });
+      break;
+    case 'recovered':
+      if (shows(f.c)) reload();
+  }
+  take(reduce(page.state, f));
+  if (f.op === 'snapshot' || f.op === 'count') catchUp();
+}
+
+const behind = () => Object.values(page.state.channels).some((c) => c.version > (page.listAt[c.id] ?? -1) && shows(c.id));
+
+let catching = 0;
+/** catchUp fetches the list again when something has happened that it was not told of, and is not about to be. */
+function catchUp() {
+  if (!behind()) return;
+  clearTimeout(catching);
+  catching = setTimeout(() => { if (behind()) reload(); }, 400);
+}
+
+let fetching = false;
+async function refetch() {
+  if (fetching) return;
+  fetching = true;
+  try {
+    const [unread, guilds] = await Promise.all([api.unread(), api.guilds()]);
+    for (const g of guilds.guilds) noteParents([...g.parents, ...g.channels]);
+    fetching = false;
+    take(merge(page.state, unread));
+  } catch (e) {
+    failed(e);
+  } finally {
+    fetching = false;
+  }
+}
+
+/** @param {any} m a message as everybody sees it */
+function arrived(m) {
+  const fresh = { ...m, mentions_me: m.author.id !== page.me && !page.state.ignored.includes(m.author.id) && mentionsMe(page.state, m.guild, m.mentions) };
+  if (!m.edited_timestamp) for (const f of onArrival) f(fresh);
+  const counted = !page.list.messages.some((x) => x.id === m.id) && belongs(fresh);
+  if (counted && follows() && (page.list.newer || !sticks())) page.below++;
+  told(() => {
+    if (page.list.messages.some((x) => x.id === m.id) || belongs(fresh)) page.list = list.arrived(page.list, fresh);
+  });
+  changed('outside');
+}
+
+/** belongs tells whether a new message is of those that the view shows. @param {any} m */
+function belongs(m) {
+  const v = page.view;
+  if (!shows(m.channel)) return false;
+  if (v.kind === 'channel') return true;
+  if (m.system || page.state.ignored.includes(m.author.id)) return false;
+  return v.kind === 'all' || (v.kind === 'mentions' ? m.mentions_me : isUnread(m));
+}
+
+/** @param {'live' | 'connecting' | 'polling' | 'out'} status */
+function onStatus(status) {
+  page.status = status;
+  document.body.dataset.status = status;
+  if (status === 'out') signedOut();
+  changed();
+}
+
+whenSignedOut(() => {
+  page.status = 'out';
+  document.body.dataset.status = 'out';
+  live.stop();
+  changed();
+});
+
+onOpen.push((v) => live.watch(v.channel ? [v.channel] : 'all'));
