@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -26,10 +27,11 @@ type authorName struct {
 	name   string
 }
 
-// knownNames remembers which names are stored, so that a message of a known author costs nothing.
+// knownNames remembers, for a day, which names are stored, so that a message of a known author costs nothing.
 type knownNames struct {
-	mu  sync.Mutex
-	all map[authorName]bool
+	mu    sync.Mutex
+	all   map[authorName]bool
+	since time.Time
 }
 
 // unknown keeps those of the names that are not remembered.
@@ -49,22 +51,27 @@ func (k *knownNames) unknown(names []authorName) (out []authorName) {
 func (k *knownNames) remember(names []authorName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.all == nil || len(k.all)+len(names) > namesKnown {
-		k.all = map[authorName]bool{}
+	if k.all == nil || len(k.all)+len(names) > namesKnown || time.Since(k.since) > 24*time.Hour {
+		k.all, k.since = map[authorName]bool{}, time.Now()
 	}
 	for _, n := range names {
 		k.all[n] = true
 	}
 }
 
-// An author's names are few, so they are counted where they are; two writers at once may store a name too many.
+// An author's names are few, so they are counted where they are; two writers at once may store a name too many. Those of authors who have
+// opted out are not kept.
 const insertAuthorNames = `
 INSERT INTO author_names (name, author_id)
 SELECT n.name, n.author_id
 FROM unnest($1::text[], $2::bigint[]) AS n (name, author_id)
-WHERE (SELECT count(*) FROM author_names a WHERE a.author_id = n.author_id) < $3
+WHERE (EXISTS (SELECT FROM author_names a WHERE a.name = n.name AND a.author_id = n.author_id)
+	OR (SELECT count(*) FROM author_names a WHERE a.author_id = n.author_id) < $3)
+AND NOT EXISTS (SELECT FROM author_optouts o WHERE o.author_id = n.author_id)
 ORDER BY n.name, n.author_id
-ON CONFLICT DO NOTHING`
+ON CONFLICT (name, author_id) DO UPDATE
+SET seen_on = current_date
+WHERE author_names.seen_on < current_date - 2`
 
 // noteAuthors keeps what the authors of messages are called. The messages are stored already: a name that is lost here is found with the
 // author's next message.
@@ -126,3 +133,24 @@ func (s *Store) authorsNamed(ctx context.Context, names []string) ([]discord.Use
 	}
 	return authors, nil
 }
+
+// Names go some days after the last message that they were under.
+const deleteAuthorNames = `
+DELETE FROM author_names
+WHERE seen_on < current_date - $1::int`
+
+// forgetNames deletes names whose messages are all too old to be kept.
+func (s *Store) forgetNames(ctx context.Context) (int64, error) {
+	if s.retention <= 0 {
+		return 0, nil
+	}
+	r, err := s.db.ExecContext(ctx, deleteAuthorNames, int(s.retention/(24*time.Hour))+4)
+	if err != nil {
+		return 0, fmt.Errorf("clean up names of authors: %w", unavailable(err))
+	}
+	return r.RowsAffected()
+}
+
+const deleteNamesOf = `
+DELETE FROM author_names
+WHERE author_id = $1`

@@ -66,5 +66,7 @@ func (s *Store) Cleanup(ctx context.Context) (map[string]int64, error) {
 			}
 		}
 	}
-	return deleted, nil
+	n, err := s.forgetNames(ctx)
+	deleted["author_names"] = n
+	return deleted, err
 }

@@ -106,6 +106,9 @@ func (s *Store) OptOut(ctx context.Context, author, by discord.UserID) error {
 		if _, err := tx.ExecContext(ctx, addOptOut, int64(author)); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, deleteNamesOf, int64(author)); err != nil {
+			return err
+		}
 		return note(ctx, tx, by, "opt out", map[string]any{"author": author})
 	})
 	if err != nil {
