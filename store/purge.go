@@ -162,9 +162,7 @@ WHERE position(convert_to('"' || $1::bigint || '"', 'UTF8') IN raw) > 0`, `
 DELETE FROM reactions
 WHERE user_id = $1`, `
 DELETE FROM poll_votes
-WHERE user_id = $1`, `
-DELETE FROM author_names
-WHERE author_id = $1`,
+WHERE user_id = $1`, deleteNamesOf,
 }
 
 func (s *Store) purgeAuthor(ctx context.Context, r *PurgeReceipt, tell Tell) error {
