@@ -63,6 +63,7 @@ INSERT INTO author_names (name, author_id)
 SELECT n.name, n.author_id
 FROM unnest($1::text[], $2::bigint[]) AS n (name, author_id)
 WHERE (SELECT count(*) FROM author_names a WHERE a.author_id = n.author_id) < $3
+  AND NOT EXISTS (SELECT FROM author_optouts o WHERE o.author_id = n.author_id)
 ORDER BY n.name, n.author_id
 ON CONFLICT DO NOTHING`
 

@@ -49,6 +49,21 @@ WHERE user_id = $1`},
 	{"mutes", `
 DELETE FROM mutes
 WHERE user_id = $1`},
+	{"keywords", `
+DELETE FROM keywords
+WHERE user_id = $1`},
+	{"views", `
+DELETE FROM views
+WHERE user_id = $1`},
+	{"outgoing_webhooks", `
+DELETE FROM outgoing_webhooks
+WHERE user_id = $1`},
+	{"suppressed", `
+DELETE FROM suppressed
+WHERE user_id = $1`},
+	{"servers_of", `
+DELETE FROM servers_of
+WHERE user_id = $1`},
 	{"members", `
 DELETE FROM members
 WHERE user_id = $1`},
