@@ -1,10 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -19,6 +21,8 @@ const (
 	namesEach = 20
 	// namesKnown bounds how many names are remembered as stored. Past it, all are looked at afresh.
 	namesKnown = 50_000
+	// namesFor is for how long, because the names of whoever has left no message are deleted, perhaps by another process.
+	namesFor = time.Hour
 )
 
 type authorName struct {
@@ -28,14 +32,18 @@ type authorName struct {
 
 // knownNames remembers which names are stored, so that a message of a known author costs nothing.
 type knownNames struct {
-	mu  sync.Mutex
-	all map[authorName]bool
+	mu    sync.Mutex
+	all   map[authorName]bool
+	since time.Time
 }
 
 // unknown keeps those of the names that are not remembered.
 func (k *knownNames) unknown(names []authorName) (out []authorName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if time.Since(k.since) > namesFor {
+		k.all = nil
+	}
 	seen := map[authorName]bool{}
 	for _, n := range names {
 		if !k.all[n] && !seen[n] {
@@ -49,8 +57,8 @@ func (k *knownNames) unknown(names []authorName) (out []authorName) {
 func (k *knownNames) remember(names []authorName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.all == nil || len(k.all)+len(names) > namesKnown {
-		k.all = map[authorName]bool{}
+	if k.all == nil || len(k.all)+len(names) > namesKnown || time.Since(k.since) > namesFor {
+		k.all, k.since = map[authorName]bool{}, time.Now()
 	}
 	for _, n := range names {
 		k.all[n] = true
@@ -67,21 +75,17 @@ WHERE (SELECT count(*) FROM author_names a WHERE a.author_id = n.author_id) < $3
 ORDER BY n.name, n.author_id
 ON CONFLICT DO NOTHING`
 
-// noteAuthors keeps what the authors of messages are called. The messages are stored already: a name that is lost here is found with the
-// author's next message.
-func (s *Store) noteAuthors(ctx context.Context, events []tidings.Event) {
+// noteAuthors keeps what the authors of messages are called that were stored. A name that is lost here is found with the author's next
+// message.
+func (s *Store) noteAuthors(ctx context.Context, deltas []tidings.Delta) {
 	var names []authorName
-	for _, ev := range events {
-		var m tidings.Message
-		switch e := ev.Body.(type) {
-		case tidings.MessageCreated:
-			m = e.Message
-		case tidings.MessageUpdated:
-			m = e.Message
+	for _, d := range deltas {
+		if d.Message == nil || int64(d.Author) <= 0 || bytes.Contains(d.Message.Payload, []byte(keptBackField)) {
+			continue
 		}
-		for _, name := range m.AuthorNames {
-			if name = foldName(name); name != "" && int64(m.Author) > 0 {
-				names = append(names, authorName{m.Author, name})
+		for _, name := range d.Message.AuthorNames {
+			if name = foldName(name); name != "" {
+				names = append(names, authorName{d.Author, name})
 			}
 		}
 	}

@@ -41,13 +41,20 @@ WHERE id IN (
 	FROM webhook_events
 	WHERE received_at < now() - CASE WHEN processed_at IS NULL THEN interval '14 days' ELSE interval '1 day' END
 	LIMIT $1)`},
+	{"author_names", `
+DELETE FROM author_names
+WHERE ctid IN (
+	SELECT n.ctid
+	FROM author_names n
+	WHERE NOT EXISTS (SELECT FROM messages m WHERE m.author_id = n.author_id AND NOT m.deleted)
+	LIMIT $1)`},
 	{"gaps", `
 DELETE FROM gaps
 WHERE id IN (SELECT id FROM gaps WHERE healed_at < now() - interval '90 days' LIMIT $1)`},
 }
 
 // Cleanup deletes what has served: old jobs, expired sessions, marks too old to be undone, dead events that nobody looked at, webhook
-// events that were processed and gaps healed long ago. It returns how many rows of each table went. Cut short, it goes on the next time.
+// events that were processed, gaps healed long ago, and the names of authors of whom nothing is left. It returns how many rows of each table went. Cut short, it goes on the next time.
 func (s *Store) Cleanup(ctx context.Context) (map[string]int64, error) {
 	deleted := map[string]int64{}
 	for _, l := range leftovers {

@@ -164,7 +164,9 @@ WHERE author_id = $1`, `
 DELETE FROM reactions
 WHERE user_id = $1`, `
 DELETE FROM poll_votes
-WHERE user_id = $1`,
+WHERE user_id = $1`, `
+DELETE FROM author_names
+WHERE author_id = $1`,
 }
 
 func (s *Store) purgeAuthor(ctx context.Context, r *PurgeReceipt, tell Tell) error {

@@ -17,7 +17,7 @@ import (
 // The answer is the newest messages first. The index of words knows nothing of time, so a common word has very many places in
 // it; the newest stretch of time is searched first, where the planner may as well read the channels' own index, and longer
 // ones only when that has too few.
-var searchWindows = []time.Duration{24 * time.Hour, 8 * 24 * time.Hour, 64 * 24 * time.Hour, math.MaxInt64}
+var searchWindows = []time.Duration{time.Hour, 6 * time.Hour, 36 * time.Hour, 9 * 24 * time.Hour, 64 * 24 * time.Hour, math.MaxInt64}
 
 // $1 the person, $2 the channels, $3 and $4 their roles; $5 and $6 the last message of the page before and its channel; $7 the limit; $8 the
 // oldest id of this stretch; then the words, authors, features and mentioned ones. What is not asked for is left out, so that
@@ -36,7 +36,7 @@ WITH q AS MATERIALIZED (
 	WHERE m.channel_id = ANY ($2::bigint[]) AND NOT m.deleted AND m.id > $8::bigint
 	AND m.id <= $5::bigint AND (m.id < $5 OR m.channel_id < $6::bigint)`
 	searchWords    = `m.words @@ websearch_to_tsquery('simple', $%d::text)`
-	searchAuthors  = `m.author_id = ANY ($%d::bigint[])`
+	searchAuthors  = `m.author_id = ANY ($%d::bigint[]) AND m.countable` // as the index of authors has it
 	searchHas      = `m.has & $%[1]d::int = $%[1]d`
 	searchMentions = `EXISTS (
 		SELECT
