@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -20,6 +21,8 @@ const (
 	namesEach = 20
 	// namesKnown bounds how many names are remembered as stored. Past it, all are looked at afresh.
 	namesKnown = 50_000
+	// namesFor is how long: then it is noted again that they are in use.
+	namesFor = 24 * time.Hour
 )
 
 type authorName struct {
@@ -38,6 +41,9 @@ type knownNames struct {
 func (k *knownNames) unknown(names []authorName) (out []authorName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if time.Since(k.since) > namesFor {
+		k.all = nil
+	}
 	seen := map[authorName]bool{}
 	for _, n := range names {
 		if !k.all[n] && !seen[n] {
@@ -51,7 +57,7 @@ func (k *knownNames) unknown(names []authorName) (out []authorName) {
 func (k *knownNames) remember(names []authorName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.all == nil || len(k.all)+len(names) > namesKnown || time.Since(k.since) > 24*time.Hour {
+	if k.all == nil || len(k.all)+len(names) > namesKnown {
 		k.all, k.since = map[authorName]bool{}, time.Now()
 	}
 	for _, n := range names {
@@ -73,21 +79,17 @@ ON CONFLICT (name, author_id) DO UPDATE
 SET seen_on = current_date
 WHERE author_names.seen_on < current_date - 2`
 
-// noteAuthors keeps what the authors of messages are called. The messages are stored already: a name that is lost here is found with the
-// author's next message.
-func (s *Store) noteAuthors(ctx context.Context, events []tidings.Event) {
+// noteAuthors keeps what the authors of messages are called that were stored. A name that is lost here is found with the author's next
+// message.
+func (s *Store) noteAuthors(ctx context.Context, deltas []tidings.Delta) {
 	var names []authorName
-	for _, ev := range events {
-		var m tidings.Message
-		switch e := ev.Body.(type) {
-		case tidings.MessageCreated:
-			m = e.Message
-		case tidings.MessageUpdated:
-			m = e.Message
+	for _, d := range deltas {
+		if d.Message == nil || int64(d.Author) <= 0 || bytes.Contains(d.Message.Payload, []byte(keptBackField)) {
+			continue
 		}
-		for _, name := range m.AuthorNames {
-			if name = foldName(name); name != "" && int64(m.Author) > 0 {
-				names = append(names, authorName{m.Author, name})
+		for _, name := range d.Message.AuthorNames {
+			if name = foldName(name); name != "" {
+				names = append(names, authorName{d.Author, name})
 			}
 		}
 	}

@@ -47,7 +47,7 @@ WHERE id IN (SELECT id FROM gaps WHERE healed_at < now() - interval '90 days' LI
 }
 
 // Cleanup deletes what has served: old jobs, expired sessions, marks too old to be undone, dead events that nobody looked at, webhook
-// events that were processed and gaps healed long ago. It returns how many rows of each table went. Cut short, it goes on the next time.
+// events that were processed, gaps healed long ago, and the names of authors of whom nothing is left. It returns how many rows of each table went. Cut short, it goes on the next time.
 func (s *Store) Cleanup(ctx context.Context) (map[string]int64, error) {
 	deleted := map[string]int64{}
 	for _, l := range leftovers {

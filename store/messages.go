@@ -81,7 +81,7 @@ func (s *Store) Record(ctx context.Context, events []tidings.Event, marks []tidi
 		return tidings.Result{}, fmt.Errorf("record %d events: %w", len(events), err)
 	}
 	s.afterCommit(context.WithoutCancel(ctx), result)
-	s.noteAuthors(ctx, events)
+	s.noteAuthors(ctx, result.Deltas)
 	return result, nil
 }
 

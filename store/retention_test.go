@@ -35,6 +35,8 @@ func TestWhatIsTooOldGoesAndStaysGone(t *testing.T) {
 	l.retention = 30 * 24 * time.Hour
 
 	var told []tidings.Delta
+	before, err := l.Versions(t.Context(), []discord.ChannelID{lobby, attic})
+	l.check(err)
 	n, err := l.Retain(t.Context(), func(_ context.Context, r tidings.Result) { told = append(told, r.Deltas...) })
 	l.check(err)
 	if n != 2*len(old) {
@@ -42,6 +44,14 @@ func TestWhatIsTooOldGoesAndStaysGone(t *testing.T) {
 	}
 	if len(told) != 2 || told[0].Kind != tidings.DeltaReset || told[0].Version == 0 || told[0].Guild != testGuild {
 		t.Errorf("told %+v, want a reset of each channel", told)
+	}
+	// Who knows the version before would let pass what is told without a newer one.
+	after, err := l.Versions(t.Context(), []discord.ChannelID{lobby, attic})
+	l.check(err)
+	for _, d := range told {
+		if d.Version != before[d.Channel]+1 || after[d.Channel] != d.Version {
+			t.Errorf("channel %d went from version %d to %d, and %d is told", d.Channel, before[d.Channel], after[d.Channel], d.Version)
+		}
 	}
 	set := &tidings.VisibleSet{User: ben, Guilds: []tidings.VisibleGuild{{
 		Guild: tidings.Guild{ID: testGuild}, Channels: []tidings.Channel{{ID: lobby, Guild: testGuild}, {ID: attic, Guild: testGuild}},

@@ -75,14 +75,8 @@ func TestAnEventThatCannotBeStoredIsNotWorthWaitingFor(t *testing.T) {
 	}
 }
 
-func TestApplyingTheSchemaTwiceChangesNothing(t *testing.T) {
-	t.Parallel()
-	db, err := sqlx.Connect("postgres", testdb.Postgres(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	const catalogue = `
+// catalogue is what a schema consists of.
+const catalogue = `
 SELECT string_agg(x, E'\n' ORDER BY x)
 FROM (SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default) AS x
       FROM information_schema.columns WHERE table_schema = current_schema() AND table_name <> 'schema_state'
@@ -90,6 +84,14 @@ FROM (SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, col
       SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() AND tablename <> 'schema_state'
       UNION ALL
       SELECT conrelid::regclass || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = current_schema()::regnamespace) c`
+
+func TestApplyingTheSchemaTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
+	db, err := sqlx.Connect("postgres", testdb.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
 	var first, second string
 	for i, have := range []*string{&first, &second} {
 		// The second text is the same but for its hash.

@@ -227,6 +227,25 @@ func TestOpenChannelIsLive(t *testing.T) {
 	until(t, ctx, `location.pathname === '/' && !document.querySelector('a[data-open="10"]') && !document.querySelector('article[data-channel="10"]')`)
 }
 
+// What was lost while there was no connection is gone from the page, too: the snapshot of the next one does not name it.
+func TestChannelIsLostWhileAway(t *testing.T) {
+	w := settled(t)
+	ts := w.serve()
+	ctx := tab(t, w, ts.URL)
+	do(t, ctx, chromedp.Navigate(ts.URL+"/c/10"))
+	until(t, ctx, live+` && document.querySelectorAll('article[data-channel="10"]').length === 7`)
+	w.mu.Lock()
+	set := *w.sets[ada]
+	g := set.Guilds[0]
+	g.Channels = g.Channels[1:]
+	set.Guilds = []tidings.VisibleGuild{g, set.Guilds[1]}
+	w.sets[ada] = &set
+	w.mu.Unlock()
+	w.hangUp()
+	until(t, ctx, `location.pathname === '/' && document.querySelector('#toast').innerText.includes('no longer read')`)
+	until(t, ctx, live+` && !document.querySelector('a[data-open="10"]') && !document.querySelector('article[data-channel="10"]')`)
+}
+
 // A connection that breaks costs nothing but time: the page comes back by itself and shows what it has missed.
 func TestPageComesBack(t *testing.T) {
 	w := settled(t)

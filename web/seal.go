@@ -14,9 +14,28 @@ import (
 
 // sealer encrypts what must not be readable in a copy of the database, with AES-256-GCM. The person's id is bound in, so
 // that one person's token cannot be put in another's place.
-type sealer struct{ aead cipher.AEAD }
+type sealer struct {
+	aead cipher.AEAD
+	old  []cipher.AEAD // for what was sealed before the key was changed
+}
 
-func newSealer(key []byte) (*sealer, error) {
+func newSealer(key []byte, old ...[]byte) (*sealer, error) {
+	s := &sealer{}
+	var err error
+	if s.aead, err = newAEAD(key); err != nil {
+		return nil, err
+	}
+	for _, k := range old {
+		aead, err := newAEAD(k)
+		if err != nil {
+			return nil, err
+		}
+		s.old = append(s.old, aead)
+	}
+	return s, nil
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
 	if len(key) != 32 {
 		return nil, fmt.Errorf("%w encryption key: want 32 bytes, got %d", tidings.ErrInvalid, len(key))
 	}
@@ -24,11 +43,44 @@ func newSealer(key []byte) (*sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// Seal encrypts a person's token as the service does.
+func Seal(key []byte, u discord.UserID, plain []byte) ([]byte, error) {
+	s, err := newSealer(key)
 	if err != nil {
 		return nil, err
 	}
-	return &sealer{aead}, nil
+	return s.seal(u, plain), nil
+}
+
+// Open is the reverse of [Seal].
+func Open(key []byte, u discord.UserID, sealed []byte) ([]byte, error) {
+	s, err := newSealer(key)
+	if err != nil {
+		return nil, err
+	}
+	return s.open(u, sealed)
+}
+
+// Reseal makes a function that seals again under key what was sealed under one of the old keys. It returns nil for what is under key
+// already, and an error for what none of the keys opens.
+func Reseal(key []byte, old ...[]byte) (func(u discord.UserID, sealed []byte) ([]byte, error), error) {
+	s, err := newSealer(key, old...)
+	if err != nil {
+		return nil, err
+	}
+	return func(u discord.UserID, sealed []byte) ([]byte, error) {
+		if _, err := s.aead.Open(nil, nil, sealed, owner(u)); err == nil {
+			return nil, nil
+		}
+		plain, err := s.open(u, sealed)
+		if err != nil {
+			return nil, err
+		}
+		return s.seal(u, plain), nil
+	}, nil
 }
 
 func (s *sealer) seal(u discord.UserID, plain []byte) []byte {
@@ -37,6 +89,9 @@ func (s *sealer) seal(u discord.UserID, plain []byte) []byte {
 
 func (s *sealer) open(u discord.UserID, sealed []byte) ([]byte, error) {
 	b, err := s.aead.Open(nil, nil, sealed, owner(u))
+	for i := 0; err != nil && i < len(s.old); i++ {
+		b, err = s.old[i].Open(nil, nil, sealed, owner(u))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the token of user %d: %w", u, err)
 	}

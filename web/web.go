@@ -157,6 +157,8 @@ type Options struct {
 	PublicURL string
 	// EncryptionKey is 32 bytes; Discord's tokens are sealed with it.
 	EncryptionKey []byte
+	// OldKeys are earlier ones, with which tokens are still opened.
+	OldKeys [][]byte
 	// DiscordCDN lets browsers load pictures from Discord.
 	DiscordCDN bool
 	Version    string
@@ -220,7 +222,7 @@ func New(o Options) (*Server, error) {
 		s.public = u
 	}
 	var err error
-	if s.seal, err = newSealer(o.EncryptionKey); err != nil {
+	if s.seal, err = newSealer(o.EncryptionKey, o.OldKeys...); err != nil {
 		return nil, err
 	}
 	if s.assets, err = loadAssets(); err != nil {

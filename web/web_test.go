@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/diamondburned/arikawa/v3/discord"
+
 	"tidings"
 	"tidings/render"
 	"tidings/store"
@@ -625,6 +627,37 @@ func TestStaticFiles(t *testing.T) {
 	}
 }
 
+// What makes the page an application is there without signing in, and what is sent often is sent small.
+func TestShell(t *testing.T) {
+	t.Parallel()
+	ts := newWorld(t).serve()
+	for _, c := range []struct{ path, kind, has string }{
+		{"/manifest.webmanifest", "application/manifest+json", `"start_url":"/"`},
+		{"/worker.js", "text/javascript; charset=utf-8", "const version = \""},
+		{"/offline", "text/html; charset=utf-8", "No connection"},
+		{"/icon.svg?unread=12", "image/svg+xml", ">12</text>"},
+		{"/icon.svg?mentions=100", "image/svg+xml", ">99+</text>"},
+	} {
+		status, body, h := ask(t, newBrowser(t), "GET", ts.URL+c.path, "")
+		if status != 200 || h.Get("Content-Type") != c.kind || !strings.Contains(body, c.has) {
+			t.Errorf("GET %s = %d %s %.200s", c.path, status, h.Get("Content-Type"), body)
+		}
+	}
+	for _, path := range []string{"/icon.svg", "/icon.svg?unread=0", "/icon.svg?unread=<b>"} {
+		if status, _, _ := ask(t, newBrowser(t), "GET", ts.URL+path, ""); status != http.StatusNotFound {
+			t.Errorf("GET %s = %d, want 404", path, status)
+		}
+	}
+	plain, _, _ := ask(t, newBrowser(t), "GET", ts.URL+"/static/x/app.js", "", "Accept-Encoding", "identity")
+	_, packed, h := ask(t, newBrowser(t), "GET", ts.URL+"/static/x/app.js", "", "Accept-Encoding", "br, gzip")
+	if plain != 200 || h.Get("Content-Encoding") != "gzip" || len(packed) > 10<<10 {
+		t.Errorf("app.js is sent as %q in %d bytes", h.Get("Content-Encoding"), len(packed))
+	}
+	if _, _, h := ask(t, newBrowser(t), "GET", ts.URL+"/static/x/app.js", "", "Accept-Encoding", "gzip;q=0"); h.Get("Content-Encoding") != "" {
+		t.Errorf("who takes no gzip gets %q", h.Get("Content-Encoding"))
+	}
+}
+
 func TestHostileContentStaysText(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -656,6 +689,11 @@ func TestPagesForPeople(t *testing.T) {
 	w.sets[ada] = &tidings.VisibleSet{User: ada}
 	if status, body, _ := ask(t, newBrowser(t), "GET", ts.URL+"/", "", "Authorization", "Bearer reader"); status != 200 || !strings.Contains(body, "you are in no server that this service knows") {
 		t.Errorf("page without guilds = %d %s", status, body)
+	}
+	none := func(context.Context) ([]discord.GuildID, error) { return nil, nil }
+	first := w.serve(func(o *Options) { o.Guilds, o.Invite = none, "https://discord.test/invite" })
+	if status, body, _ := ask(t, newBrowser(t), "GET", first.URL+"/", "", "Authorization", "Bearer reader"); status != 200 || !strings.Contains(body, "The bot is in no server yet") || !strings.Contains(body, `href="https://discord.test/invite"`) {
+		t.Errorf("page of a bot without guilds = %d %s", status, body)
 	}
 	if status, body, _ := ask(t, newBrowser(t), "GET", ts.URL+"/nothing", ""); status != 404 || !strings.Contains(body, "There is nothing here") {
 		t.Errorf("GET /nothing = %d %s", status, body)

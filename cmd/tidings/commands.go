@@ -53,33 +53,6 @@ func withBackends(ctx context.Context, c *Config, log *slog.Logger, f func(*stor
 	return f(st, backends)
 }
 
-// checkCmd is "tidings check".
-type checkCmd struct{}
-
-func (checkCmd) Run(ctx context.Context, c *Config, out *output) error {
-	if c.DiscordToken == "" {
-		return usageError{c.faults()}
-	}
-	failed := 0
-	for _, f := range bot.Check(ctx, bot.CheckOptions{
-		Token: c.DiscordToken, ClientID: c.DiscordClientID, ClientSecret: c.DiscordClientSecret, URL: c.DiscordURL,
-	}) {
-		mark := "ok  "
-		if !f.OK {
-			mark = "FAIL"
-			failed++
-		}
-		fmt.Fprintf(out.Out, "%s  %s\n", mark, f.What)
-		if f.Todo != "" {
-			fmt.Fprintf(out.Out, "      %s\n", strings.ReplaceAll(f.Todo, "\n", "\n      "))
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d of the checks failed", failed)
-	}
-	return nil
-}
-
 // tokenCmd is "tidings token".
 type tokenCmd struct {
 	Create tokenCreateCmd `cmd:"" help:"Make a token for a person and print it, once."`

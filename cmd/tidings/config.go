@@ -53,6 +53,7 @@ type Config struct {
 	HistoryDays     int      `env:"HISTORY_DAYS" default:"7" help:"How far back messages are fetched when a channel is first seen."`
 	MinFreeDisk     int      `env:"MIN_FREE_DISK" default:"256" help:"With the own PostgreSQL: when fewer megabytes are free in DATA_DIR, nothing is taken in until there is room; 0 for never. At four times as many there is a warning."`
 	EncryptionKey   string   `env:"ENCRYPTION_KEY" placeholder:"KEY" help:"32 bytes in base64 that encrypt Discord's tokens. Empty: a file in DATA_DIR, made at first start."`
+	OldKeys         []string `env:"OLD_ENCRYPTION_KEYS" name:"old-encryption-keys" placeholder:"KEY" help:"Earlier values of ENCRYPTION_KEY, separated by commas, until \"tidings reseal\" has been run."`
 	AlertWebhookURL string   `env:"ALERT_WEBHOOK_URL" name:"alert-webhook-url" placeholder:"URL" help:"Where operators are told, with a POST, when a kind of job fails persistently. An incoming webhook of Discord's or Slack's will do."`
 	AllowCDN        bool     `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`
 	LogFormat       string   `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
@@ -142,6 +143,11 @@ func (c *Config) serverFaults() []string {
 	}
 	if c.RetentionDays < 1 {
 		bad("RETENTION_DAYS is %d: it must be at least 1.", c.RetentionDays)
+	}
+	for _, k := range c.OldKeys {
+		if _, err := parseKey(k); err != nil {
+			bad("OLD_ENCRYPTION_KEYS: each %v.", err)
+		}
 	}
 	if c.RemovedDays < 0 {
 		bad("REMOVED_DAYS is %d: it cannot be negative.", c.RemovedDays)
@@ -288,6 +294,17 @@ func (c *Config) encryptionKey() ([]byte, error) {
 		return nil, fmt.Errorf("%s %w", path, err)
 	}
 	return key, nil
+}
+
+// oldKeys are the keys in OLD_ENCRYPTION_KEYS, which serverFaults has checked.
+func (c *Config) oldKeys() [][]byte {
+	var keys [][]byte
+	for _, k := range c.OldKeys {
+		if key, err := parseKey(k); err == nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // makeKey writes a new key. A link is made whole or not at all: of two processes that start at once, both read the same key.

@@ -34,7 +34,7 @@ type diskWatch struct {
 	room      chan struct{} // closed while there is room
 }
 
-const diskEvery = 5 * time.Second
+const diskEvery = 2 * time.Second
 
 // watchDisk watches where the own database lies. Of one elsewhere nothing is known, so that it never closes the door.
 func watchDisk(c *Config, log *slog.Logger, r prometheus.Registerer) *diskWatch {

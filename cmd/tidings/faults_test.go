@@ -18,6 +18,7 @@ import (
 	"tidings/embedded/testdb"
 	"tidings/sim"
 	"tidings/sim/simtest"
+	"tidings/store"
 )
 
 // Bad input gets a clear error that says what to do, and loses nothing.
@@ -204,20 +205,44 @@ func TestRedisIsAwayAtTheStartAndLater(t *testing.T) {
 
 func TestCheckPrintsTheInviteLinkAndWhatIsWrong(t *testing.T) {
 	discord := simtest.Start(t, sim.Options{})
-	discord.Guild("Harbour", discord.Person("owner"), nil, []string{"general"}, nil)
+	owner := discord.Person("owner")
+	guild := discord.Guild("Harbour", owner, nil, []string{"general"}, nil)
 	c := configFor(t, discord)
 	var out bytes.Buffer
 	if err := (checkCmd{}).Run(t.Context(), c, &output{&out, io.Discard}); err != nil {
 		t.Errorf("check: %v\n%s", err, &out)
 	}
-	for _, want := range []string{"/oauth2/authorize?", c.DiscordClientID, "ok"} {
+	for _, want := range []string{
+		"/oauth2/authorize?", c.DiscordClientID, "ok", `of "Harbour" the bot may read all 1 channels`, "clock is right", "PostgreSQL", "the database is empty", "Redis", "are free in DATA_DIR",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("check does not print %q:\n%s", want, &out)
 		}
 	}
-	c.DiscordClientSecret = "wrong"
+	// All that is wrong is said at once, with what to do.
+	st, err := store.Open(t.Context(), store.Options{DatabaseURL: c.DatabaseURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.Close()
+	var roles []struct{ ID, Name string }
+	discord.Must(owner.Token, "GET", "/guilds/"+guild.ID+"/roles", nil, &roles)
+	for _, r := range roles {
+		if r.Name == "Tidings" { // the bot's own, which makes it an administrator
+			discord.Must(owner.Token, "PATCH", "/guilds/"+guild.ID+"/roles/"+r.ID, map[string]any{"permissions": "0"}, nil)
+		}
+	}
+	discord.Must(owner.Token, "PUT", "/channels/"+guild.Channel("general")+"/permissions/"+guild.ID, map[string]any{"type": 0, "deny": "1024"}, nil)
+	c.DiscordClientSecret, c.RedisURL = "wrong", "redis://127.0.0.1:1/0"
+	c.Statfs = func(string) (uint64, uint64, error) { return 1 << 20, 1 << 40, nil }
+	c.MinFreeDisk = 100
 	out.Reset()
-	if err := (checkCmd{}).Run(t.Context(), c, &output{&out, io.Discard}); err == nil || !strings.Contains(out.String(), "FAIL") {
-		t.Errorf("check with a wrong secret: %v\n%s", err, &out)
+	if err := (checkCmd{}).Run(t.Context(), c, &output{&out, io.Discard}); err == nil || !strings.Contains(err.Error(), "4 of the checks failed") {
+		t.Errorf("check with four faults: %v\n%s", err, &out)
+	}
+	for _, want := range []string{"refuses the client id or secret", "may read none of the 1 channels", "Redis does not answer", "only 1 MB are free", "this version's schema"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("check does not print %q:\n%s", want, &out)
+		}
 	}
 }

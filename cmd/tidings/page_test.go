@@ -400,12 +400,13 @@ func (h *house) asset(name string) string {
 
 func (h *house) swipes(t *testing.T) {
 	h.say("tides", "swipe me")
-	b := h.tab(t, "swipes", "/")
+	b := browsertest.Open(t, h.s.url, h.s.signIn(h.readers["swipes"].ID))
 	if _, err := chromedp.Call(b, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: true}); err != nil {
 		t.Fatal(err)
 	}
-	browsertest.Do(t, b, chromedp.EmulateViewport(360, 740), chromedp.Reload())
-	browsertest.Until(t, b, `document.body?.dataset.status === 'live' && [...document.querySelectorAll('#stream article')].some((a) => a.innerText.includes('swipe me'))`)
+	browsertest.Do(t, b, chromedp.EmulateViewport(360, 740))
+	h.visit(t, b, "/")
+	browsertest.Until(t, b, `[...document.querySelectorAll('#stream article')].some((a) => a.innerText.includes('swipe me'))`)
 	browsertest.Until(t, b, `document.documentElement.scrollWidth <= innerWidth`)
 	at, err := chromedp.Run(b, chromedp.Evaluate[[]float64](`(() => {
 		const a = [...document.querySelectorAll('#stream article')].find((x) => x.innerText.includes('swipe me'));

@@ -2,7 +2,7 @@
 
 import { api } from './api.js';
 import { byID, el } from './render/dom.js';
-import { muted } from './state.js';
+import { merge, muted } from './state.js';
 import { page, changed } from './page.js';
 import { toast } from './toast.js';
 import { channelView, failed, feedView, open } from './views.js';
@@ -152,7 +152,6 @@ async function mute(scope, name, is, minutes) {
     await (is ? api.unmute(scope) : api.mute(scope, minutes));
     toast(is ? `${name} counts again.` : `${name} is muted${minutes ? ' for ' + (minutes < 60 * 24 ? minutes / 60 + ' h' : minutes / 1440 + ' days') : ''}.`, 'Undo', () => mute(scope, name, !is, minutes));
     // Which channels that are is the server's to say; the socket brings it too.
-    const { merge } = await import('./state.js');
     take(merge(page.state, await api.unread()));
   } catch (e) {
     failed(e);

@@ -25,10 +25,26 @@ export const live = new Live({ url: location.origin.replace(/^http/, 'ws') + '/a
 
 /** take accepts a step of the state and does what it asks for. @param {import('./state.js').Step} step */
 export function take(step) {
+  const before = page.state;
   page.state = step.state;
+  forget(Object.keys(before.channels).filter((id) => !step.state.channels[id]));
   live.sync(step.sync);
   if (step.refetch) refetch();
   changed('outside');
+}
+
+/**
+ * forget takes what can no longer be read out of the page, however that became known: by a frame, by the snapshot of a new
+ * connection, or by asking.
+ * @param {string[]} lost channels
+ */
+function forget(lost) {
+  if (!lost.length) return;
+  told(() => { page.list = { ...page.list, messages: page.list.messages.filter((m) => !lost.includes(m.channel)) }; });
+  if (page.view.channel && lost.includes(page.view.channel)) {
+    open(feedView('unread'));
+    toast('You can no longer read that channel.');
+  }
 }
 
 /** @param {any} f */
@@ -45,13 +61,6 @@ function onFrame(f) {
       if (f.v === page.listAt[f.c] + 1) page.listAt[f.c] = f.v;
       if (f.k === 'delete') told(() => { page.list = list.without(page.list, f.ids ? f.ids.map((/** @type {any} */ d) => d[0]) : [f.id]); });
       if (f.k === 'reset' && shows(f.c)) reload();
-      break;
-    case 'access':
-      if (page.view.channel && f.lost?.includes(page.view.channel)) {
-        toast('You can no longer read that channel.');
-        open(feedView('unread'));
-      }
-      told(() => { page.list = { ...page.list, messages: page.list.messages.filter((m) => !f.lost?.includes(m.channel)) }; });
       break;
     case 'recovered':
       if (shows(f.c)) reload();
