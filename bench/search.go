@@ -86,7 +86,8 @@ func searching(r *report, database string, messages int) error {
 			return err
 		}
 	}
-	for _, text := range []string{`CREATE INDEX messages_words ON messages USING gin (words)`, `VACUUM ANALYZE messages`} {
+	for _, text := range []string{`INSERT INTO live_buckets SELECT channel_id, ((id >> 22) / 86400000)::int, count(*) FROM messages GROUP BY 1, 2`,
+		`CREATE INDEX messages_words ON messages USING gin (words)`, `VACUUM ANALYZE messages`} {
 		if _, err := db.ExecContext(ctx, text); err != nil {
 			return err
 		}
