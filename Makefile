@@ -5,7 +5,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help demo build test replay soak soak-unread lint fmt bench clean screenshots page-load
+.PHONY: help demo build test replay soak soak-unread fuzz lint fmt bench clean screenshots page-load
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,11 @@ soak: ## the fault run for longer: make soak SOAK=2h SEED=11
 soak-unread: ## compare unread counts with a model over 100,000 random operations
 	@./scripts/install.sh test
 	@SOAK_OPERATIONS=$${SOAK_OPERATIONS:-100000} go test -race -count=1 -timeout 2h -run '^TestUnreadSoak$$' -v ./store
+
+FUZZ ?= 1m
+
+fuzz: ## run every fuzz target in turn: make fuzz FUZZ=10m
+	@./scripts/fuzz.sh $(FUZZ)
 
 lint: ## gofmt, go vet, staticcheck
 	@./scripts/check.sh

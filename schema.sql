@@ -485,3 +485,7 @@ ALTER TABLE channels ADD COLUMN IF NOT EXISTS closed_at timestamptz;
 
 -- When a message's reactions were changed last by what was told of them.
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS reacted_at timestamptz;
+
+-- Databases of before these stood in CREATE TABLE.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS self_id bigint NOT NULL DEFAULT 0;
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS self_roles bigint[] NOT NULL DEFAULT '{}';

@@ -57,6 +57,10 @@ DELETE FROM read_floors
 WHERE scope_id = $1`, `
 DELETE FROM baselines
 WHERE guild_id = $1`, `
+DELETE FROM suppressed
+WHERE guild_id = $1`, `
+DELETE FROM servers_of
+WHERE guild_id = $1`, `
 DELETE FROM members
 WHERE guild_id = $1`, `
 DELETE FROM roles
@@ -82,6 +86,8 @@ UPDATE guilds
 SET name = '',
     icon = '',
     owner_id = 0,
+    self_id = 0,
+    self_roles = '{}',
     purged_at = now(),
     lived = false,
     suspect_id = 0,

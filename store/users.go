@@ -130,47 +130,56 @@ func (s *Store) Held(ctx context.Context, user discord.UserID) (Held, error) {
 	return h, nil
 }
 
-const eachOAuthToken = `
-SELECT user_id, sealed
+// sealed are the columns that hold what is encrypted. What was saved meanwhile is under the new key already.
+var sealed = []struct{ each, replace string }{{`
+SELECT user_id AS id, user_id, sealed
 FROM oauth_tokens
 WHERE user_id > $1
 ORDER BY user_id
-LIMIT 500`
-
-// A token that was saved meanwhile is under the new key already.
-const replaceOAuthToken = `
+LIMIT 500`, `
 UPDATE oauth_tokens
 SET sealed = $3
-WHERE user_id = $1 AND sealed = $2`
+WHERE user_id = $1 AND sealed = $2`}, {`
+SELECT id, user_id, secret AS sealed
+FROM outgoing_webhooks
+WHERE id > $1
+ORDER BY id
+LIMIT 500`, `
+UPDATE outgoing_webhooks
+SET secret = $3
+WHERE id = $1 AND secret = $2`}}
 
-// ReplaceOAuthTokens puts in place of each sealed token what reseal gives, where that is not nil, and returns how many were replaced
-// and how many reseal has refused.
-func (s *Store) ReplaceOAuthTokens(ctx context.Context, reseal func(discord.UserID, []byte) ([]byte, error)) (replaced, refused int, err error) {
+// ReplaceSealed puts in place of each sealed token and secret what reseal gives, where that is not nil, and returns how many were
+// replaced and how many reseal has refused.
+func (s *Store) ReplaceSealed(ctx context.Context, reseal func(discord.UserID, []byte) ([]byte, error)) (replaced, refused int, err error) {
 	var rows []struct {
+		ID     int64          `db:"id"`
 		User   discord.UserID `db:"user_id"`
 		Sealed []byte         `db:"sealed"`
 	}
-	for after := discord.UserID(0); ; after = rows[len(rows)-1].User {
-		rows = rows[:0]
-		if err := s.db.SelectContext(ctx, &rows, eachOAuthToken, int64(after)); err != nil {
-			return replaced, refused, fmt.Errorf("read oauth tokens: %w", unavailable(err))
-		}
-		for _, r := range rows {
-			next, err := reseal(r.User, r.Sealed)
-			switch {
-			case err != nil:
-				refused++
-			case next != nil:
-				if _, err := s.db.ExecContext(ctx, replaceOAuthToken, int64(r.User), r.Sealed, next); err != nil {
-					return replaced, refused, fmt.Errorf("replace the oauth token of user %d: %w", r.User, unavailable(err))
-				}
-				replaced++
+	for _, column := range sealed {
+		for after, full := int64(0), true; full; {
+			rows = rows[:0]
+			if err := s.db.SelectContext(ctx, &rows, column.each, after); err != nil {
+				return replaced, refused, fmt.Errorf("read what is sealed: %w", unavailable(err))
 			}
-		}
-		if len(rows) < 500 {
-			return replaced, refused, nil
+			for _, r := range rows {
+				next, err := reseal(r.User, r.Sealed)
+				switch {
+				case err != nil:
+					refused++
+				case next != nil:
+					if _, err := s.db.ExecContext(ctx, column.replace, r.ID, r.Sealed, next); err != nil {
+						return replaced, refused, fmt.Errorf("replace what is sealed of user %d: %w", r.User, unavailable(err))
+					}
+					replaced++
+				}
+				after = r.ID
+			}
+			full = len(rows) == 500
 		}
 	}
+	return replaced, refused, nil
 }
 
 const selectOAuthToken = `

@@ -34,7 +34,7 @@ type cli struct {
 	Backfill backfillCmd `cmd:"" help:"Fetch the past of channels, with a progress bar."`
 	Export   exportCmd   `cmd:"" help:"Write what is kept of a server's or a channel's messages, for operators."`
 	Purge    purgeCmd    `cmd:"" help:"Delete what is kept of a server's, a channel's or a person's messages."`
-	Reseal   resealCmd   `cmd:"" help:"Encrypt Discord's tokens under ENCRYPTION_KEY that are under one of OLD_ENCRYPTION_KEYS."`
+	Reseal   resealCmd   `cmd:"" help:"Encrypt tokens and secrets under ENCRYPTION_KEY that are under one of OLD_ENCRYPTION_KEYS."`
 	Health   healthCmd   `cmd:"" help:"Ask a running service whether it is ready; exit code 0 when it is."`
 
 	Version kong.VersionFlag `help:"Print the version."`

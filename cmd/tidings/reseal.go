@@ -25,16 +25,16 @@ func (resealCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *outp
 		if err != nil {
 			return err
 		}
-		replaced, refused, err := st.ReplaceOAuthTokens(ctx, reseal)
+		replaced, refused, err := st.ReplaceSealed(ctx, reseal)
 		if err != nil {
 			return err
 		}
 		if err := st.Note(ctx, 0, "reseal", map[string]int{"tokens": replaced, "unreadable": refused}); err != nil {
 			return err
 		}
-		fmt.Fprintf(out.Out, "%d tokens are encrypted under the new key now\n", replaced)
+		fmt.Fprintf(out.Out, "%d tokens and secrets are encrypted under the new key now\n", replaced)
 		if refused > 0 {
-			return fmt.Errorf("%d tokens open with none of the keys: those people have to sign in again, or name the key that is missing in OLD_ENCRYPTION_KEYS", refused)
+			return fmt.Errorf("%d tokens or secrets open with none of the keys: those people have to sign in and make their webhooks again, or name the key that is missing in OLD_ENCRYPTION_KEYS", refused)
 		}
 		return nil
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
+	"tidings"
 	"tidings/embedded/testdb"
 	"tidings/sim"
 	"tidings/sim/simtest"
@@ -51,9 +52,19 @@ func TestTheEncryptionKeyCanBeChanged(t *testing.T) {
 	if err := st.SaveOAuthToken(t.Context(), 4, []byte("nobody can open this")); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := st.SaveUser(t.Context(), tidings.User{ID: 1, Name: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := web.Seal(keys[0], 1, []byte("a secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.CreateOutgoing(t.Context(), store.OutgoingWebhook{User: 1, URL: "https://example.org", Secret: secret, Mentions: true}); err != nil {
+		t.Fatal(err)
+	}
 	command(t, c, exitUsage, "reseal", "--encryption-key", texts[1])
 	command(t, c, exitUsage, "reseal", "--encryption-key", texts[1], "--old-encryption-keys", "short")
-	if out := command(t, c, exitFailure, "reseal", "--encryption-key", texts[1], "--old-encryption-keys", texts[0]); out != "1 tokens are encrypted under the new key now\n" {
+	if out := command(t, c, exitFailure, "reseal", "--encryption-key", texts[1], "--old-encryption-keys", texts[0]); out != "2 tokens and secrets are encrypted under the new key now\n" {
 		t.Errorf("reseal says %q", out)
 	}
 	for u := discord.UserID(1); u <= 3; u++ {

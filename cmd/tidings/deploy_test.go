@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	yaml "github.com/oasdiff/yaml3"
+)
+
+// documents reads a file of YAML documents.
+func documents(t *testing.T, path string) (docs []map[string]any) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	for {
+		var doc map[string]any
+		err := d.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return docs
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		docs = append(docs, doc)
+	}
+}
+
+// What is shipped to run Tidings with can be read, and names only settings that there are. No cluster and no Docker engine has run it.
+func TestDeployFiles(t *testing.T) {
+	t.Parallel()
+	settings := map[string]bool{"POSTGRES_PASSWORD": true, "HOST_ADDRESS": true, "CGO_ENABLED": true, "POSTGRES_USER": true, "POSTGRES_DB": true, "VERSION": true}
+	for f := range reflect.TypeFor[Config]().Fields() {
+		if name := f.Tag.Get("env"); name != "" {
+			settings[name] = true
+		}
+	}
+	var files []string
+	for _, root := range []string{"../../deploy", "../../compose.yaml", "../../.goreleaser.yaml", "../../.env.example"} {
+		if err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				files = append(files, path)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(files) < 9 {
+		t.Fatalf("only %q are there", files)
+	}
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^[ \t]*(?:- ?\{name: |Environment=|#[ \t]+)?([A-Z]+(?:_[A-Z]+)+)[:=,]`).FindAllStringSubmatch(string(b), -1) {
+			if !settings[m[1]] {
+				t.Errorf("%s sets %s, which there is not", path, m[1])
+			}
+		}
+		if strings.HasSuffix(path, ".yaml") || strings.HasSuffix(path, ".yml") {
+			if len(documents(t, path)) == 0 {
+				t.Errorf("%s is empty", path)
+			}
+		}
+	}
+	kinds := []string{}
+	for _, doc := range documents(t, "../../deploy/kubernetes/tidings.yaml") {
+		kind, _ := doc["kind"].(string)
+		kinds = append(kinds, kind)
+		meta, _ := doc["metadata"].(map[string]any)
+		if doc["apiVersion"] == nil || meta["name"] == nil {
+			t.Errorf("a %s has no apiVersion or name", kind)
+		}
+		if kind != "Deployment" {
+			continue
+		}
+		pod := doc["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+		container := pod["containers"].([]any)[0].(map[string]any)
+		if pod["securityContext"].(map[string]any)["runAsNonRoot"] != true || container["securityContext"].(map[string]any)["readOnlyRootFilesystem"] != true || container["livenessProbe"] == nil {
+			t.Errorf("%v may do more than it must, or is not looked after", meta["name"])
+		}
+	}
+	slices.Sort(kinds)
+	if want := []string{"ConfigMap", "Deployment", "Deployment", "Deployment", "Ingress", "PodDisruptionBudget", "Service"}; !slices.Equal(kinds, want) {
+		t.Errorf("the manifests are %q, want %q", kinds, want)
+	}
+	for _, group := range documents(t, "../../deploy/prometheus/alerts.yml")[0]["groups"].([]any) {
+		for _, r := range group.(map[string]any)["rules"].([]any) {
+			rule := r.(map[string]any)
+			notes, _ := rule["annotations"].(map[string]any)
+			if rule["expr"] == nil || notes["summary"] == nil || notes["todo"] == nil {
+				t.Errorf("the alert %v does not say what is wrong and what to do", rule["alert"])
+			}
+		}
+	}
+}
