@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"tidings/sim"
+	"tidings/sim/simtest"
+)
+
+// One process for Discord, one for jobs and two for readers, on one database and Redis: each web process shows the same truth, also while they are
+// restarted one after the other and messages go on coming.
+func TestRolesInProcessesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	d := simtest.Start(t, sim.Options{})
+	owner, reader := d.Person("owner"), d.Person("reader")
+	guild := d.Guild("Harbour", owner, []simtest.Person{reader}, []string{"general", "tides"}, nil)
+	channels := []string{guild.Channel("general"), guild.Channel("tides")}
+	base := configFor(t, d)
+	base.EncryptionKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	role := func(name string) *Config {
+		c := *base
+		c.Roles, c.DataDir = []string{name}, t.TempDir()
+		return &c
+	}
+	me := credential{token: makeToken(t, base, reader.ID)}
+	gateway, jobs := role("gateway"), role("jobs")
+	start(t, gateway)
+	start(t, jobs)
+	settings := []*Config{role("web"), role("web")}
+	webs := []*service{start(t, settings[0]), start(t, settings[1])}
+	for i, w := range webs {
+		eventually(t, fmt.Sprintf("web process %d knows the channels", i), time.Minute, func() bool { return len(w.unread(me).channels()) == 2 })
+	}
+	said := 0
+	say := func(n int) {
+		for range n {
+			d.Say(owner, channels[said%2], fmt.Sprint("message ", said))
+			said++
+		}
+	}
+	same := func(when string, unread int) {
+		t.Helper()
+		for i, w := range webs {
+			eventually(t, fmt.Sprintf("%s, web process %d counts %d", when, i, unread), time.Minute, func() bool { return w.unread(me).Total == unread })
+			var v struct{ Mismatches []any }
+			if status := w.call(me, "GET", "/api/unread/verify", nil, &v); status != 200 || len(v.Mismatches) > 0 {
+				t.Errorf("%s: GET /api/unread/verify = %d, %v", when, status, v.Mismatches)
+			}
+		}
+	}
+	say(6)
+	same("at first", 6)
+	for i := range webs {
+		if err := webs[i].stop(); err != nil {
+			t.Fatal(err)
+		}
+		say(3)
+		webs[i] = start(t, settings[i])
+		say(2)
+	}
+	same("after a rolling restart", said)
+	// A mark that is made at one is known at the other, and a session too.
+	var page struct {
+		UpTo string `json:"up_to"`
+	}
+	webs[0].call(me, "GET", "/api/messages?channel="+channels[0], nil, &page)
+	if status := webs[0].call(me, "POST", "/api/messages/read", map[string]any{"channel": channels[0], "up_to": page.UpTo}, nil); status != 200 {
+		t.Fatalf("POST /api/messages/read = %d", status)
+	}
+	same("after a mark", said/2)
+	if u := webs[1].unread(credential{cookie: webs[0].signIn(reader.ID)}); u.Total != said/2 {
+		t.Errorf("a session of one process counts %d at the other, want %d", u.Total, said/2)
+	}
+}
