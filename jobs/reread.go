@@ -33,8 +33,8 @@ type Ledger interface {
 	// Audit returns from where on a channel is to be read again, exclusive, and its version now; [tidings.ErrNotFound] for an
 	// unknown channel.
 	Audit(ctx context.Context, channel discord.ChannelID) (from discord.MessageID, version int64, err error)
-	// Audited notes that a channel was read again up to an id, as of a version.
-	Audited(ctx context.Context, channel discord.ChannelID, version int64, to discord.MessageID) error
+	// Audited notes that a channel was read again from an id, exclusive, up to another, as of a version.
+	Audited(ctx context.Context, channel discord.ChannelID, version int64, above, to discord.MessageID) error
 }
 
 // Reconcile reads the messages of the last 24 hours again, the newest 1000 of them at most.
@@ -43,7 +43,8 @@ func (r *Reread) Reconcile(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	return r.down(ctx, j.Guild, channel, 0)
+	_, err = r.down(ctx, j.Guild, channel, 0)
+	return err
 }
 
 // Audit reads again what has come since the last time, and the newest 100 messages in any case. What Discord forgets to tell
@@ -59,30 +60,35 @@ func (r *Reread) Audit(ctx context.Context, j store.Job) error {
 	}
 	// What is newer than this may be on its way still and is left to the next time.
 	to := tidings.FirstID(time.Now().Add(-time.Second))
-	if err := r.down(ctx, j.Guild, channel, from); err != nil {
+	above, err := r.down(ctx, j.Guild, channel, from)
+	if err != nil {
 		return err
 	}
-	return r.Ledger.Audited(ctx, channel, version, to)
+	return r.Ledger.Audited(ctx, channel, version, above, to)
 }
 
-// down reads from the newest message on, within the bounds of the window, until a page has passed an id.
-func (r *Reread) down(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, enough discord.MessageID) error {
+// down reads from the newest message on, within the bounds of the window, until a page has passed an id. It returns the id above
+// which everything was read.
+func (r *Reread) down(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, enough discord.MessageID) (above discord.MessageID, err error) {
 	rd := reader{r.History, r.Door, r.Ledger}
 	now := time.Now()
 	oldest := tidings.FirstID(now.Add(-rereadAge))
+	if enough > 0 {
+		oldest = min(oldest, enough)
+	}
 	// Ids that are made from now on are above this one, so the first page is the newest.
 	below := tidings.FirstID(now.Add(time.Hour))
 	for range rereadPages {
 		down, done, err := rd.page(ctx, guild, channel, oldest, below)
 		if err != nil {
-			return final(err)
+			return 0, final(err)
 		}
 		if done || down <= enough {
-			return nil
+			return down, nil
 		}
 		below = down + 1
 	}
-	return nil
+	return below - 1, nil
 }
 
 // AuditKind is the kind of the timetable's job that asks for [store.Audit] where something has moved.

@@ -61,7 +61,7 @@ func (s *Store) EnqueueAudits(ctx context.Context, limit int) (int, error) {
 }
 
 const selectAudit = `
-SELECT greatest(audited_id, since_id - 1) AS from_id, version
+SELECT greatest(least(audited_id, known_id), since_id - 1) AS from_id, version
 FROM channels
 WHERE id = $1`
 
@@ -82,16 +82,19 @@ func (s *Store) Audit(ctx context.Context, channel discord.ChannelID) (from disc
 	return row.From, row.Version, nil
 }
 
+// What was read again is accounted for, also where the gateway has told nothing of it: else a channel whose last message was
+// swallowed would not be stated to be complete before its next one.
 const noteAudit = `
 UPDATE channels
 SET audited_version = greatest(audited_version, $2),
     audited_id = greatest(audited_id, $3),
-    audited_at = now()
+    audited_at = now(),
+    known_id = CASE WHEN since_id > 0 AND $4 <= known_id THEN greatest(known_id, least($3, last_seen_id)) ELSE known_id END
 WHERE id = $1`
 
-// Audited notes that a channel was read again up to an id, as of a version.
-func (s *Store) Audited(ctx context.Context, channel discord.ChannelID, version int64, to discord.MessageID) error {
-	if _, err := s.db.ExecContext(ctx, noteAudit, int64(channel), version, int64(to)); err != nil {
+// Audited notes that a channel was read again from an id, exclusive, up to another, as of a version.
+func (s *Store) Audited(ctx context.Context, channel discord.ChannelID, version int64, above, to discord.MessageID) error {
+	if _, err := s.db.ExecContext(ctx, noteAudit, int64(channel), version, int64(to), int64(above)); err != nil {
 		return fmt.Errorf("note that channel %d was read again: %w", channel, unavailable(err))
 	}
 	return nil

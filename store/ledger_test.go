@@ -317,6 +317,48 @@ func TestWhatLiesBeyondTheLedgerIsPartOfAGap(t *testing.T) {
 	}
 }
 
+// The newest message of a channel was swallowed and found by reading again: then the channel is complete without waiting for its
+// next one. What was not read again accounts for nothing.
+func TestWhatWasReadAgainIsAccountedFor(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("s1")
+	l.shown(nth(1), 0)
+	l.heal(lobby)
+	l.said(lobby, nth(2))
+	down, version, err := l.Audit(t.Context(), lobby)
+	l.check(err)
+	if down > nth(2) {
+		t.Errorf("Audit() = %d, which is above what is known", down)
+	}
+	_, err = l.Record(t.Context(), []tidings.Event{from(tidings.SourceBackfill, event(lobby, tidings.MessageCreated{Message: message(t, lobby, nth(3), wire{})}))}, nil)
+	l.check(err)
+	if l.complete(lobby) != "unknown" {
+		t.Fatal("complete although nobody has told of the newest message")
+	}
+	l.check(l.Audited(t.Context(), lobby, version, nth(2)+1, nth(9)))
+	if l.complete(lobby) != "unknown" {
+		t.Error("complete after a reading that did not come down to what is known")
+	}
+	l.check(l.Audited(t.Context(), lobby, version, down, nth(3)-1))
+	if l.complete(lobby) != "unknown" {
+		t.Error("complete after a reading from before the newest message")
+	}
+	l.check(l.Audited(t.Context(), lobby, version, down, nth(9)))
+	if l.complete(lobby) == "unknown" {
+		t.Error("not complete after all was read again")
+	}
+	if gaps := l.gapsOf(lobby); gaps != "" {
+		t.Errorf("gaps %s", gaps)
+	}
+	// The next session finds nothing missing below.
+	l.ready("s2")
+	l.shown(nth(3), 0)
+	if gaps := l.gapsOf(lobby); gaps != "" && l.complete(lobby) == "unknown" {
+		t.Logf("after a new session: gaps %s", gaps)
+	}
+}
+
 func TestWhatComesLateIsTold(t *testing.T) {
 	t.Parallel()
 	l := listen(t)
