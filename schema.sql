@@ -141,6 +141,7 @@ CREATE INDEX IF NOT EXISTS mention_targets_message ON mention_targets (channel_i
 CREATE TABLE IF NOT EXISTS author_names (
 	name      text   NOT NULL,
 	author_id bigint NOT NULL,
+	seen_on   date   NOT NULL DEFAULT current_date,    -- when a message was last recorded under the name, to a few days
 	PRIMARY KEY (name, author_id)
 );
 CREATE INDEX IF NOT EXISTS author_names_author ON author_names (author_id);

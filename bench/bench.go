@@ -55,6 +55,11 @@ func bench(redis, database, only string, rounds int) error {
 			return err
 		}
 	}
+	if wanted("search") {
+		if err := searching(r, database, searchMessages); err != nil {
+			return err
+		}
+	}
 	return r.write()
 }
 

@@ -41,7 +41,7 @@ func run() error {
 	}
 	redis := flag.String("redis", os.Getenv("TEST_REDIS_URL"), "Redis, as host:port or unix://path; empty starts one")
 	database := flag.String("database", os.Getenv("TEST_DATABASE_URL"), "Postgres, as an URL, in which a schema is made and dropped; empty starts one")
-	only := flag.String("only", "", "only the cases whose name contains this: idle, fanout, decode, ingest")
+	only := flag.String("only", "", "only the cases whose name contains this: idle, fanout, decode, ingest, search")
 	rounds := flag.Int("rounds", 5, "interleaved repetitions")
 	flag.Parse()
 	ctx := context.Background()

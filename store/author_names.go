@@ -21,8 +21,8 @@ const (
 	namesEach = 20
 	// namesKnown bounds how many names are remembered as stored. Past it, all are looked at afresh.
 	namesKnown = 50_000
-	// namesFor is for how long, because the names of whoever has left no message are deleted, perhaps by another process.
-	namesFor = time.Hour
+	// namesFor is how long: then it is noted again that they are in use.
+	namesFor = 24 * time.Hour
 )
 
 type authorName struct {
@@ -30,7 +30,7 @@ type authorName struct {
 	name   string
 }
 
-// knownNames remembers which names are stored, so that a message of a known author costs nothing.
+// knownNames remembers, for a day, which names are stored, so that a message of a known author costs nothing.
 type knownNames struct {
 	mu    sync.Mutex
 	all   map[authorName]bool
@@ -57,7 +57,7 @@ func (k *knownNames) unknown(names []authorName) (out []authorName) {
 func (k *knownNames) remember(names []authorName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.all == nil || len(k.all)+len(names) > namesKnown || time.Since(k.since) > namesFor {
+	if k.all == nil || len(k.all)+len(names) > namesKnown {
 		k.all, k.since = map[authorName]bool{}, time.Now()
 	}
 	for _, n := range names {
@@ -65,15 +65,19 @@ func (k *knownNames) remember(names []authorName) {
 	}
 }
 
-// An author's names are few, so they are counted where they are; two writers at once may store a name too many.
+// An author's names are few, so they are counted where they are; two writers at once may store a name too many. Those of authors who have
+// opted out are not kept.
 const insertAuthorNames = `
 INSERT INTO author_names (name, author_id)
 SELECT n.name, n.author_id
 FROM unnest($1::text[], $2::bigint[]) AS n (name, author_id)
-WHERE (SELECT count(*) FROM author_names a WHERE a.author_id = n.author_id) < $3
-  AND NOT EXISTS (SELECT FROM author_optouts o WHERE o.author_id = n.author_id)
+WHERE (EXISTS (SELECT FROM author_names a WHERE a.name = n.name AND a.author_id = n.author_id)
+	OR (SELECT count(*) FROM author_names a WHERE a.author_id = n.author_id) < $3)
+AND NOT EXISTS (SELECT FROM author_optouts o WHERE o.author_id = n.author_id)
 ORDER BY n.name, n.author_id
-ON CONFLICT DO NOTHING`
+ON CONFLICT (name, author_id) DO UPDATE
+SET seen_on = current_date
+WHERE author_names.seen_on < current_date - 2`
 
 // noteAuthors keeps what the authors of messages are called that were stored. A name that is lost here is found with the author's next
 // message.
@@ -131,3 +135,24 @@ func (s *Store) authorsNamed(ctx context.Context, names []string) ([]discord.Use
 	}
 	return authors, nil
 }
+
+// Names go some days after the last message that they were under.
+const deleteAuthorNames = `
+DELETE FROM author_names
+WHERE seen_on < current_date - $1::int`
+
+// forgetNames deletes names whose messages are all too old to be kept.
+func (s *Store) forgetNames(ctx context.Context) (int64, error) {
+	if s.retention <= 0 {
+		return 0, nil
+	}
+	r, err := s.db.ExecContext(ctx, deleteAuthorNames, int(s.retention/(24*time.Hour))+4)
+	if err != nil {
+		return 0, fmt.Errorf("clean up names of authors: %w", unavailable(err))
+	}
+	return r.RowsAffected()
+}
+
+const deleteNamesOf = `
+DELETE FROM author_names
+WHERE author_id = $1`

@@ -41,13 +41,6 @@ WHERE id IN (
 	FROM webhook_events
 	WHERE received_at < now() - CASE WHEN processed_at IS NULL THEN interval '14 days' ELSE interval '1 day' END
 	LIMIT $1)`},
-	{"author_names", `
-DELETE FROM author_names
-WHERE ctid IN (
-	SELECT n.ctid
-	FROM author_names n
-	WHERE NOT EXISTS (SELECT FROM messages m WHERE m.author_id = n.author_id AND NOT m.deleted)
-	LIMIT $1)`},
 	{"gaps", `
 DELETE FROM gaps
 WHERE id IN (SELECT id FROM gaps WHERE healed_at < now() - interval '90 days' LIMIT $1)`},
@@ -73,5 +66,7 @@ func (s *Store) Cleanup(ctx context.Context) (map[string]int64, error) {
 			}
 		}
 	}
-	return deleted, nil
+	n, err := s.forgetNames(ctx)
+	deleted["author_names"] = n
+	return deleted, err
 }

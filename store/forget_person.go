@@ -49,6 +49,9 @@ WHERE user_id = $1`},
 	{"mutes", `
 DELETE FROM mutes
 WHERE user_id = $1`},
+	{"suppressed", `
+DELETE FROM suppressed
+WHERE user_id = $1`},
 	{"keywords", `
 DELETE FROM keywords
 WHERE user_id = $1`},
@@ -57,9 +60,6 @@ DELETE FROM views
 WHERE user_id = $1`},
 	{"outgoing_webhooks", `
 DELETE FROM outgoing_webhooks
-WHERE user_id = $1`},
-	{"suppressed", `
-DELETE FROM suppressed
 WHERE user_id = $1`},
 	{"servers_of", `
 DELETE FROM servers_of

@@ -105,7 +105,7 @@ func (s *Store) keywordQuery(ctx context.Context, user discord.UserID) (string, 
 }
 
 const (
-	searchKeywords = `m.words @@ $%d::text::tsquery`
+	searchKeywords = `(m.words @@ $%d::text::tsquery)` + searchIndex
 	searchOthers   = `m.countable AND m.author_id <> $1 AND m.author_id NOT IN (SELECT author_id FROM ignored_authors WHERE user_id = $1)`
 )
 

@@ -94,10 +94,6 @@ INSERT INTO author_optouts (author_id)
 VALUES ($1)
 ON CONFLICT DO NOTHING`
 
-const dropNames = `
-DELETE FROM author_names
-WHERE author_id = $1`
-
 // OptOut keeps the words of an author's later messages back; by says who asked. What is stored already is [Store.Purge]'s to delete.
 func (s *Store) OptOut(ctx context.Context, author, by discord.UserID) error {
 	if int64(author) <= 0 {
@@ -110,7 +106,7 @@ func (s *Store) OptOut(ctx context.Context, author, by discord.UserID) error {
 		if _, err := tx.ExecContext(ctx, addOptOut, int64(author)); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, dropNames, int64(author)); err != nil {
+		if _, err := tx.ExecContext(ctx, deleteNamesOf, int64(author)); err != nil {
 			return err
 		}
 		return note(ctx, tx, by, "opt out", map[string]any{"author": author})

@@ -159,14 +159,10 @@ WHERE channel_id = $1 AND author_id = $2 AND deleted`
 var forgetAuthor = []string{`
 DELETE FROM dead_events
 WHERE position(convert_to('"' || $1::bigint || '"', 'UTF8') IN raw) > 0`, `
-DELETE FROM author_names
-WHERE author_id = $1`, `
 DELETE FROM reactions
 WHERE user_id = $1`, `
 DELETE FROM poll_votes
-WHERE user_id = $1`, `
-DELETE FROM author_names
-WHERE author_id = $1`,
+WHERE user_id = $1`, deleteNamesOf,
 }
 
 func (s *Store) purgeAuthor(ctx context.Context, r *PurgeReceipt, tell Tell) error {

@@ -14,10 +14,14 @@ import (
 	"tidings"
 )
 
-// The answer is the newest messages first. The index of words knows nothing of time, so a common word has very many places in
-// it; the newest stretch of time is searched first, where the planner may as well read the channels' own index, and longer
-// ones only when that has too few.
-var searchWindows = []time.Duration{time.Hour, 6 * time.Hour, 36 * time.Hour, 9 * 24 * time.Hour, 64 * 24 * time.Hour, math.MaxInt64}
+// The answer is the newest messages first. The index of words knows nothing of time, so a common word has very many places in it,
+// while a few thousand of the newest messages surely hold it. So those are looked at first, one by one; what they hold tells how
+// far back a page reaches, and only a rarer word is left to the planner and the index.
+const (
+	searchedFirst = 5000 // messages
+	searchedMore  = 8    // times as many, at most, where that promises a page
+	searchedNext  = 100  // times as many, before all
+)
 
 // $1 the person, $2 the channels, $3 and $4 their roles; $5 and $6 the last message of the page before and its channel; $7 the limit; $8 the
 // oldest id of this stretch; then the words, authors, features and mentioned ones. What is not asked for is left out, so that
@@ -35,7 +39,7 @@ WITH q AS MATERIALIZED (
 	FROM messages m
 	WHERE m.channel_id = ANY ($2::bigint[]) AND NOT m.deleted AND m.id > $8::bigint
 	AND m.id <= $5::bigint AND (m.id < $5 OR m.channel_id < $6::bigint)`
-	searchWords    = `m.words @@ websearch_to_tsquery('simple', $%d::text)`
+	searchWords    = `(m.words @@ websearch_to_tsquery('simple', $%d::text))` + searchIndex
 	searchAuthors  = `m.author_id = ANY ($%d::bigint[]) AND m.countable` // as the index of authors has it
 	searchHas      = `m.has & $%[1]d::int = $%[1]d`
 	searchMentions = `EXISTS (
@@ -62,6 +66,9 @@ JOIN messages m ON m.channel_id = k.channel_id AND m.id = k.id AND NOT m.deleted
 JOIN channels c ON c.id = m.channel_id` + joinMentions + `
 ORDER BY m.id DESC, m.channel_id DESC`
 )
+
+// searchIndex marks in a statement what the index of words may answer.
+const searchIndex = "/* by words */"
 
 const countWords = `
 SELECT numnode(websearch_to_tsquery('simple', $1::text))`
@@ -125,6 +132,12 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 	return p, err
 }
 
+// How many messages a stretch of time has, by the two days up to its end.
+const countRecent = `
+SELECT coalesce(sum(n), 0)
+FROM live_buckets
+WHERE channel_id = ANY ($1::bigint[]) AND day BETWEEN $2::int - 1 AND $2`
+
 // readWindows reads a page, from the newest stretch of time to ever longer ones.
 func readWindows(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet, channels []discord.ChannelID, query string, args []any,
 	from feedCursor, after int64, limit int) (p FeedPage, err error) {
@@ -133,27 +146,42 @@ func readWindows(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet, chan
 	if from.message < int64(newest) {
 		newest = discord.MessageID(from.message)
 	}
-	for _, window := range searchWindows {
+	var recent int64
+	if err := tx.GetContext(ctx, &recent, countRecent, ids(channels), int64(newest)>>22/(24*60*60*1000)); err != nil {
+		return p, err
+	}
+	first := min(48*time.Hour*searchedFirst/time.Duration(max(recent, 1)), 64*24*time.Hour)
+	read := func(back time.Duration, all, byIndex bool) (rows []storedMessage, done bool, err error) {
 		oldest := after
-		if back := newest.Time().Add(-window); window < math.MaxInt64 && int64(tidings.FirstID(back)) > oldest {
-			oldest = int64(tidings.FirstID(back))
+		if start := int64(tidings.FirstID(newest.Time().Add(-back))); !all && start > oldest {
+			oldest = start
 		}
-		var rows []storedMessage
-		all := append([]any{int64(set.User), ids(channels), guilds, roles, from.message, from.channel, limit + 1, oldest}, args...)
-		if err := tx.SelectContext(ctx, &rows, query, all...); err != nil {
-			return p, err
-		}
-		if len(rows) <= limit && oldest > after {
-			continue
-		}
-		if len(rows) > limit {
-			rows = rows[:limit]
-			p.Next = feedCursor{message: rows[limit-1].ID, channel: rows[limit-1].Channel}.String()
-		}
-		for _, r := range rows {
-			p.Messages = append(p.Messages, r.message())
-		}
-		return p, nil
+		// Reading all places of a common word takes longer than looking at few messages, which the planner does not know. What is asked
+		// as IS TRUE no index answers.
+		text := strings.ReplaceAll(query, searchIndex, map[bool]string{false: " IS TRUE"}[byIndex])
+		in := append([]any{int64(set.User), ids(channels), guilds, roles, from.message, from.channel, limit + 1, oldest}, args...)
+		err = tx.SelectContext(ctx, &rows, text, in...)
+		return rows, len(rows) > limit || oldest == after, err
+	}
+	rows, done, err := read(first, false, false)
+	if wide := first * time.Duration(4*(limit+1)/(3*max(len(rows), 1))+1); !done && err == nil && len(rows) > 0 && wide <= searchedMore*first {
+		rows, done, err = read(wide, false, false)
+	}
+	if !done && err == nil {
+		rows, done, err = read(searchedNext*first, false, true)
+	}
+	if !done && err == nil {
+		rows, _, err = read(0, true, true)
+	}
+	if err != nil {
+		return p, err
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		p.Next = feedCursor{message: rows[limit-1].ID, channel: rows[limit-1].Channel}.String()
+	}
+	for _, r := range rows {
+		p.Messages = append(p.Messages, r.message())
 	}
 	return p, nil
 }

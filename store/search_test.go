@@ -220,6 +220,18 @@ func TestSearchByTheNamesOfAuthors(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.text, got, tt.want)
 		}
 	}
+	w.exec(`UPDATE author_names SET seen_on = current_date - 40 WHERE author_id = 99`)
+	w.retention = 30 * 24 * time.Hour
+	if n, err := w.forgetNames(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d names are too old, %v, want 1", n, err)
+	}
+	if err := w.OptOut(t.Context(), alice, 0); err != nil {
+		t.Fatal(err)
+	}
+	say(general, 6, alice, `,"username":"alice2"`)
+	if got := w.found(set(me), "from:alice", 100); got != nil {
+		t.Errorf("by the name of an author who has opted out: %v", got)
+	}
 	if n := one[int](t, w.Store, `SELECT count(*) FROM author_names WHERE author_id = 98`); n != namesEach {
 		t.Errorf("%d names of one author are kept, want %d", n, namesEach)
 	}

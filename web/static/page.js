@@ -74,13 +74,18 @@ let painted = 0;
 export function paintWith(paint) {
   painter = () => {
     waiting = false;
-    painted = performance.now();
+    const began = performance.now();
     paint();
+    painted = performance.now();
+    apart = Math.min(1000, Math.max(100, 8 * (painted - began)));
   };
 }
 
-/** What comes from outside is drawn ten times a second at most: fifty channels that move at once cost no more than one. */
-const apart = 100;
+/**
+ * What comes from outside is drawn ten times a second at most, and where drawing is slow as seldom as leaves the machine mostly
+ * free: fifty channels that move at once cost no more than one.
+ */
+let apart = 100;
 
 /** changed has the page drawn, once for however many changes came together. @param {'hand' | 'outside'} [by] */
 export function changed(by = 'hand') {
