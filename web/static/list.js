@@ -21,8 +21,8 @@ export const none = () => ({ messages: [], older: false, newer: false, olderCurs
 export function insert(list, m) {
   let i = list.length;
   while (i > 0 && compare(list[i - 1].id, m.id) > 0) i--;
-  if (i > 0 && list[i - 1].id === m.id) return list.with(i - 1, { ...m });
-  return list.toSpliced(i, 0, m);
+  if (i > 0 && list[i - 1].id === m.id) return [...list.slice(0, i - 1), { ...m }, ...list.slice(i)];
+  return [...list.slice(0, i), m, ...list.slice(i)];
 }
 
 /** @param {Message[]} list @param {Message[]} more in any order */

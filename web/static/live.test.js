@@ -14,14 +14,39 @@ class Socket {
   drop(code = 1006, reason = '') { this.readyState = 3; this.onclose({ code, reason }); }
 }
 
+// clock stands in for the timers and returns what moves it. Those of node's own test runner differ from version to version.
+function clock(t) {
+  const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis;
+  t.after(() => Object.assign(globalThis, { setTimeout, clearTimeout, setInterval, clearInterval }));
+  let now = 0;
+  let last = 0;
+  const due = new Map();
+  const add = (run, ms, every) => { due.set(++last, { at: now + ms, run, every }); return last; };
+  globalThis.setTimeout = (run, ms = 0) => add(run, ms, 0);
+  globalThis.setInterval = (run, ms) => add(run, ms, ms);
+  globalThis.clearTimeout = globalThis.clearInterval = (id) => { due.delete(id); };
+  return (ms) => {
+    const end = now + ms;
+    for (;;) {
+      const [next] = [...due].filter(([, d]) => d.at <= end).sort(([a, x], [b, y]) => x.at - y.at || a - b);
+      if (!next) break;
+      const [id, d] = next;
+      now = d.at;
+      if (d.every) d.at += d.every; else due.delete(id);
+      d.run();
+    }
+    now = end;
+  };
+}
+
 function setup(t) {
-  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  const tick = clock(t);
   Socket.all = [];
   const seen = { frames: [], status: [], polls: 0 };
   const live = new Live({ url: 'ws://x/api/live', socket: Socket, random: () => 1 },
     { onFrame: (f) => seen.frames.push(f), onStatus: (s) => seen.status.push(s), poll: async () => { seen.polls++; } });
   live.start();
-  return { live, seen, tick: (ms) => t.mock.timers.tick(ms) };
+  return { live, seen, tick };
 }
 const hello = { op: 'hello', session: 's', user: '7', heartbeat_ms: 1000, resumed: false, cursor: 'c1' };
 

@@ -158,7 +158,7 @@ export function listOf(v, p, around) {
   if (v.kind === 'saved') for (const m of p.messages) page.saved.add(m.id);
   // Searches and what was saved stand as they were answered: the best or the last first.
   if (v.kind === 'saved' || v.kind === 'search') return { ...list.none(), messages: p.messages, older: Boolean(p.next), olderCursor: p.next ?? '' };
-  const messages = p.messages.toReversed();
+  const messages = [...p.messages].reverse();
   // Around a message there may be more on both sides; asking finds out.
   return { messages, older: around ? messages.length > 0 : Boolean(p.next), newer: Boolean(around), olderCursor: around && v.kind === 'channel' ? '' : p.next ?? '', newerCursor: around ? p.newer ?? '' : '' };
 }
