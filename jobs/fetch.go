@@ -116,7 +116,7 @@ func final(err error) error {
 
 // heal reads one gap.
 func (f *Fetch) heal(ctx context.Context, g store.Gap, pages *int) error {
-	r := reader{f.History, f.Door, f.Gaps}
+	r := reader{history: f.History, door: f.Door, stored: f.Gaps}
 	for done := false; !done && g.Rest > g.From; {
 		if *pages == 0 {
 			return ErrYield

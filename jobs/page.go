@@ -43,6 +43,7 @@ type reader struct {
 	history History
 	door    Door
 	stored  Stored
+	newest  discord.MessageID // of all pages
 }
 
 // page reads the newest messages between two ids, above exclusive and below exclusive too, puts them through the door and
@@ -67,6 +68,9 @@ func (r *reader) page(ctx context.Context, guild discord.GuildID, channel discor
 		if !may {
 			return 0, false, fmt.Errorf("%w: the bot may not read the history of channel %d", tidings.ErrForbidden, channel)
 		}
+	}
+	if len(page) > 0 {
+		r.newest = max(r.newest, page[0].ID)
 	}
 	down = above
 	if full {

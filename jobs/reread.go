@@ -43,7 +43,7 @@ func (r *Reread) Reconcile(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.down(ctx, j.Guild, channel, 0)
+	_, _, err = r.down(ctx, j.Guild, channel, 0)
 	return err
 }
 
@@ -60,17 +60,17 @@ func (r *Reread) Audit(ctx context.Context, j store.Job) error {
 	}
 	// What is newer than this may be on its way still and is left to the next time.
 	to := tidings.FirstID(time.Now().Add(-time.Second))
-	above, err := r.down(ctx, j.Guild, channel, from)
+	above, newest, err := r.down(ctx, j.Guild, channel, from)
 	if err != nil {
 		return err
 	}
-	return r.Ledger.Audited(ctx, channel, version, above, to)
+	return r.Ledger.Audited(ctx, channel, version, above, min(newest, to))
 }
 
 // down reads from the newest message on, within the bounds of the window, until a page has passed an id. It returns the id above
-// which everything was read.
-func (r *Reread) down(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, enough discord.MessageID) (above discord.MessageID, err error) {
-	rd := reader{r.History, r.Door, r.Ledger}
+// which everything was read, and the newest that there was.
+func (r *Reread) down(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, enough discord.MessageID) (above, newest discord.MessageID, err error) {
+	rd := reader{history: r.History, door: r.Door, stored: r.Ledger}
 	now := time.Now()
 	oldest := tidings.FirstID(now.Add(-rereadAge))
 	if enough > 0 {
@@ -81,14 +81,14 @@ func (r *Reread) down(ctx context.Context, guild discord.GuildID, channel discor
 	for range rereadPages {
 		down, done, err := rd.page(ctx, guild, channel, oldest, below)
 		if err != nil {
-			return 0, final(err)
+			return 0, 0, final(err)
 		}
 		if done || down <= enough {
-			return down, nil
+			return down, rd.newest, nil
 		}
 		below = down + 1
 	}
-	return below - 1, nil
+	return below - 1, rd.newest, nil
 }
 
 // AuditKind is the kind of the timetable's job that asks for [store.Audit] where something has moved.

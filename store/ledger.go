@@ -109,13 +109,19 @@ func (b *barrier) compare(ctx context.Context, tx *sqlx.Tx, channels []tidings.C
 		}
 	}
 	recent := tidings.FirstID(b.at.Add(-reconcileWindow))
+	margin := tidings.FirstID(b.at.Add(clockMargin))
 	for _, r := range rows {
 		was := r
 		top := max(newest[r.ID], r.LastSeen)
+		// A gap may reach beyond now, to be sure; what is accounted for may not, or an outage in the next minutes would be hidden.
+		known := top
+		if newest[r.ID] == margin {
+			known = max(r.LastSeen, tidings.FirstID(b.at))
+		}
 		switch {
 		case r.Since == 0:
 			r.Since = max(b.history, discord.MessageID(r.ID), r.Purged+1)
-			r.Known = max(top, r.Since-1)
+			r.Known = max(known, r.Since-1)
 			if top >= r.Since {
 				gaps = append(gaps, gap{channel: r.ID, from: r.Since - 1, to: top, reason: "its past", backfill: true})
 				ask(r, Backfill, priorityBackfill)
@@ -129,7 +135,7 @@ func (b *barrier) compare(ctx context.Context, tx *sqlx.Tx, channels []tidings.C
 			}
 			gaps = append(gaps, gap{channel: r.ID, from: from, to: top, reason: "nobody listened"})
 			ask(r, FetchMessages, priorityCatchUp)
-			r.Known = max(r.Known, top)
+			r.Known = max(r.Known, known)
 		}
 		if again && was.Since > 0 && was.LastSeen >= recent {
 			ask(r, Reconcile, priorityReconcile)

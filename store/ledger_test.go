@@ -259,6 +259,26 @@ func TestThreadsThatWereArchivedUnheardAreLookedAt(t *testing.T) {
 	l.want("the thread that was found", hideout, "past-8", "9")
 }
 
+// A gap that reaches beyond now, to be sure, accounts for nothing that is still to come.
+func TestWhatComesAfterAGapThatReachesBeyondNowIsMissed(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	thread := tidings.Channel{ID: chatter, Guild: testGuild, Parent: lobby, Type: tidings.ChannelPublicThread, LastMessage: nth(1)}
+	l.ready("one")
+	l.shown(0, 0, thread)
+	l.heal(chatter)
+	l.ready("two")
+	l.shown(0, 0) // archived: the gap reaches beyond now
+	l.heal(chatter)
+	// While nobody listens the thread comes to life, a moment later.
+	thread.LastMessage = tidings.FirstID(time.Now().Add(30 * time.Second))
+	l.ready("three")
+	l.shown(0, 0, thread)
+	if l.gapsOf(chatter) == "" {
+		t.Error("no gap, although a message came while nobody listened")
+	}
+}
+
 func TestAfterASilenceActiveChannelsAreReadAgain(t *testing.T) {
 	t.Parallel()
 	l := listen(t)

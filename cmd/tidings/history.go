@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -21,8 +22,16 @@ type history struct {
 // Source: discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes.
 const unknownMessage = 10008
 
+// unknownChannel is the one for a channel that does not exist, or not any more.
+const unknownChannel = 10003
+
 func (h history) MessagesBefore(ctx context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) ([]tidings.Message, bool, error) {
-	return h.rest.Page(ctx, c, bot.PageQuery{Guild: g, Before: before, Limit: limit})
+	page, full, err := h.rest.Page(ctx, c, bot.PageQuery{Guild: g, Before: before, Limit: limit})
+	if errors.Is(err, tidings.ErrNotFound) && bot.Code(err) != unknownChannel {
+		// Not Discord's word about the channel: something on the way has no such address just now.
+		err = fmt.Errorf("%w: %w", tidings.ErrUnavailable, errors.New(err.Error()))
+	}
+	return page, full, err
 }
 
 func (h history) Deleted(ctx context.Context, c discord.ChannelID, m discord.MessageID) (bool, error) {
