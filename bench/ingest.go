@@ -4,16 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net/url"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
 	"tidings/ingest"
-	"tidings/store"
 )
 
 // ingestEvents is how many messages one round records. They go to 50 channels in turn.
@@ -28,33 +25,11 @@ func (nobody) Tell(context.Context, tidings.Result) {}
 // are the same too; COPY keeps no counts, versions or mentions.
 func ingesting(r *report, database string, rounds int) error {
 	ctx := context.Background()
-	u, err := url.Parse(database)
+	s, db, drop, err := emptySchema(ctx, database)
 	if err != nil {
 		return err
 	}
-	admin, err := sql.Open("postgres", database)
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	schema := "bench_" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	if _, err := admin.ExecContext(ctx, `CREATE SCHEMA `+schema); err != nil {
-		return err
-	}
-	defer admin.ExecContext(ctx, `DROP SCHEMA `+schema+` CASCADE`)
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	s, err := store.Open(ctx, store.Options{DatabaseURL: u.String()})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	db, err := sql.Open("postgres", u.String())
-	if err != nil {
-		return err
-	}
-	defer db.Close()
+	defer drop()
 	if _, err := db.ExecContext(ctx, `INSERT INTO guilds (id, name) VALUES (1, 'bench')`); err != nil {
 		return err
 	}

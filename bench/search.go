@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
-	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -39,33 +36,11 @@ CROSS JOIN LATERAL (
 // searching measures how long searches take that somebody does who may see everything.
 func searching(r *report, database string, messages int) error {
 	ctx := context.Background()
-	u, err := url.Parse(database)
+	s, db, drop, err := emptySchema(ctx, database)
 	if err != nil {
 		return err
 	}
-	admin, err := sql.Open("postgres", database)
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	schema := "bench_" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	if _, err := admin.ExecContext(ctx, `CREATE SCHEMA `+schema); err != nil {
-		return err
-	}
-	defer admin.ExecContext(ctx, `DROP SCHEMA `+schema+` CASCADE`)
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	s, err := store.Open(ctx, store.Options{DatabaseURL: u.String()})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	db, err := sql.Open("postgres", u.String())
-	if err != nil {
-		return err
-	}
-	defer db.Close()
+	defer drop()
 	const span = 35 * 24 * time.Hour
 	oldest := int64(tidings.FirstID(time.Now().Add(-span)))
 	step := (int64(tidings.FirstID(time.Now())) - oldest) / int64(messages)
