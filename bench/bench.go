@@ -1,11 +1,14 @@
 package main
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 func bench(redis, database, only string, rounds int) error {
 	r := newReport(rounds)
 	wanted := func(name string) bool {
-		return only == "" || strings.Contains(name, only) || strings.HasPrefix(only, name)
+		return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(o string) bool { return strings.Contains(name, o) })
 	}
 	for _, part := range []struct {
 		name string
@@ -16,6 +19,7 @@ func bench(redis, database, only string, rounds int) error {
 		{"levels", func() error { return levels(r, redis, rounds) }},
 		{"compression", func() error { return compression(r, redis, rounds) }},
 		{"stalled", func() error { return stalled(r, redis, rounds) }},
+		{"storm", func() error { return storm(r, redis, database) }},
 		{"decode", func() error { return decode(r, rounds) }},
 		{"ingest", func() error { return ingesting(r, database, rounds) }},
 		{"search", func() error { return searching(r, database, searchMessages) }},
@@ -26,7 +30,7 @@ func bench(redis, database, only string, rounds int) error {
 			}
 		}
 	}
-	if err := fanouts(r, redis, rounds, func(name string) bool { return only == "" || strings.Contains(name, only) }); err != nil {
+	if err := fanouts(r, redis, rounds, wanted); err != nil {
 		return err
 	}
 	return r.write()

@@ -35,11 +35,14 @@ const (
 
 // serverConfig says what a server process is to be.
 type serverConfig struct {
-	Kind     string // tidings, centrifuge, floor; -memory without Redis
+	Kind     string // tidings, whole, centrifuge, floor; -memory without Redis
 	Redis    string
 	Users    int
 	Channels int           // 0 for the usual
 	Window   time.Duration // of ours
+	Prefix   string        // of ours in Redis, for those that are to hear one another
+	Database string        // of a whole one
+	Listen   string        // "" for any free port
 }
 
 type serverOrder struct {
@@ -98,6 +101,8 @@ func runServer(config string) error {
 	switch kind {
 	case "tidings":
 		s, err = newTidings(ctx, c)
+	case "whole":
+		s, err = newWhole(ctx, c)
 	case "centrifuge":
 		s, err = newCentrifuge(c.Redis)
 	case "floor":
@@ -108,7 +113,10 @@ func runServer(config string) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
 	}
