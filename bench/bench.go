@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -10,6 +11,7 @@ func bench(redis, database, only string, rounds int) error {
 	wanted := func(name string) bool {
 		return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(o string) bool { return strings.Contains(name, o) })
 	}
+	var failed error
 	for _, part := range []struct {
 		name string
 		run  func() error
@@ -25,13 +27,9 @@ func bench(redis, database, only string, rounds int) error {
 		{"search", func() error { return searching(r, database, searchMessages) }},
 	} {
 		if wanted(part.name) {
-			if err := part.run(); err != nil {
-				return err
-			}
+			failed = errors.Join(failed, part.run())
 		}
 	}
-	if err := fanouts(r, redis, rounds, wanted); err != nil {
-		return err
-	}
-	return r.write()
+	failed = errors.Join(failed, fanouts(r, redis, rounds, wanted))
+	return errors.Join(failed, r.write()) // what was measured is kept
 }

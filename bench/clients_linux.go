@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,6 +27,7 @@ type clients struct {
 	mu     sync.Mutex
 	conns  map[int32]*reader // by descriptor
 	seen   int
+	shared *int64  // seen, for the server
 	read   int     // bytes
 	closed int     // connections that the server has ended
 	took   []int64 // nanoseconds from publish to read
@@ -56,6 +58,7 @@ type clientOrder struct {
 	Addr  string
 	Kind  string
 	N     int
+	Count string // the file for what they have
 	First int    // number of the first reader
 	Watch string // what readers of ours watch: "" all, "none", or channels as JSON
 	Lazy  bool   // these readers stall when told to
@@ -78,7 +81,7 @@ func newClients() (*clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &clients{epoll: epoll, conns: map[int32]*reader{}, cursors: map[int]string{}}, nil
+	return &clients{epoll: epoll, shared: new(int64), conns: map[int32]*reader{}, cursors: map[int]string{}}, nil
 }
 
 func runClients() error {
@@ -98,6 +101,11 @@ func runClients() error {
 		var r clientReport
 		switch o.Do {
 		case "connect", "reconnect":
+			if o.Count != "" {
+				if c.shared, err = sharedCount(o.Count); err != nil {
+					return err
+				}
+			}
 			if err := c.connect(o); err != nil {
 				r.Err = err.Error()
 			}
@@ -132,12 +140,7 @@ func (c *clients) reset() {
 		}
 	}
 	c.seen, c.read, c.took = 0, 0, c.took[:0]
-}
-
-func (c *clients) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.seen
+	atomic.StoreInt64(c.shared, 0)
 }
 
 func (c *clients) stats() clientReport {
@@ -353,6 +356,7 @@ func (c *clients) take(r *reader, b []byte, now int64) {
 		return
 	}
 	c.read += len(b) - len(r.tail)
+	defer func() { atomic.StoreInt64(c.shared, int64(c.seen)) }()
 	if r.frames != nil {
 		c.seen += r.frames.pass(b)
 		return

@@ -58,7 +58,7 @@ var meaning = []struct{ prefix, text string }{
 	{"fanout_cpu_vs_centrifuge_redis", "CPU of our server process for one delivery, beside centrifuge v0.38.0's with its Redis broker"},
 	{"fanout_cpu_vs_floor", "the same beside one write(2) of a prebuilt frame for each connection"},
 	{"fanout_cpu_vs_centrifuge_memory", "both without Redis, as one process alone"},
-	{"fanout_max_rate_vs", "deliveries a second when the next message is published as soon as four readers in the server's own process are less than 128 behind"},
+	{"fanout_max_rate_vs", "deliveries a second when the next message is published as soon as the readers are less than 128 messages behind"},
 	{"fanout_p99_vs_centrifuge_redis", "99th percentile from publish to read, beside centrifuge's; p999 is the 99.9th"},
 	{"idle_kb_per_conn", "resident memory for one silent reader of 10,000, in KB: session, access, 50 channels"},
 	{"idle_bytes_per_further_channel", "what each further channel adds to that, from 50 to 500"},
