@@ -73,29 +73,56 @@ type wireMessage struct {
 	ID        discord.MessageID `json:"id"`
 	ChannelID discord.ChannelID `json:"channel_id"`
 	GuildID   discord.GuildID   `json:"guild_id"`
-	Author    *struct {
-		ID         discord.UserID `json:"id"`
-		Username   any            `json:"username"`
-		GlobalName any            `json:"global_name"`
-	} `json:"author"`
-	Type            int    `json:"type"`
-	Flags           uint64 `json:"flags"`
-	Content         string `json:"content"`
-	EditedTimestamp string `json:"edited_timestamp"`
-	MentionEveryone bool   `json:"mention_everyone"`
-	Mentions        []struct {
-		ID discord.UserID `json:"id"`
-	} `json:"mentions"`
-	MentionRoles []discord.RoleID `json:"mention_roles"`
+	Author    *wireAuthor       `json:"author"`
+
+	Type            int              `json:"type"`
+	Flags           uint64           `json:"flags"`
+	Content         string           `json:"content"`
+	EditedTimestamp string           `json:"edited_timestamp"`
+	MentionEveryone bool             `json:"mention_everyone"`
+	Mentions        []wireMention    `json:"mentions"`
+	MentionRoles    []discord.RoleID `json:"mention_roles"`
 	wireFeatures
+}
+
+type wireAuthor struct {
+	ID         discord.UserID `json:"id"`
+	Username   loose          `json:"username"`
+	GlobalName loose          `json:"global_name"`
+}
+
+type wireMention struct {
+	ID discord.UserID `json:"id"`
+}
+
+// loose is a string; what is of another kind is "".
+type loose string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *loose) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) != nil {
+		s = ""
+	}
+	*l = loose(s)
+	return nil
+}
+
+// decodeMessage is for what scanMessage is not sure of.
+func decodeMessage(payload []byte) (w wireMessage, err error) {
+	err = json.Unmarshal(payload, &w)
+	return w, err
 }
 
 // ParseMessage reads one of Discord's message objects. It keeps payload, which the caller must not change afterwards.
 // Unknown fields and types are fine; an object without id or channel is [ErrInvalid].
 func ParseMessage(payload []byte, guild discord.GuildID) (Message, error) {
 	var w wireMessage
-	if err := json.Unmarshal(payload, &w); err != nil {
-		return Message{}, fmt.Errorf("%w message: %w", ErrInvalid, err)
+	if !scanMessage(payload, &w) {
+		var err error
+		if w, err = decodeMessage(payload); err != nil {
+			return Message{}, fmt.Errorf("%w message: %w", ErrInvalid, err)
+		}
 	}
 	w.ID, w.ChannelID = known(w.ID), known(w.ChannelID)
 	if w.ID == 0 || w.ChannelID == 0 {
@@ -112,8 +139,7 @@ func ParseMessage(payload []byte, guild discord.GuildID) (Message, error) {
 	}
 	if w.Author != nil {
 		m.Author = known(w.Author.ID)
-		m.AuthorNames[0], _ = w.Author.Username.(string)
-		m.AuthorNames[1], _ = w.Author.GlobalName.(string)
+		m.AuthorNames = [2]string{string(w.Author.Username), string(w.Author.GlobalName)}
 	}
 	if w.EditedTimestamp != "" {
 		t, err := time.Parse(time.RFC3339Nano, w.EditedTimestamp)
