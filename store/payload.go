@@ -131,6 +131,8 @@ func decodeAny(b []byte) (v any, err error) {
 	return v, err
 }
 
+// What follows counts in lists that Discord made. One that cannot be read counts as empty: a message is not lost for it.
+
 // countEmoji changes the count of one emoji in the payload's reactions by n; an emoji whose count falls to 0 goes.
 func countEmoji(payload []byte, emoji string, n int) ([]byte, bool, error) {
 	o, err := parseObject(payload)
@@ -138,10 +140,8 @@ func countEmoji(payload []byte, emoji string, n int) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	var list []object
-	if present(o["reactions"]) {
-		if err := json.Unmarshal(o["reactions"], &list); err != nil {
-			return nil, false, fmt.Errorf("read reactions: %w", err)
-		}
+	if present(o["reactions"]) && json.Unmarshal(o["reactions"], &list) != nil {
+		list = nil
 	}
 	at := -1
 	for i, r := range list {
@@ -158,10 +158,8 @@ func countEmoji(payload []byte, emoji string, n int) ([]byte, bool, error) {
 		at = len(list) - 1
 	}
 	var count int
-	if present(list[at]["count"]) {
-		if err := json.Unmarshal(list[at]["count"], &count); err != nil {
-			return nil, false, fmt.Errorf("read a reaction's count: %w", err)
-		}
+	if present(list[at]["count"]) && json.Unmarshal(list[at]["count"], &count) != nil {
+		count = 0
 	}
 	if count += n; count > 0 {
 		list[at]["count"], _ = json.Marshal(count)
@@ -178,8 +176,8 @@ func dropEmoji(payload []byte, emoji string) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	var list, kept []object
-	if err := json.Unmarshal(o["reactions"], &list); err != nil {
-		return nil, false, fmt.Errorf("read reactions: %w", err)
+	if json.Unmarshal(o["reactions"], &list) != nil {
+		emoji = ""
 	}
 	if emoji != "" {
 		for _, r := range list {
@@ -188,7 +186,7 @@ func dropEmoji(payload []byte, emoji string) ([]byte, bool, error) {
 			}
 		}
 	}
-	if len(kept) == len(list) {
+	if len(kept) == len(list) && len(list) > 0 {
 		return nil, false, nil
 	}
 	return withList(o, "reactions", kept)
@@ -257,21 +255,16 @@ func countVote(payload []byte, answer, n int) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	poll, results := object{}, object{}
-	if err := json.Unmarshal(o["poll"], &poll); err != nil {
-		return nil, false, fmt.Errorf("read a poll: %w", err)
+	if json.Unmarshal(o["poll"], &poll) != nil {
+		return nil, false, nil
 	}
-	if present(poll["results"]) {
-		if err := json.Unmarshal(poll["results"], &results); err != nil {
-			return nil, false, fmt.Errorf("read a poll's results: %w", err)
-		}
-	} else {
+	if !present(poll["results"]) || json.Unmarshal(poll["results"], &results) != nil || results == nil {
+		results = object{}
 		results["is_finalized"] = json.RawMessage("false")
 	}
 	var counts []map[string]any
-	if present(results["answer_counts"]) {
-		if err := json.Unmarshal(results["answer_counts"], &counts); err != nil {
-			return nil, false, fmt.Errorf("read a poll's counts: %w", err)
-		}
+	if present(results["answer_counts"]) && json.Unmarshal(results["answer_counts"], &counts) != nil {
+		counts = nil
 	}
 	found := false
 	for _, c := range counts {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"tidings"
@@ -42,13 +41,10 @@ func (b *batch) reactions(ev tidings.Event, e tidings.MessageCreated) error {
 	if err != nil {
 		return err
 	}
-	was, err := emojiCounts(o)
-	if err != nil {
-		return err
-	}
-	is, err := emojiCounts(shown)
-	if err != nil {
-		return err
+	was, _ := emojiCounts(o)
+	is, ok := emojiCounts(shown)
+	if !ok {
+		return nil
 	}
 	differ := false
 	for _, counts := range []map[string]int{was, is} {
@@ -73,23 +69,23 @@ func (b *batch) reactions(ev tidings.Event, e tidings.MessageCreated) error {
 	return b.tallied(ev, row, payload)
 }
 
-// emojiCounts are a message's reactions, by the identity of their emojis.
-func emojiCounts(o object) (map[string]int, error) {
-	if emptyList(o["reactions"]) {
-		return nil, nil
-	}
+// emojiCounts are a message's reactions, by the identity of their emojis. It is not ok where the list cannot be read.
+func emojiCounts(o object) (counts map[string]int, ok bool) {
 	var list []struct {
 		Emoji json.RawMessage `json:"emoji"`
 		Count int             `json:"count"`
 	}
-	if err := json.Unmarshal(o["reactions"], &list); err != nil {
-		return nil, fmt.Errorf("read reactions: %w", err)
+	if emptyList(o["reactions"]) {
+		return nil, true
 	}
-	counts := map[string]int{}
+	if json.Unmarshal(o["reactions"], &list) != nil {
+		return nil, false
+	}
+	counts = map[string]int{}
 	for _, r := range list {
 		if key := emojiKey(r.Emoji); key != "" && r.Count > 0 {
 			counts[key] = r.Count
 		}
 	}
-	return counts, nil
+	return counts, true
 }
