@@ -498,3 +498,7 @@ ALTER TABLE gaps ADD COLUMN IF NOT EXISTS asked_at timestamptz;
 ALTER TABLE gaps ADD COLUMN IF NOT EXISTS unclear boolean NOT NULL DEFAULT false;
 ALTER TABLE gaps ADD COLUMN IF NOT EXISTS tries int NOT NULL DEFAULT 0;
 ALTER TABLE gaps ADD COLUMN IF NOT EXISTS retry_at timestamptz NOT NULL DEFAULT now();
+-- When the gateway changed the message last, which of its sessions did (a hash; 0 for none), and where in that session.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_at timestamptz;
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_by bigint NOT NULL DEFAULT 0;
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_seq bigint NOT NULL DEFAULT 0;

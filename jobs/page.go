@@ -93,7 +93,7 @@ type reader struct {
 	door    Door
 	stored  Stored
 	// begin, where it is set, notes that a page is about to be asked for, and when; otherwise the time is enough.
-	begin   func(context.Context) (time.Time, error)
+	begin  func(context.Context) (time.Time, error)
 	newest discord.MessageID // of all pages
 }
 

@@ -60,6 +60,94 @@ func mergeEmbeds(stored, patch []byte, keep bool) ([]byte, bool, error) {
 	return out, err == nil, err
 }
 
+// shownFields are what Discord changes of a message without an edit. Whatever else differs between what the gateway tells and what a
+// page shows is how they show it.
+var shownFields = []string{"flags", "pinned", "embeds", "components", "content"}
+
+// mergeShown takes from shown what can change without an edit, where it differs. It reports false when nothing does.
+func mergeShown(stored, shown []byte) ([]byte, bool, error) {
+	o, err := parseObject(stored)
+	if err != nil {
+		return nil, false, err
+	}
+	s, err := parseObject(shown)
+	if err != nil {
+		return nil, false, err
+	}
+	news := false
+	for _, k := range shownFields {
+		if sameShown(o[k], s[k]) {
+			continue
+		}
+		news = true
+		if _, named := s[k]; named {
+			o[k] = s[k]
+		} else {
+			delete(o, k)
+		}
+	}
+	if !news {
+		return nil, false, nil
+	}
+	out, err := json.Marshal(o)
+	return out, err == nil, err
+}
+
+// sameShown reports whether two values are shown alike. Addresses of Discord's files are signed anew with each answer.
+func sameShown(a, b json.RawMessage) bool {
+	if sameJSON(a, b) {
+		return true
+	}
+	x, errX := decodeAny(a)
+	y, errY := decodeAny(b)
+	if len(a) > 0 && errX != nil || len(b) > 0 && errY != nil {
+		return false
+	}
+	return reflect.DeepEqual(plainly(x), plainly(y))
+}
+
+// plainly drops signatures from the addresses in a value, and makes one of what says "none".
+func plainly(v any) any {
+	switch v := v.(type) {
+	case string:
+		for _, host := range []string{"https://cdn.discordapp.com/", "https://media.discordapp.net/"} {
+			if strings.HasPrefix(v, host) {
+				v, _, _ = strings.Cut(v, "?")
+			}
+		}
+		if v == "" {
+			return nil
+		}
+		return v
+	case bool:
+		if !v {
+			return nil
+		}
+	case json.Number:
+		if v == "0" {
+			return nil
+		}
+	case []any:
+		if len(v) == 0 {
+			return nil
+		}
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = plainly(e)
+		}
+		return out
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			if e = plainly(e); e != nil {
+				out[k] = e
+			}
+		}
+		return out
+	}
+	return v
+}
+
 // replacePayload returns next, with what Discord leaves out of an edited message although it still stands: its reactions and
 // the votes of its poll.
 func replacePayload(stored, next []byte) ([]byte, error) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"reflect"
 	"time"
 
 	"tidings"
@@ -67,6 +68,79 @@ func (b *batch) reactions(ev tidings.Event, e tidings.MessageCreated) error {
 		return err
 	}
 	return b.tallied(ev, row, payload)
+}
+
+// votes holds the votes of a message's poll against those that a page shows, as reactions does. Whose they are the page does not
+// say either.
+func (b *batch) votes(ev tidings.Event, e tidings.MessageCreated) error {
+	k := messageKey{ev.Channel, e.Message.ID}
+	row := b.messages[k]
+	if e.Asked.IsZero() || e.Message.Partial || len(e.Message.Payload) == 0 || row.deleted || !row.known || ev.Source == tidings.SourceGateway ||
+		!row.heldBefore(e.Asked) {
+		return nil
+	}
+	stored, err := row.payload()
+	if err != nil {
+		return err
+	}
+	o, err := parseObject(stored)
+	if err != nil {
+		return err
+	}
+	shown, err := parseObject(e.Message.Payload)
+	if err != nil {
+		return err
+	}
+	var was, is object
+	if json.Unmarshal(o["poll"], &was) != nil || json.Unmarshal(shown["poll"], &is) != nil || was == nil || !present(is["results"]) {
+		return nil
+	}
+	before, _ := voteCounts(was["results"])
+	after, ok := voteCounts(is["results"])
+	if !ok || reflect.DeepEqual(before, after) {
+		return nil
+	}
+	b.tallies.recount(k)
+	was["results"] = is["results"]
+	if o["poll"], err = json.Marshal(was); err != nil {
+		return err
+	}
+	payload, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return b.tallied(ev, row, payload)
+}
+
+// pollCounts are a poll's votes, by answer, and whether it is over.
+type pollCounts struct {
+	over  bool
+	votes map[int]int
+}
+
+// voteCounts reads a poll's results. It is not ok where they cannot be read.
+func voteCounts(results json.RawMessage) (counts pollCounts, ok bool) {
+	counts.votes = map[int]int{}
+	if !present(results) {
+		return counts, true
+	}
+	var r struct {
+		Over   bool `json:"is_finalized"`
+		Counts []struct {
+			ID    int `json:"id"`
+			Count int `json:"count"`
+		} `json:"answer_counts"`
+	}
+	if json.Unmarshal(results, &r) != nil {
+		return counts, false
+	}
+	counts.over = r.Over
+	for _, c := range r.Counts {
+		if c.Count > 0 {
+			counts.votes[c.ID] = c.Count
+		}
+	}
+	return counts, true
 }
 
 // emojiCounts are a message's reactions, by the identity of their emojis. It is not ok where the list cannot be read.
