@@ -74,8 +74,8 @@ type wireMessage struct {
 	ChannelID discord.ChannelID `json:"channel_id"`
 	GuildID   discord.GuildID   `json:"guild_id"`
 	Author    *wireAuthor       `json:"author"`
-
-	Type            int              `json:"type"`
+	// A type that does not fit is unknown, and no database's column holds it.
+	Type            int32            `json:"type"`
 	Flags           uint64           `json:"flags"`
 	Content         string           `json:"content"`
 	EditedTimestamp string           `json:"edited_timestamp"`
@@ -115,12 +115,16 @@ func decodeMessage(payload []byte) (w wireMessage, err error) {
 }
 
 // ParseMessage reads one of Discord's message objects. It keeps payload, which the caller must not change afterwards.
-// Unknown fields and types are fine; an object without id or channel is [ErrInvalid].
+// Unknown fields and types are fine, and a field of another kind than Discord documents counts as absent; an object whose id,
+// channel or author cannot be made out is [ErrInvalid].
 func ParseMessage(payload []byte, guild discord.GuildID) (Message, error) {
 	var w wireMessage
 	if !scanMessage(payload, &w) {
 		var err error
 		if w, err = decodeMessage(payload); err != nil {
+			w, err = looseMessage(payload)
+		}
+		if err != nil {
 			return Message{}, fmt.Errorf("%w message: %w", ErrInvalid, err)
 		}
 	}
@@ -129,10 +133,10 @@ func ParseMessage(payload []byte, guild discord.GuildID) (Message, error) {
 		return Message{}, fmt.Errorf("%w message: no id or no channel_id", ErrInvalid)
 	}
 	m := Message{
-		Channel: w.ChannelID, ID: w.ID, Guild: known(w.GuildID), Type: w.Type, Flags: w.Flags,
+		Channel: w.ChannelID, ID: w.ID, Guild: known(w.GuildID), Type: int(w.Type), Flags: w.Flags,
 		// Postgres' text cannot hold a zero byte; the payload keeps it.
 		Content: strings.ReplaceAll(w.Content, "\x00", "\uFFFD"), Payload: payload,
-		Countable: Countable(w.Type), Partial: w.Author == nil, Has: w.features(w.Content),
+		Countable: Countable(int(w.Type)), Partial: w.Author == nil, Has: w.features(w.Content),
 	}
 	if m.Guild == 0 {
 		m.Guild = guild
@@ -142,11 +146,9 @@ func ParseMessage(payload []byte, guild discord.GuildID) (Message, error) {
 		m.AuthorNames = [2]string{string(w.Author.Username), string(w.Author.GlobalName)}
 	}
 	if w.EditedTimestamp != "" {
-		t, err := time.Parse(time.RFC3339Nano, w.EditedTimestamp)
-		if err != nil {
-			return Message{}, fmt.Errorf("%w message %d: edited_timestamp: %w", ErrInvalid, w.ID, err)
+		if t, err := time.Parse(time.RFC3339Nano, w.EditedTimestamp); err == nil {
+			m.EditedMS = t.UnixMilli()
 		}
-		m.EditedMS = t.UnixMilli()
 	}
 	m.Mentions.Everyone = w.MentionEveryone
 	for _, u := range w.Mentions {

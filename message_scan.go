@@ -2,6 +2,7 @@ package tidings
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -36,7 +37,7 @@ func scanMessage(b []byte, w *wireMessage) bool {
 		case "type":
 			var n uint64
 			n, ok = s.number()
-			at, w.Type = 1<<4, int(n)
+			at, w.Type, ok = 1<<4, int32(n), ok && n <= math.MaxInt32
 		case "flags":
 			at = 1 << 5
 			w.Flags, ok = s.number()
