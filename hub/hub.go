@@ -110,6 +110,7 @@ type Hub struct {
 	watched  atomic.Int64 // when the last of them stopped, in Unix nanoseconds
 	revs     *revs
 
+	present   presence
 	history   *history     // nil without Redis
 	journaled atomic.Int64 // the position up to which the journal is written
 
@@ -165,6 +166,7 @@ func New(o Options) *Hub {
 	if h.maxPerUser == 0 {
 		h.maxPerUser = 32
 	}
+	h.present = presence{o.Redis, o.Prefix, h.timing.heartbeat * 5 / 2}
 	for range max(1, runtime.GOMAXPROCS(0)) {
 		h.shards = append(h.shards, newShard(h))
 	}
