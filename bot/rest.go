@@ -226,6 +226,28 @@ func (r *REST) Page(ctx context.Context, channel discord.ChannelID, q PageQuery)
 	return messages, len(page) >= limit(q.Limit), nil
 }
 
+// Pins fetches the newest pinned messages of a channel, 50 at most, the last pinned first, and whether there are more.
+// Source: discord.com/developers/docs/resources/message#get-channel-pins.
+func (r *REST) Pins(ctx context.Context, channel discord.ChannelID) (pinned []discord.MessageID, more bool, err error) {
+	var page struct {
+		Items []struct {
+			Message struct {
+				ID discord.MessageID `json:"id"`
+			} `json:"message"`
+		} `json:"items"`
+		More bool `json:"has_more"`
+	}
+	if err := r.get(ctx, &page, "channels/"+channel.String()+"/messages/pins", url.Values{"limit": {"50"}}); err != nil {
+		return nil, false, fmt.Errorf("get pins of channel %d: %w", channel, err)
+	}
+	for _, item := range page.Items {
+		if item.Message.ID.IsValid() {
+			pinned = append(pinned, item.Message.ID)
+		}
+	}
+	return pinned, page.More, nil
+}
+
 // badMessage keeps a message of a page that could not be understood.
 func (r *REST) badMessage(ctx context.Context, channel discord.ChannelID, guild discord.GuildID, raw []byte, cause error) {
 	r.metrics.badLines.Inc()
