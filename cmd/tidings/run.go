@@ -156,6 +156,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Healing:  st,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
 		Channels: discord.REST(),
+		Fresh:    fresh{discord.REST()},
 		Webhooks: webhookOptions(c, st, discord.REST()),
 		Guilds:   st.GuildIDs,
 		Invite:   bot.InviteURL(c.DiscordURL, c.DiscordClientID),
