@@ -502,3 +502,9 @@ ALTER TABLE gaps ADD COLUMN IF NOT EXISTS retry_at timestamptz NOT NULL DEFAULT 
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_at timestamptz;
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_by bigint NOT NULL DEFAULT 0;
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_seq bigint NOT NULL DEFAULT 0;
+-- What has died is not asked for again at once.
+CREATE INDEX IF NOT EXISTS jobs_dead ON jobs (kind, key) WHERE state = 'dead';
+
+-- Until when a shard that is connected is known to hear everything; its process moves it on every other second, a process that was
+-- killed does not.
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS heard_until timestamptz NOT NULL DEFAULT 'epoch';

@@ -319,6 +319,13 @@ func (c *conn) keep(ctx context.Context, interval time.Duration) {
 	}
 }
 
+// prompt reports whether no heartbeat has waited for its acknowledgement for longer than limit. A connection that is dead is doubted
+// from then on, long before it counts as dead.
+func (c *conn) prompt(limit time.Duration) bool {
+	sent := c.beaten.Load()
+	return sent == 0 || time.Since(time.Unix(0, sent)) <= limit
+}
+
 // beat sends one heartbeat. Its sequence is null before the first dispatch.
 func (c *conn) beat(ctx context.Context, limit time.Duration) error {
 	b := []byte(`{"op":1,"d":null}`)
@@ -327,6 +334,6 @@ func (c *conn) beat(ctx context.Context, limit time.Duration) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	c.beaten.Store(time.Now().UnixNano())
+	c.beaten.CompareAndSwap(0, time.Now().UnixNano())
 	return c.Send(ctx, b)
 }

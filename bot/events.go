@@ -323,12 +323,18 @@ func memberGone(ev *tidings.Event, raw []byte) error {
 
 func messageCreate(ev *tidings.Event, raw []byte) error {
 	m, err := message(ev, raw)
+	if err == nil && m.Author == 0 {
+		return missing("message", "author")
+	}
 	ev.Body = tidings.MessageCreated{Message: m}
 	return err
 }
 
 func messageUpdate(ev *tidings.Event, raw []byte) error {
 	m, err := message(ev, raw)
+	if err == nil && m.Author == 0 && !m.Partial {
+		return missing("message", "author")
+	}
 	ev.Body = tidings.MessageUpdated{Message: m}
 	return err
 }

@@ -162,3 +162,39 @@ func TestAnAuditFindsWhatDiscordNeverTold(t *testing.T) {
 		t.Errorf("an hour later audits are %s, want one", got)
 	}
 }
+
+// Channels whose reading dies each time do not keep the others from their turn.
+func TestAuditsThatDieStandInNobodysWay(t *testing.T) {
+	t.Parallel()
+	all := lately(3)
+	s, db, door, _ := rereading(t, &past{ids: all}, all)
+	const other = testChannel + 1
+	for _, id := range all {
+		ev := tidings.Event{Guild: testGuild, Channel: other, Body: tidings.MessageCreated{Message: said(other, id)}}
+		if err := door.Commit(t.Context(), ev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.MustExec(`UPDATE channels SET since_id = 1`)
+	db.MustExec(`UPDATE guilds SET live_session = 'one'`)
+	var asked []string
+	for range 3 { // One at a time, and each dies.
+		if _, err := s.EnqueueAudits(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		var open []string
+		if err := db.Select(&open, `SELECT key FROM jobs WHERE kind = $1 AND state = 'ready'`, store.Audit); err != nil {
+			t.Fatal(err)
+		}
+		asked = append(asked, open...)
+		db.MustExec(`UPDATE jobs SET state = 'dead', finished_at = now()`)
+	}
+	slices.Sort(asked)
+	if want := []string{testChannel.String(), discord.ChannelID(other).String()}; !slices.Equal(asked, want) {
+		t.Errorf("asked for are %v, want each of %v once", asked, want)
+	}
+	db.MustExec(`UPDATE jobs SET finished_at = now() - interval '2 hours'`)
+	if n, err := s.EnqueueAudits(t.Context(), 10); n != 2 || err != nil {
+		t.Errorf("EnqueueAudits() later = %d, %v, want both again", n, err)
+	}
+}

@@ -26,6 +26,8 @@ const auditAge = 24 * time.Hour
 // Only what the gateway tells can have been told wrongly. A channel is read again once it has been quiet for half a minute, or five
 // minutes after the last time when it never is. An edit, a delete or a reaction that was swallowed moves nothing: so what was
 // spoken in lately is read again each hour.
+//
+// A channel that is asked for already, or whose reading has died within the hour, is passed over: the others have their turn.
 const unauditedChannels = `
 SELECT c.id, c.guild_id
 FROM channels c
@@ -33,6 +35,11 @@ JOIN guilds g ON g.id = c.guild_id AND g.live_session <> ''
 WHERE c.since_id > 0 AND NOT c.deleted AND c.closed_at IS NULL AND (
 	c.version > c.audited_version AND (c.last_seen_id < $1 OR coalesce(c.audited_at, '-infinity') < now() - interval '5 minutes')
 	OR c.last_seen_id >= $2 AND c.audited_at < now() - interval '1 hour')
+  AND NOT EXISTS (
+	SELECT
+	FROM jobs j
+	WHERE j.kind = '` + Audit + `' AND j.key = c.id::text
+	  AND (j.state IN ('ready', 'running') OR j.state = 'dead' AND j.finished_at > now() - interval '1 hour'))
 ORDER BY c.version > c.audited_version DESC, c.audited_at NULLS FIRST
 LIMIT $3`
 

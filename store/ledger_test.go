@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -16,6 +17,8 @@ type listener struct {
 	*Store
 	t testing.TB
 	g tidings.GatewaySession
+	// killed is set when its process says nothing any more.
+	killed bool
 }
 
 const aYear = 365 * 24 * time.Hour
@@ -24,7 +27,7 @@ func listen(t testing.TB) *listener {
 	t.Helper()
 	s := open(t)
 	s.history = aYear
-	return &listener{s, t, lease(t, s, "one", time.Minute)}
+	return &listener{Store: s, t: t, g: lease(t, s, "one", time.Minute)}
 }
 
 func (l *listener) check(err error) {
@@ -108,6 +111,9 @@ func (l *listener) heal(c discord.ChannelID) {
 // complete says since when a channel is stated to be complete.
 func (l *listener) complete(c discord.ChannelID) string {
 	l.t.Helper()
+	if !l.killed {
+		_ = l.Heard(l.t.Context(), l.g) // as its process does every other second
+	}
 	u, err := l.Summary(l.t.Context(), &tidings.VisibleSet{User: ann, Guilds: []tidings.VisibleGuild{{
 		Guild: tidings.Guild{ID: testGuild}, Channels: []tidings.Channel{{ID: c, Guild: testGuild}},
 	}}})
@@ -184,6 +190,31 @@ func TestASessionThatGoesOnHasNoGap(t *testing.T) {
 	l.said(lobby, nth(2))
 	l.check(l.Listening(t.Context(), l.g, true))
 	l.want("after it", lobby, "", "all")
+}
+
+// A process that was killed says nothing any more: nobody is told for longer than a few seconds that nothing is missing, however long
+// its lease lasts.
+func TestAKilledListenerIsNotBelievedForLong(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.want("while it lives", lobby, "", "all")
+	if left := one[float64](t, l.Store, `SELECT extract(epoch FROM heard_until - now())::float8 FROM gateway_sessions`); left > 5 {
+		t.Errorf("it is believed for %v s, want 5 at most", left)
+	}
+	l.killed = true
+	l.db.MustExec(`UPDATE gateway_sessions SET heard_until = now()`) // as that time passes
+	if got := l.complete(lobby); got != "unknown" {
+		t.Errorf("after its death the lobby is complete since %q, want unknown", got)
+	}
+	if until := one[bool](t, l.Store, `SELECT lease_until > now() FROM gateway_sessions`); !until {
+		t.Error("the lease has ended, which this test is not about")
+	}
+	l.g.Session = "none"
+	if err := l.Heard(t.Context(), l.g); !errors.Is(err, tidings.ErrLeaseLost) {
+		t.Errorf("Heard() of another session = %v, want ErrLeaseLost", err)
+	}
 }
 
 func TestWhatIsNewHereIsFetchedLast(t *testing.T) {
