@@ -508,3 +508,6 @@ CREATE INDEX IF NOT EXISTS jobs_dead ON jobs (kind, key) WHERE state = 'dead';
 -- Until when a shard that is connected is known to hear everything; its process moves it on every other second, a process that was
 -- killed does not.
 ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS heard_until timestamptz NOT NULL DEFAULT 'epoch';
+-- Since when it is not known who may read what in the guild, because something that was told of it could not be understood; NULL for
+-- never. Nobody sees anything of it until it was read again.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS doubted_at timestamptz;

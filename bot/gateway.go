@@ -130,6 +130,11 @@ func (s *shard) connect(ctx context.Context, lease tidings.GatewaySession) endin
 			if err := l.judgeHoles(); err != nil {
 				stop(err)
 			}
+		case <-s.afresh:
+			l.lost = true
+			if err := l.giveUp(); err != nil {
+				stop(err)
+			}
 		}
 	}
 	c.Close(false)

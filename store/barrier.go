@@ -222,7 +222,28 @@ func (b *barrier) guildSeen(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSee
 	if err := b.seenWhole(ctx, tx, e, closed); err != nil {
 		return err
 	}
+	if err := b.believe(ctx, tx); err != nil {
+		return err
+	}
 	return b.membersSeen(ctx, tx, e.Members)
+}
+
+const believeGuild = `
+UPDATE guilds
+SET doubted_at = NULL
+WHERE id = $1 AND doubted_at < $2`
+
+// believe ends the doubt about a guild, where what is shown now was asked for, or told, after what caused it.
+func (b *barrier) believe(ctx context.Context, tx *sqlx.Tx) error {
+	res, err := tx.ExecContext(ctx, believeGuild, int64(b.guild), b.at)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	b.move()
+	return nil
 }
 
 const saveGuild = `
