@@ -511,3 +511,12 @@ ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS heard_until timestamptz NO
 -- Since when it is not known who may read what in the guild, because something that was told of it could not be understood; NULL for
 -- never. Nobody sees anything of it until it was read again.
 ALTER TABLE guilds ADD COLUMN IF NOT EXISTS doubted_at timestamptz;
+
+-- Whose turn it is to begin a gateway session, by Discord's rate_limit_key: nobody else's until then, in whichever process.
+CREATE TABLE IF NOT EXISTS identify_turns (
+	key        int         PRIMARY KEY,
+	taken_till timestamptz NOT NULL
+);
+
+-- The bot may manage threads there, and so see private ones that it is not in.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS bot_manages boolean NOT NULL DEFAULT false;

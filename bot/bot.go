@@ -210,6 +210,7 @@ func (b *Bot) Run(ctx context.Context) error {
 		return errors.New("run the gateway: no sink or no sessions")
 	}
 	b.gate = newGate(b.pace.identify, b.rest.GatewayInfo, b.log)
+	b.gate.turns, _ = b.sessions.(Turns)
 	info, err := b.discover(ctx)
 	if err != nil || ctx.Err() != nil {
 		return err

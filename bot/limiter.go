@@ -119,6 +119,15 @@ func (l *localLimiter) pace(perSecond float64) {
 	l.background.SetLimit(rate.Limit(perSecond * backgroundShare))
 }
 
+// hold lets nothing go out for a while.
+func (l *localLimiter) hold(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if until := l.now().Add(d); until.After(l.globalUntil) {
+		l.globalUntil = until
+	}
+}
+
 func (l *localLimiter) forgive(_ context.Context, majors []string) { l.circuit.forgive(majors) }
 
 // Acquire implements [Limiter].
@@ -126,6 +135,7 @@ func (l *localLimiter) Acquire(ctx context.Context, r Route) (func(Answer), erro
 	if err := l.circuit.check(r); err != nil {
 		return nil, err
 	}
+	begun := l.circuit.begun()
 	waited := time.Duration(0)
 	var b *bucket
 	for {
@@ -171,7 +181,7 @@ func (l *localLimiter) Acquire(ctx context.Context, r Route) (func(Answer), erro
 		return nil, err
 	}
 	return func(a Answer) {
-		l.circuit.note(r, a)
+		l.circuit.note(r, a, begun)
 		l.release(b, r, a)
 	}, nil
 }

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -18,8 +19,14 @@ type Rescanner interface {
 	Rescan(g discord.GuildID)
 }
 
+// WholeScout also says who is in a private thread. It is bot's REST.
+type WholeScout interface {
+	Scout
+	ThreadMembers(ctx context.Context, thread discord.ChannelID) ([]discord.UserID, error)
+}
+
 // ReadGuild is the handler of [store.ReadGuild]: it reads a guild whole, after which people see it again.
-func ReadGuild(s Scout, door Door, who Rescanner, log *slog.Logger) Handler {
+func ReadGuild(s WholeScout, door Door, who Rescanner, log *slog.Logger) Handler {
 	return func(ctx context.Context, j store.Job) error {
 		id, err := strconv.ParseUint(j.Key, 10, 64)
 		if err != nil || id == 0 {
@@ -44,7 +51,23 @@ func ReadGuild(s Scout, door Door, who Rescanner, log *slog.Logger) Handler {
 			return err
 		}
 		seen := tidings.GuildSeen{Guild: guild, Roles: roles, Channels: channels, Threads: threads, Members: []tidings.Member{*self}, Self: self.User}
-		if err := door.Commit(ctx, tidings.Event{Source: tidings.SourceBackfill, Guild: g, At: began, Body: seen}); err != nil {
+		events := []tidings.Event{{Source: tidings.SourceBackfill, Guild: g, At: began, Body: seen}}
+		for _, c := range threads {
+			if c.Type != tidings.ChannelPrivateThread {
+				continue
+			}
+			in, err := s.ThreadMembers(ctx, c.ID)
+			if errors.Is(err, tidings.ErrNotFound) || errors.Is(err, tidings.ErrForbidden) {
+				continue // It went meanwhile, or closed.
+			}
+			if err != nil {
+				return err
+			}
+			events = append(events, tidings.Event{
+				Source: tidings.SourceBackfill, Guild: g, Channel: c.ID, At: began, Body: tidings.ThreadMembersChanged{Thread: c.ID, Added: in},
+			})
+		}
+		if err := door.Commit(ctx, events...); err != nil {
 			return err
 		}
 		who.Rescan(g)

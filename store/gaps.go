@@ -178,6 +178,12 @@ ON CONFLICT (id) DO UPDATE
 SET doubted_at = greatest(guilds.doubted_at, excluded.doubted_at),
     access_version = guilds.access_version + 1`
 
+// Whom a thread lets in is not known any more when a change of its members is not.
+const forgetThreadMembers = `
+DELETE FROM thread_members t
+USING channels c
+WHERE c.id = t.thread_id AND c.guild_id = $1`
+
 // doubt lets nobody see anything of a guild until it was read again: who may read what has changed in a way that is not known.
 func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) error {
 	at := ev.At
@@ -189,6 +195,11 @@ func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) error {
 	}
 	if _, err := tx.ExecContext(ctx, forgetMembers, int64(ev.Guild)); err != nil {
 		return err
+	}
+	if odd, ok := ev.Body.(tidings.Unreadable); ok && strings.HasPrefix(odd.Name, "THREAD_MEMBER") {
+		if _, err := tx.ExecContext(ctx, forgetThreadMembers, int64(ev.Guild)); err != nil {
+			return err
+		}
 	}
 	_, err := enqueue(ctx, tx, []NewJob{{Kind: ReadGuild, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader}})
 	return err

@@ -24,12 +24,16 @@ SET owner = excluded.owner,
     lease_until = excluded.lease_until,
     listening = false,
     updated_at = now()
-WHERE gateway_sessions.lease_until <= now() OR gateway_sessions.owner = excluded.owner
+WHERE gateway_sessions.lease_until <= now()
+   OR split_part(gateway_sessions.owner, '#', 1) = split_part(excluded.owner, '#', 1)
+  AND coalesce(nullif(split_part(gateway_sessions.owner, '#', 2), ''), '0')::numeric <= coalesce(nullif(split_part(excluded.owner, '#', 2), ''), '0')::numeric
 RETURNING shard, shards, session_id, resume_url, CASE WHEN hole > 0 THEN least(seq, hole - 1) ELSE seq END AS seq, lease_epoch`
 
 // LeaseShard makes owner the one who runs a shard for ttl, and returns the session to resume: from before a hole, where there
 // is one. The error is
-// [tidings.ErrLeaseLost] while another owner holds a live lease. Leasing again, by the same owner too, ends the lease before.
+// [tidings.ErrLeaseLost] while another owner holds a live lease. Leasing again, by the same owner too, ends the lease before. An
+// owner is a name, or a name and the number of its run, as in name#7: a later run takes over what an earlier one had, but not the
+// other way round.
 func (s *Store) LeaseShard(ctx context.Context, shard, shards int, owner string, ttl time.Duration) (tidings.GatewaySession, error) {
 	var g tidings.GatewaySession
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {

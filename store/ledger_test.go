@@ -409,15 +409,15 @@ func TestWhatWasReadAgainIsAccountedFor(t *testing.T) {
 	if l.complete(lobby) != "unknown" {
 		t.Fatal("complete although nobody has told of the newest message")
 	}
-	l.check(l.Audited(t.Context(), lobby, version, nth(2)+1, nth(9)))
+	l.check(l.Audited(t.Context(), lobby, version, time.Now(), nth(2)+1, nth(9)))
 	if l.complete(lobby) != "unknown" {
 		t.Error("complete after a reading that did not come down to what is known")
 	}
-	l.check(l.Audited(t.Context(), lobby, version, down, nth(3)-1))
+	l.check(l.Audited(t.Context(), lobby, version, time.Now(), down, nth(3)-1))
 	if l.complete(lobby) != "unknown" {
 		t.Error("complete after a reading from before the newest message")
 	}
-	l.check(l.Audited(t.Context(), lobby, version, down, nth(9)))
+	l.check(l.Audited(t.Context(), lobby, version, time.Now(), down, nth(9)))
 	if l.complete(lobby) == "unknown" {
 		t.Error("not complete after all was read again")
 	}
@@ -467,5 +467,30 @@ func TestWhatComesLateIsTold(t *testing.T) {
 	l.check(err)
 	if len(list) != 3 || list[0].N != 1 || list[0].To != nth(0) || list[2].N != 2 {
 		t.Errorf("Recovered() = %+v, want three ranges", list)
+	}
+}
+
+// What the gateway has said just now stands against what is read: so the channel is read once more.
+func TestAChannelThatWasSpokenOfWhileItWasReadIsReadOnceMore(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("s1")
+	l.shown(0, 0)
+	l.said(lobby, nth(1))
+	audit := func() int {
+		t.Helper()
+		from, version, err := l.Audit(t.Context(), lobby)
+		l.check(err)
+		began, err := l.Clock(t.Context())
+		l.check(err)
+		l.check(l.Audited(t.Context(), lobby, version, began, from, nth(9)))
+		return one[int](t, l.Store, `SELECT count(*) FROM channels WHERE id = $1 AND version > audited_version`, int64(lobby))
+	}
+	if audit() != 1 {
+		t.Error("it counts as read, although the gateway spoke only just now")
+	}
+	l.db.MustExec(`UPDATE messages SET recorded_at = now() - interval '1 minute', told_at = now() - interval '11 seconds'`)
+	if audit() != 0 {
+		t.Error("it does not count as read")
 	}
 }

@@ -114,7 +114,7 @@ LEFT JOIN (
 	FROM guilds
 	WHERE id = $3) f ON true
 WHERE v.head > coalesce(CASE WHEN c.since_id > 0 THEN c.known_id ELSE c.last_seen_id END, 0)
-  AND NOT EXISTS (SELECT FROM gaps g WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id < v.head AND g.to_id >= v.head)
+  AND NOT EXISTS (SELECT FROM gaps g WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id < v.head AND g.rest_id >= v.head)
 ORDER BY v.head DESC`
 
 // OpenNews opens a gap in each channel whose newest message, as Discord lists it, is above everything that is stored, and asks
