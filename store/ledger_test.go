@@ -211,6 +211,15 @@ func TestAKilledListenerIsNotBelievedForLong(t *testing.T) {
 	if until := one[bool](t, l.Store, `SELECT lease_until > now() FROM gateway_sessions`); !until {
 		t.Error("the lease has ended, which this test is not about")
 	}
+	// After half a minute without a word its servers are polled.
+	for ago, held := range map[int]bool{20: true, 40: false} {
+		l.db.MustExec(`UPDATE gateway_sessions SET heard_until = now() - $1 * interval '1 second' + interval '5 seconds'`, ago)
+		polls, err := l.GuildPolls(l.t.Context())
+		l.check(err)
+		if len(polls) != 1 || polls[0].Held != held {
+			t.Errorf("%d seconds after its last word the guilds to poll are %+v, want one that is held: %t", ago, polls, held)
+		}
+	}
 	l.g.Session = "none"
 	if err := l.Heard(t.Context(), l.g); !errors.Is(err, tidings.ErrLeaseLost) {
 		t.Errorf("Heard() of another session = %v, want ErrLeaseLost", err)
