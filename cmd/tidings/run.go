@@ -124,7 +124,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	renderer := render.New(render.Options{DiscordCDN: c.AllowCDN})
 	live = hub.New(hub.Options{
 		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: renderer.Encode,
-		Origins: []string{host(address)},
+		Origins: []string{host(address)}, Window: c.LiveWindow, MaxConnsPerAddress: c.AddressSockets,
 		Alive:   func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
 		Log:     part("hub"), Metrics: metrics,
 	})
