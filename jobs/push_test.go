@@ -146,7 +146,7 @@ func TestAPhoneIsToldOnceOfWhatItsPersonWants(t *testing.T) {
 	p.level(502, tidings.NotifyAll)
 	p.say(501, 9, "nothing, ada", mentionsAda)
 	p.say(502, 9, "everything here", "")
-	p.want("levels of channels", p.look(), "Bob · #bridge · Harbour: everything here")
+	p.want("levels of channels", p.look(), "Bob · #bridge · Harbour: everything here\nand 1 more") // of a moment ago
 	p.level(500, tidings.NotifyNothing)
 	if _, err := p.store.UnsetNotifyLevel(t.Context(), readerID, 502); err != nil {
 		t.Fatal(err)

@@ -235,7 +235,7 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 				if c == cabin && e.scope == "admin" {
 					continue // These are not about a channel's messages.
 				}
-				asked[e.method+" "+strings.NewReplacer("servers/500/channels/501", "servers/{guild}/channels/{channel}", "servers/500", "servers/{guild}", "servers/4711", "servers/{guild}",
+				asked[e.method+" "+strings.NewReplacer("servers/500/channels/501", "servers/{guild}/channels/{channel}", "servers/500", "servers/{guild}", "levels/CHANNEL", "levels/{scope}", "servers/4711", "servers/{guild}",
 					"authors/4711", "authors/{author}", "people/4711", "people/{user}", "pauses/poll", "pauses/{kind}",
 					"suppressed/999999", "suppressed/{guild}", "999999", "{id}", "0123456789abcdef", "{id}", "12345", "{author}", "webhooks/777", "webhooks/{webhook}", "mutes/CHANNEL", "mutes/{scope}",
 					"channels/CHANNEL", "channels/{id}", "CHANNEL/MESSAGE", "{channel}/{message}").Replace(strings.Split(e.path, "?")[0])] = true
