@@ -28,9 +28,41 @@ import (
 
 // TestThePagesConnection is about the one socket that tabs share, and what they do without.
 func TestThePagesConnection(t *testing.T) {
-	h := newHouse(t, "shares", "polls")
+	h := newHouse(t, "shares", "polls", "listens")
 	t.Run("tabs share one socket", h.sharesASocket)
 	t.Run("the socket is blocked", h.pollsWhileBlocked)
+	t.Run("little is said aloud", h.saysLittle)
+	t.Run("a page without a connection", h.opensOffline)
+}
+
+// opensOffline opens a page while nothing can be reached: the service worker has one to show, and it gives way by itself.
+func (h *house) opensOffline(t *testing.T) {
+	b := h.tab(t, "listens", "/")
+	version := strings.Split(h.asset(""), "/")[2]
+	browsertest.Until(t, b, `navigator.serviceWorker.getRegistration().then((r) => window.worked = r?.active?.state === 'activated') && window.worked`)
+	browsertest.Until(t, b, `caches.keys().then((k) => window.kept = k.join()) && window.kept === 'tidings-`+version+`'`)
+	h.wire.set(true)
+	other := browsertest.Beside(t, b)
+	browsertest.Do(t, other, evaluate(`location.assign('`+h.s.url+`/saved')`))
+	browsertest.Until(t, other, `document.querySelector('h1')?.textContent === 'No connection' && getComputedStyle(document.querySelector('.primary')).fontWeight === '600'`)
+	h.wire.set(false)
+	browsertest.Until(t, other, `location.pathname === '/saved' && document.body.dataset.status === 'live'`)
+	browsertest.Until(t, b, `document.body.dataset.status === 'live'`)
+}
+
+// saysLittle counts what a screen reader is given to say while much happens.
+func (h *house) saysLittle(t *testing.T) {
+	b := h.tab(t, "listens", "/c/"+h.guild.Channel("general"))
+	browsertest.Until(t, b, `document.body.dataset.status === 'live' && document.querySelector('#stream').getAttribute('aria-busy') === 'false'`)
+	browsertest.Do(t, b, evaluate(`(() => { window.said = []; const o = new MutationObserver((l) => said.push(...l.map((m) => (m.target.closest?.('[id]') ?? m.target.parentElement.closest('[id]')).id)));
+		for (const n of document.querySelectorAll('[role="status"], [role="alert"], [role="log"], [aria-live]')) o.observe(n, { childList: true, characterData: true, subtree: true }); })()`))
+	for n := range 12 {
+		h.say("nets", fmt.Sprint("elsewhere ", n))
+		h.say("general", fmt.Sprint("here ", n))
+	}
+	last := h.say("general", "the last of them")
+	browsertest.Until(t, b, `!!document.querySelector('article[data-id="`+last+`"]') && /new messages|Ingrid: /.test(document.querySelector('#said').textContent)`)
+	browsertest.Until(t, b, `((l) => { if (l.some((id) => id !== 'said') || l.length > 4) throw new Error('said: ' + l); return true; })(said)`)
 }
 
 // sockets is how many live sockets the service holds.
