@@ -490,6 +490,19 @@ ALTER TABLE messages ADD COLUMN IF NOT EXISTS reacted_at timestamptz;
 ALTER TABLE guilds ADD COLUMN IF NOT EXISTS self_id bigint NOT NULL DEFAULT 0;
 ALTER TABLE guilds ADD COLUMN IF NOT EXISTS self_roles bigint[] NOT NULL DEFAULT '{}';
 
+-- Never losing a message -----------------------------------------------------------------------------------------------
+
+-- Since when a page of the gap is under way: what is found missing meanwhile is not covered by it.
+ALTER TABLE gaps ADD COLUMN IF NOT EXISTS asked_at timestamptz;
+-- Discord shows something there that cannot be made out or stored; it is read again at retry_at, each time later.
+ALTER TABLE gaps ADD COLUMN IF NOT EXISTS unclear boolean NOT NULL DEFAULT false;
+ALTER TABLE gaps ADD COLUMN IF NOT EXISTS tries int NOT NULL DEFAULT 0;
+ALTER TABLE gaps ADD COLUMN IF NOT EXISTS retry_at timestamptz NOT NULL DEFAULT now();
+-- When the gateway changed the message last, which of its sessions did (a hash; 0 for none), and where in that session.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_at timestamptz;
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_by bigint NOT NULL DEFAULT 0;
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_seq bigint NOT NULL DEFAULT 0;
+
 -- Notifications ------------------------------------------------------------------------------------------------------------
 
 -- Of what people want to be notified where. scope_id: a channel, category, forum or guild; 0 for everything else.

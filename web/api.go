@@ -76,6 +76,11 @@ func (s *Server) api(mux *http.ServeMux) {
 	del(api, "/api/notifications/browsers/{id}", "Tell a browser no more", s.deleteBrowser)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
+	costly(api, "fresh", "/api/channels/{id}/pins", "What is pinned in a channel", s.getPins)
+	links := operation(http.MethodPost, "/api/links", "Fresh links to files of messages, whose old ones have expired", scopeRead)
+	links.Metadata["limit"] = "fresh"
+	links.Errors = append(links.Errors, http.StatusTooManyRequests)
+	huma.Register(api, links, s.postLinks)
 	register(api, http.MethodGet, "/api/channels/{id}/webhooks", "Webhooks of a channel", scopeWebhooks, s.getChannelWebhooks)
 	register(api, http.MethodPost, "/api/channels/{id}/webhooks", "Make a webhook that writes into a channel", scopeWebhooks, s.postChannelWebhook)
 	register(api, http.MethodDelete, "/api/channels/{id}/webhooks/{webhook}", "Delete a channel's webhook", scopeWebhooks, s.deleteChannelWebhook)

@@ -179,6 +179,21 @@ func (w *world) Search(context.Context, *tidings.VisibleSet, store.SearchQuery, 
 	return store.FeedPage{}, nil
 }
 
+func (w *world) Picked(_ context.Context, set *tidings.VisibleSet, of []store.Quoted) ([]tidings.Message, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []tidings.Message
+	for _, q := range of {
+		for _, m := range w.messages[q.Channel] {
+			if m.ID == q.ID && slices.Contains(set.ChannelIDs(), q.Channel) {
+				out = append(out, m)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b tidings.Message) int { return int(int64(b.ID) - int64(a.ID)) })
+	return out, nil
+}
+
 func (w *world) NoteSession(context.Context, string, discord.UserID, string) error { return nil }
 
 func (w *world) SessionStands(_ context.Context, key string) (bool, error) {

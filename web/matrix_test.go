@@ -98,6 +98,8 @@ var matrix = []endpoint{
 	{"DELETE", "/api/webhooks/999999", "", "ack", 404, false, toRead},
 	{"GET", "/api/guilds", "", "read", 200, false, toRead},
 	{"GET", "/api/channels/CHANNEL", "", "read", 200, true, toRead},
+	{"GET", "/api/channels/CHANNEL/pins", "", "read", 200, true, toRead},
+	{"POST", "/api/links", `{"messages":[{"channel":"CHANNEL","message":"MESSAGE"}]}`, "read", 200, false, toRead},
 	{"GET", "/api/me", "", "read", 200, false, toRead},
 	{"GET", "/api/coverage", "", "read", 200, false, toRead},
 	{"GET", "/api/status", "", "read", 200, false, toRead},

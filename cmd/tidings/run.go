@@ -156,6 +156,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Healing:  st,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
 		Channels: discord.REST(),
+		Fresh:    fresh{discord.REST()},
 		Webhooks: webhookOptions(c, st, discord.REST()),
 		Guilds:   st.GuildIDs,
 		Invite:   bot.InviteURL(c.DiscordURL, c.DiscordClientID),
@@ -188,7 +189,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
 	work.Handle(store.PurgeMessages, jobs.Purge(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.ForgetKind, jobs.Forget(st, days(c.RemovedDays), live.Tell, part("jobs")), 1)
-	work.Handle(jobs.RetryKind, jobs.Retry(st, live.Tell, part("jobs")), 1)
+	work.Handle(jobs.RetryKind, politely(jobs.Retry(st, hydrator{discord.REST()}, live.Tell, part("jobs"))), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
