@@ -20,6 +20,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/serviceworker"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"tidings/jobs"
 	"tidings/jobs/pushtest"
@@ -187,14 +188,13 @@ func (h *house) may(t *testing.T, tab context.Context) {
 	}
 }
 
-// look takes the focus from a tab, or gives it back.
+// look takes the focus from a tab, or gives it back. Without a screen every tab believes to have it, so the page is told otherwise.
 func look(t *testing.T, tab context.Context, on bool) {
 	t.Helper()
 	if _, err := chromedp.Call(tab, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: on}); err != nil {
 		t.Fatal(err)
 	}
-	browsertest.Do(t, tab, evaluate(`dispatchEvent(new Event('`+map[bool]string{true: "focus", false: "blur"}[on]+`'))`))
-	browsertest.Until(t, tab, fmt.Sprintf(`document.hasFocus() === %t`, on))
+	browsertest.Do(t, tab, evaluate(fmt.Sprintf(`(() => { document.hasFocus = () => %t; dispatchEvent(new Event('%s')); })()`, on, map[bool]string{true: "focus", false: "blur"}[on])))
 }
 
 // shown waits for what the service worker shows, as title and text, a line each.
@@ -213,7 +213,7 @@ func (h *house) notifiesOnce(t *testing.T) {
 	// The settings, by keyboard alone.
 	browsertest.Until(t, first, `document.querySelector('#notify-how').dataset.ready === 'yes'`)
 	browsertest.Do(t, first, evaluate(`document.querySelector('input[name="notify"][value="none"]').focus()`))
-	press(t, first, "\ue015") // an arrow down chooses the next one
+	press(t, first, kb.ArrowDown) // chooses the next one
 	browsertest.Until(t, first, `document.querySelector('input[name="notify"][value="open"]').checked && document.querySelector('#notify-note').textContent.includes('while Tidings is open')`)
 	h.visit(t, first, "/c/"+h.guild.Channel("nets"))
 	second := browsertest.Beside(t, first)
@@ -323,22 +323,31 @@ func (h *house) pushes(t *testing.T, push *pushtest.Service) {
 			t.Fatal(err)
 		}
 	}
-	look(t, tab, false)
-	deliver(b.Pushes()[0].Body)
+	away := func(data ...[]byte) {
+		t.Helper()
+		browsertest.Do(t, tab, chromedp.Navigate("about:blank"))
+		for _, d := range data {
+			deliver(d)
+		}
+		h.visit(t, tab, "/settings")
+	}
+	notice := func(title string) []byte {
+		b, err := json.Marshal(jobs.Notice{Tag: title, Title: title, Body: "one", URL: "/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	away(b.Pushes()[0].Body)
 	shown(t, tab, got.Title+": "+got.Body)
 	browsertest.Do(t, tab, evaluate(`navigator.serviceWorker.getRegistration().then(async (r) => { for (const n of await r.getNotifications()) n.close(); })`))
 	shown(t, tab)
-	deliver(b.Pushes()[0].Body)
-	next, err := json.Marshal(jobs.Notice{Tag: "c1", Title: "Another", Body: "one", URL: "/"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	deliver(next)
-	shown(t, tab, "Another: one")
+	deliver(notice("Looking")) // a page with the focus is open
+	away(b.Pushes()[0].Body, notice("Away"))
+	shown(t, tab, "Away: one")
 
 	// A click on it shows the message in a page that is open.
 	h.visit(t, tab, "/")
-	look(t, tab, true)
 	browsertest.Do(t, tab, evaluate(`navigator.serviceWorker.dispatchEvent(new MessageEvent('message', { data: { open: { channel: '`+h.guild.Channel("general")+`', id: '`+id+`' } } }))`))
 	browsertest.Until(t, tab, `location.pathname === '/c/`+h.guild.Channel("general")+`' && document.querySelector('article[data-selected]')?.dataset.id === '`+id+`'`)
 

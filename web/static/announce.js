@@ -1,8 +1,9 @@
 // What is said to those who listen to the page instead of looking: few things, and those together. Everything else can be found where it stands.
 
-import { byID, count } from './render/dom.js';
+import { byID } from './render/dom.js';
 import { page } from './page.js';
 import { onArrival, onConnection } from './sync.js';
+import { words } from './words_notify.js';
 
 /** How long after something was said the next is said at the earliest, and how long the connection may be away before that is worth a word. */
 const apart = 10_000, worthSaying = 5_000;
@@ -21,7 +22,7 @@ function say(text) {
 
 function flush() {
   timer = 0;
-  const parts = [here.length === 1 ? here[0] : here.length ? count(here.length, 'new message') : '', ...(mentions.length > 2 ? [count(mentions.length, 'mention') + ' of you'] : mentions)];
+  const parts = [here.length === 1 ? here[0] : here.length ? words.newMessages(here.length) : '', ...(mentions.length > 2 ? [words.mentionsOfYou(mentions.length)] : mentions)];
   here = [];
   mentions = [];
   const text = parts.filter(Boolean).join('. ');
@@ -30,8 +31,8 @@ function flush() {
 
 onArrival.push((m) => {
   if (m.author.id === page.me || page.state.ignored.includes(m.author.id) || document.hidden) return;
-  if (page.view.kind === 'channel' && page.view.channel === m.channel) here.push(`${m.author.name}: ${m.content.slice(0, 120) || 'a message without text'}`);
-  else if (m.mentions_me) mentions.push(`${m.author.name} mentions you in ${page.state.channels[m.channel]?.name ?? 'a channel'}`);
+  if (page.view.kind === 'channel' && page.view.channel === m.channel) here.push(words.says(m.author.name, m.content.slice(0, 120)));
+  else if (m.mentions_me) mentions.push(words.mentionsYou(m.author.name, page.state.channels[m.channel]?.name));
   else return;
   timer ||= setTimeout(flush, Math.max(500, last + apart - Date.now()));
 });
@@ -40,12 +41,12 @@ onArrival.push((m) => {
 onConnection.push((status) => {
   clearTimeout(away);
   if (status === 'live') {
-    if (saidAway) say('The page is live again.');
+    if (saidAway) say(words.liveAgain);
     saidAway = false;
   } else if (status !== 'out' && !saidAway) {
     away = setTimeout(() => {
       saidAway = true;
-      say(page.status === 'polling' ? 'The page is not live; it looks for news every 15 seconds.' : 'The connection is away; the page comes back by itself.');
+      say(page.status === 'polling' ? words.polling : words.away);
     }, worthSaying);
   }
 });
