@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -249,9 +250,7 @@ func (h *house) notifiesOnce(t *testing.T) {
 	h.s.call(me, "GET", "/api/unread", nil, &u)
 	h.s.call(me, "POST", "/api/messages/read", map[string]any{"all": true, "up_to": u.channels()[h.guild.Channel("tides")].LastID}, nil)
 	shown(t, first)
-	if dir := os.Getenv("SHOTS"); dir != "" {
-		h.shots(t, first, dir)
-	}
+	h.looks(t, first)
 }
 
 // pushes has a browser subscribe whose push service is ours, closes its page, and gives it what arrives there.
@@ -352,7 +351,8 @@ func (h *house) pushes(t *testing.T, push *pushtest.Service) {
 	browsertest.Until(t, tab, `location.pathname === '/c/`+h.guild.Channel("general")+`' && document.querySelector('article[data-selected]')?.dataset.id === '`+id+`'`)
 
 	// While they look, nothing is pushed; nor is what was read then.
-	browsertest.Until(t, tab, `document.body.dataset.status === 'live'`)
+	h.visit(t, tab, "/c/"+h.guild.Channel("general"))
+	browsertest.Until(t, tab, `document.body.dataset.status === 'live' && document.querySelector('#stream').getAttribute('aria-busy') === 'false'`)
 	seen := h.say("general", "you see this "+mention)
 	browsertest.Until(t, tab, `!!document.querySelector('article[data-id="`+seen+`"]')`)
 	eventually(t, "what is looked at is read", time.Minute, func() bool {
@@ -393,34 +393,48 @@ func (h *house) pushes(t *testing.T, push *pushtest.Service) {
 	}
 }
 
-// shots takes pictures of the settings and the menu for people.
-func (h *house) shots(t *testing.T, tab context.Context, dir string) {
+// looks holds the settings and the menu of a channel's notifications to their width and to axe, wide and narrow, in light and dark. SHOTS names a
+// folder into which pictures of them are put.
+func (h *house) looks(t *testing.T, tab context.Context) {
+	axe, err := os.ReadFile(filepath.Join(browsertest.Modules(t), "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := os.Getenv("SHOTS")
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1440} {
-			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
+			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}}
 			if _, err := chromedp.Call(tab, emulation.SetEmulatedMedia, media); err != nil {
 				t.Fatal(err)
 			}
+			check := func(what string) {
+				t.Helper()
+				browsertest.Until(t, tab, `document.documentElement.scrollWidth <= innerWidth`)
+				found, err := chromedp.Run(tab, chromedp.Evaluate[string](string(axe)+`;
+					axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => v.id + ': ' + v.help + ' ' + v.nodes[0].html).join('\n'))`, chromedp.EvalAwaitPromise))
+				if err != nil || found != "" {
+					t.Errorf("%s, %s, %d wide: %v %s", what, scheme, width, err, found)
+				}
+				if dir == "" {
+					return
+				}
+				picture, err := chromedp.Run(tab, chromedp.FullScreenshot(100))
+				if err == nil {
+					err = os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s-%d.png", what, scheme, width)), picture, 0o644)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
 			browsertest.Do(t, tab, chromedp.EmulateViewport(width, 900), chromedp.Navigate(h.s.url+"/settings"))
 			browsertest.Until(t, tab, `document.querySelector('#notify-how')?.dataset.ready === 'yes'`)
-			browsertest.Until(t, tab, `document.documentElement.scrollWidth <= innerWidth`)
-			picture, err := chromedp.Run(tab, chromedp.FullScreenshot(100))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(fmt.Sprintf("%s/settings-%s-%d.png", dir, scheme, width), picture, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			h.visit(t, tab, "/c/"+h.guild.Channel("tides"))
-			browsertest.Do(t, tab, evaluate(`(() => { const a = document.querySelector('[data-open="`+h.guild.Channel("tides")+`"]'); a.dispatchEvent(new MouseEvent('contextmenu', { bubbles: true, cancelable: true, clientX: 60, clientY: 200 }));
+			check("settings")
+			tides := h.guild.Channel("tides")
+			h.visit(t, tab, "/c/"+tides)
+			browsertest.Do(t, tab, evaluate(`(() => { document.querySelector('[data-open="`+tides+`"]').dispatchEvent(new MouseEvent('contextmenu', { bubbles: true, cancelable: true, clientX: 60, clientY: 200 }));
 				[...document.querySelectorAll('#menu-box button')].find((b) => b.innerText.includes('Notifications')).click(); })()`))
-			browsertest.Until(t, tab, `document.querySelectorAll('#menu-box [role="menuitemradio"]').length === 4`)
-			if picture, err = chromedp.Run(tab, chromedp.CaptureScreenshot()); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(fmt.Sprintf("%s/menu-%s-%d.png", dir, scheme, width), picture, 0o644); err != nil {
-				t.Fatal(err)
-			}
+			browsertest.Until(t, tab, `document.querySelectorAll('#menu-box [role="menuitemradio"]').length === 4 && document.querySelector('#menu-box [aria-checked="true"]').innerText === 'Every message'`)
+			check("menu")
 		}
 	}
 }
