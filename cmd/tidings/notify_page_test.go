@@ -238,13 +238,14 @@ func (h *house) notifiesOnce(t *testing.T) {
 		}
 	}
 	browsertest.Until(t, first, `document.title === '(3) Tidings'`)
-	h.say("general", "be silent "+mention)
-	eventually(t, "the level is followed", time.Minute, func() bool {
+	eventually(t, "the levels are followed", time.Minute, func() bool {
 		h.say("tides", "the tide turns")
 		n, err := chromedp.Run(first, chromedp.Evaluate[string](`window.notes ?? ''`))
 		return err == nil && strings.Contains(n, "the tide turns")
 	})
-	shown(t, first, "Ingrid · #general · Harbour: come here @tabs ▒▒▒", "Ingrid · #tides · Harbour: the tide turns")
+	h.say("general", "be silent "+mention)
+	h.say("tides", "and turns again")
+	shown(t, first, "Ingrid · #general · Harbour: come here @tabs ▒▒▒", "Ingrid · #tides · Harbour: and turns again")
 	// What is read elsewhere goes away.
 	var u unread
 	h.s.call(me, "GET", "/api/unread", nil, &u)

@@ -18,6 +18,7 @@ import { toast } from './toast.js';
 import './touch.js';
 import './notify.js';
 import './announce.js';
+import { watchBuild } from './build.js';
 
 const [stream, scroll, channels, older] = ['stream', 'scroll', 'channels', 'older'].map(byID);
 const filter = /** @type {HTMLInputElement} */ (byID('filter')), searchBox = /** @type {HTMLInputElement} */ (byID('search-input'));
@@ -403,7 +404,7 @@ function start() {
   setInterval(() => changed('outside'), 30_000);
   document.body.dataset.ready = 'yes';
   performance.mark('ready');
-  if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').catch(() => {});
+  if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').then(watchBuild).catch(() => {});
 }
 
 start();

@@ -27,6 +27,8 @@ export const words = {
   toldClosed: 'You are told, also while Tidings is closed.', toldOpen: 'You are told while Tidings is open.',
   noPushHere: 'The service cannot send notifications at the moment.',
   noPushService: 'Your browser’s push service cannot be reached, or it does not let this page be told.',
+  // A new version
+  updated: 'Tidings has been updated.', reload: 'Reload',
   // What is said aloud
   newMessages: (/** @type {number} */ n) => count(n, 'new message'), mentionsOfYou: (/** @type {number} */ n) => count(n, 'mention') + ' of you',
   says: (/** @type {string} */ author, /** @type {string} */ text) => `${author}: ${text || 'a message without text'}`,
