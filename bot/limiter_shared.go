@@ -293,14 +293,20 @@ func (l *SharedLimiter) shared() bool {
 }
 
 // lost notes that Redis did not answer. Meanwhile each process has its part of half the limit: some may still reach Redis
-// and use the whole.
+// and use the whole. It begins after a pause, in which the places that Redis gave out are used up: a Redis that only
+// hesitates must not add what processes have of their own to what it has given them.
 func (l *SharedLimiter) lost(err error) {
 	share := float64(sharedLimit) / 2 / float64(l.processes.Load())
+	now := time.Now()
 	l.mu.Lock()
-	first := time.Since(l.away) > 10*redisPause
-	l.away = time.Now().Add(redisPause)
+	first := now.Sub(l.away) > 10*redisPause
+	again := now.Sub(l.away) > redisPause
+	l.away = now.Add(redisPause)
 	l.mu.Unlock()
-	l.local.pace(share)
+	if again {
+		l.local.hold(now.Add(redisPause))
+	}
+	l.local.pace(share, 1)
 	if first {
 		l.log.Warn("Redis does not answer; this process keeps to its part of Discord's rate limit", "per_second", share, "err", err)
 	}
