@@ -21,6 +21,7 @@ type pages struct{ t *template.Template }
 func parsePages(a *assets) (*pages, error) {
 	t, err := template.New("").Funcs(template.FuncMap{
 		"asset":   a.url,
+		"modules": func() []string { return a.modules },
 		"initial": initial,
 		"size":    humanSize,
 		"fields": func(title string, list []describedField) any {

@@ -30,6 +30,20 @@ const narrow = matchMedia('(max-width: 800px)');
 
 // Painting --------------------------------------------------------------------------------------------------------------
 
+/** What the inbox was drawn of, and when it would like to be drawn again for the sake of the order. */
+const inboxDrawn = { state: /** @type {any} */ (null), look: '', again: 0 };
+
+function paintInbox() {
+  const steady = channels.matches(':hover') || channels.contains(document.activeElement) && !page.filter;
+  const look = [page.view.channel, page.filter, page.quiet, steady, page.folded.size, ...page.folded, Math.floor(Date.now() / 30_000)].join();
+  const drawn = inboxDrawn;
+  if (drawn.state === page.state && drawn.look === look && performance.now() < drawn.again) return;
+  Object.assign(drawn, { state: page.state, look });
+  const again = inbox.draw(channels, page.state, { current: page.view.channel ?? null, filter: page.filter, quiet: page.quiet, folded: page.folded, parents: page.parents, nameOf }, steady);
+  drawn.again = again ? performance.now() + again : Infinity;
+  if (again) setTimeout(() => changed('outside'), again + 1);
+}
+
 function paint() {
   const t = totals(page.state);
   paintTitle(t);
@@ -37,9 +51,7 @@ function paint() {
     if (a.getAttribute('data-view') === page.view.kind && !page.view.guild) a.setAttribute('aria-current', 'page');
     else a.removeAttribute('aria-current');
   }
-  const again = inbox.draw(channels, page.state, { current: page.view.channel ?? null, filter: page.filter, quiet: page.quiet, folded: page.folded, parents: page.parents, nameOf },
-    channels.matches(':hover') || channels.contains(document.activeElement) && !page.filter);
-  if (again) setTimeout(() => changed('outside'), again);
+  paintInbox();
   byID('quiet').setAttribute('aria-pressed', String(page.quiet));
   saved.draw();
   const status = words.status[page.status];
@@ -124,8 +136,8 @@ function paintStream(t) {
     page.below = 0;
   } else if (at) {
     const n = find(at.id);
-    const moved = n ? n.getBoundingClientRect().top - scroll.getBoundingClientRect().top - at.top : 0;
-    if (Math.abs(moved) >= 1) scroll.scrollTop += moved;
+    const by = n ? n.getBoundingClientRect().top - scroll.getBoundingClientRect().top - at.top : 0;
+    if (Math.abs(by) >= 1) scroll.scrollTop += by;
   }
   keepFocus();
 }

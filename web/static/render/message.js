@@ -46,7 +46,9 @@ export function message(m, together, c) {
     (last?.tagName === 'P' ? last : body).append(el('span', { class: 'edited', title: words.editedAt + ' ' + fullTime(edited) }, ` (${words.edited} `, el('time', { datetime: m.edited_timestamp }, stamp(edited)), ')'));
   }
   for (const f of m.forwards ?? []) body.append(forward(f, c));
+  const before = body.childElementCount;
   tail(body, m, c);
+  if (before === (together ? 0 : 1) && body.childElementCount === before) body.append(el('p', { class: 'sticker' }, words.noText));
   return done(node, m, c);
 }
 
