@@ -28,6 +28,7 @@ type world struct {
 	PreferenceStore // what is not written out below is not asked for
 	CredentialStore
 	ViewStore
+	NotifyStore
 	t        testing.TB
 	mu       sync.Mutex
 	users    map[discord.UserID]tidings.User
@@ -567,4 +568,18 @@ func sessionOf(t testing.TB, s scs.Store, u discord.UserID) []*http.Cookie {
 		t.Fatal(err)
 	}
 	return []*http.Cookie{{Name: m.Cookie.Name, Value: token}}
+}
+
+func (w *world) NotifyPrefs(context.Context, discord.UserID) (tidings.NotifyPrefs, error) {
+	return tidings.NotifyPrefs{Keywords: true}, nil
+}
+
+func (w *world) PushSubscriptions(context.Context, discord.UserID) ([]store.PushSubscription, error) {
+	return nil, nil
+}
+
+func (w *world) EndPush(context.Context, ...string) error { return nil }
+
+func (w *world) PushKeys(_ context.Context, fresh func() (string, []byte, error)) (string, []byte, error) {
+	return fresh()
 }

@@ -30,6 +30,7 @@ type Store interface {
 	MarkStore
 	PeopleStore
 	PreferenceStore
+	NotifyStore
 	ViewStore
 	CredentialStore
 	scs.CtxStore // sessions
@@ -203,6 +204,7 @@ type Server struct {
 	webhooks  chan struct{} // a place for each delivery that is being taken
 	limiter   *limiter
 	exports   places
+	push      pushKeys
 	fresh     *fresh
 	described *huma.OpenAPI    // what api registers
 	reference []describedGroup // the same for people

@@ -12,7 +12,7 @@ import { nameOf, page } from './page.js';
 import { channelView, open } from './views.js';
 import { markTo, seen } from './reading.js';
 import { context } from './context.js';
-import { onGone, onMessage, watchShown } from './sync.js';
+import { onGone, onMessage, watch } from './sync.js';
 import { words } from './words.js';
 
 /** @typedef {'thread' | 'pins' | 'find' | 'threads' | 'about' | 'coverage'} Kind */
@@ -35,7 +35,7 @@ export async function show(kind, channel) {
   page.beside = { channel, messages: [] };
   aside.hidden = false;
   document.body.classList.add('with-beside');
-  watchShown();
+  watch();
   body.replaceChildren();
   form.hidden = kind !== 'find';
   head();
@@ -62,7 +62,7 @@ export function close() {
   page.beside = null;
   aside.hidden = true;
   document.body.classList.remove('with-beside');
-  watchShown();
+  watch();
   const back = opener?.isConnected && opener !== document.body ? opener : byID('scroll');
   opener = null;
   back.focus({ preventScroll: true });

@@ -1,5 +1,6 @@
 // What a saved view shows: the same rules as the server's, for messages that arrive and for counts that change. Pure functions.
 
+import { holds } from './notices.js';
 import { mentionsMe, muted } from './state.js';
 
 /**
@@ -46,15 +47,6 @@ const features = {
 /** @param {any} m @param {string} of */
 const kind = (m, of) => Boolean(m.attachments?.some((/** @type {any} */ a) => a.type?.startsWith(of)));
 
-/** holds tells whether a text has one of the words and phrases, as whole words. @param {string} text @param {string[]} words */
-export function holds(text, words) {
-  const said = ` ${wordsOf(text)} `;
-  return words.some((w) => said.includes(` ${wordsOf(w)} `));
-}
-
-/** @param {string} text */
-const wordsOf = (text) => text.toLowerCase().split(/[^\p{L}\p{N}_]+/u).filter(Boolean).join(' ');
-
 /**
  * shows tells whether a message that has just come belongs to a view.
  * @param {SavedView} v @param {any} m @param {import('./state.js').State} s @param {Parents} parents @param {string[]} keywords
@@ -65,7 +57,7 @@ export function shows(v, m, s, parents, keywords) {
   if (v.authors?.length && !v.authors.includes(m.author.id)) return false;
   if (v.has?.some((f) => !features[f]?.(m))) return false;
   if (v.mentions_only && (m.author.id === s.user || !mentionsMe(s, m.guild, m.mentions))) return false;
-  if (v.keywords_only && !holds(m.content, keywords)) return false;
+  if (v.keywords_only && !holds(keywords, m.content)) return false;
   return true;
 }
 

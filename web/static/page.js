@@ -13,7 +13,7 @@ import { words } from './words.js';
 
 export const first = JSON.parse(byID('first').textContent ?? '');
 
-/** @type {Map<string, {name: string, type: number, topic: string, parent: string | null}>} Categories, forums and, for their topics, channels. */
+/** @type {Map<string, {name: string, type: number, topic: string, parent?: string | null}>} Categories, forums and, for their topics, channels. */
 const parents = new Map();
 /** @type {Map<string, {name: string, color: number}>} */
 const roles = new Map(Object.entries(first.roles ?? {}));
