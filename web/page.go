@@ -68,6 +68,7 @@ type notice struct {
 	Action, Label string // a link; none when empty
 	Steps         []string
 	SignOut       bool
+	Again         int // look again after as many seconds; 0 for not
 }
 
 func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, status int, title, text string) {

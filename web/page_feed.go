@@ -202,7 +202,7 @@ func (s *Server) app(w http.ResponseWriter, r *http.Request, p who, f first) {
 // nothingToRead is the first page of somebody who may read nothing: it says why, and what to do about it. It looks again
 // by itself, every five seconds.
 func (s *Server) nothingToRead(w http.ResponseWriter, r *http.Request, u tidings.User) {
-	n := notice{Title: "No channel for you yet", SignOut: true, Action: r.URL.RequestURI(), Label: "Look again", Steps: []string{
+	n := notice{Title: "No channel for you yet", SignOut: true, Again: 5, Action: r.URL.RequestURI(), Label: "Look again", Steps: []string{
 		"The bot of this service is in no server that you are in, or you may read no channel there.",
 		"Ask whoever runs it to invite the bot to your server; or, in the server, for a role that may read something.",
 		"If you have just signed in, memberships may still be on their way: this page looks again by itself.",
@@ -227,7 +227,6 @@ func (s *Server) nothingToRead(w http.ResponseWriter, r *http.Request, u tidings
 			}
 		}
 	}
-	w.Header().Set("Refresh", "5")
 	s.show(w, r, http.StatusOK, "notice.html", n)
 }
 
