@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -16,7 +17,7 @@ var errIgnored = errors.New("ignored")
 
 // decoders holds what each dispatch of interest becomes. It sets the event's guild, channel and body. READY and RESUMED
 // are about the session and handled in dispatch.go.
-var decoders = map[string]func(ev *tidings.Event, raw []byte) error{
+var decoders = named(map[string]func(ev *tidings.Event, raw []byte) error{
 	"GUILD_CREATE": guildCreate,
 	"GUILD_UPDATE": guildUpdate,
 	"GUILD_DELETE": guildDelete,
@@ -52,6 +53,20 @@ var decoders = map[string]func(ev *tidings.Event, raw []byte) error{
 	"MESSAGE_REACTION_REMOVE_ALL":   reaction(tidings.ReactionsCleared),
 	"MESSAGE_POLL_VOTE_ADD":         pollVote(false),
 	"MESSAGE_POLL_VOTE_REMOVE":      pollVote(true),
+})
+
+// decoder reads the data of one kind of dispatch.
+type decoder struct {
+	name string
+	read func(ev *tidings.Event, raw []byte) error
+}
+
+func named(all map[string]func(ev *tidings.Event, raw []byte) error) map[string]decoder {
+	out := make(map[string]decoder, len(all))
+	for name, read := range all {
+		out[name] = decoder{name, read}
+	}
+	return out
 }
 
 // Intents are the gateway intents that the events above need: GUILDS, GUILD_MEMBERS, GUILD_MESSAGES,
@@ -62,12 +77,12 @@ const Intents = 1<<0 | 1<<1 | 1<<9 | 1<<10 | 1<<15 | 1<<24
 // decode makes an event of one dispatch. errIgnored and [tidings.ErrInvalid] come without a usable event; an error that
 // is errHalf comes beside one. raw becomes part of message events and must not change afterwards.
 func decode(name string, raw []byte) (tidings.Event, error) {
-	f, ok := decoders[name]
+	d, ok := decoders[name]
 	if !ok {
 		return tidings.Event{}, errIgnored
 	}
 	var ev tidings.Event
-	err := f(&ev, raw)
+	err := d.read(&ev, raw)
 	if err != nil && !errors.Is(err, errHalf) {
 		return tidings.Event{}, err
 	}
@@ -323,12 +338,18 @@ func memberGone(ev *tidings.Event, raw []byte) error {
 
 func messageCreate(ev *tidings.Event, raw []byte) error {
 	m, err := message(ev, raw)
+	if err == nil && m.Author == 0 {
+		return missing("message", "author")
+	}
 	ev.Body = tidings.MessageCreated{Message: m}
 	return err
 }
 
 func messageUpdate(ev *tidings.Event, raw []byte) error {
 	m, err := message(ev, raw)
+	if err == nil && m.Author == 0 && !m.Partial {
+		return missing("message", "author")
+	}
 	ev.Body = tidings.MessageUpdated{Message: m}
 	return err
 }
@@ -449,20 +470,35 @@ func pollVote(removed bool) func(*tidings.Event, []byte) error {
 	}
 }
 
-// salvage makes an event of a message dispatch that could not be decoded, as good as it can be: the place, the id and the
-// bytes as they came. It is for a dead letter, not for the sink. It says false when not even the place can be read, and
-// for direct messages.
-func salvage(name string, raw []byte) (tidings.Event, bool) {
+// salvage makes an event of a dispatch that could not be decoded, as good as it can be: where it belongs, what it is about and the
+// bytes as they came. It is for a dead letter, not for the sink. ok is false for direct messages, and placed when it cannot be
+// made out to which guild, or to which channel's messages, the dispatch belongs.
+func salvage(name string, raw []byte) (ev tidings.Event, placed, ok bool) {
+	ev.Body = tidings.Unreadable{Name: name, Raw: raw}
+	about := ev.Body.(tidings.Unreadable).AboutMessages()
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(raw, &fields) != nil || fields["guild_id"] == nil {
-		return tidings.Event{}, false
+	if json.Unmarshal(raw, &fields) != nil {
+		return ev, false, true
 	}
-	channel, message := discord.ChannelID(field(raw, "channel_id")), discord.MessageID(idOf(raw))
-	if channel == 0 || message == 0 {
-		return tidings.Event{}, false
+	ev.Guild = discord.GuildID(guildOf(raw))
+	if ev.Guild == 0 && (name == "GUILD_CREATE" || name == "GUILD_UPDATE" || name == "GUILD_DELETE") {
+		ev.Guild = discord.GuildID(idOf(raw))
 	}
-	ev := tidings.Event{Guild: discord.GuildID(guildOf(raw)), Channel: channel}
-	m := tidings.Message{Guild: ev.Guild, Channel: channel, ID: message, Payload: raw, Partial: true}
+	switch {
+	case ev.Guild == 0:
+		// Only what belongs to a guild names one, also where it cannot be read.
+		return ev, false, fields["guild_id"] != nil || !about && !strings.HasPrefix(name, "CHANNEL_")
+	case !about:
+		return ev, true, true
+	}
+	if ev.Channel = discord.ChannelID(field(raw, "channel_id")); ev.Channel == 0 {
+		return ev, false, true
+	}
+	message := discord.MessageID(idOf(raw))
+	if message == 0 {
+		return ev, true, true
+	}
+	m := tidings.Message{Guild: ev.Guild, Channel: ev.Channel, ID: message, Payload: raw, Partial: true}
 	switch name {
 	case "MESSAGE_CREATE":
 		ev.Body = tidings.MessageCreated{Message: m}
@@ -470,8 +506,6 @@ func salvage(name string, raw []byte) (tidings.Event, bool) {
 		ev.Body = tidings.MessageUpdated{Message: m}
 	case "MESSAGE_DELETE":
 		ev.Body = tidings.MessagesDeleted{IDs: []discord.MessageID{message}}
-	default:
-		return tidings.Event{}, false
 	}
-	return ev, true
+	return ev, true, true
 }

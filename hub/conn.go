@@ -36,6 +36,7 @@ type conn struct {
 	// Guarded by Hub.mu.
 	live    bool      // its snapshot is on its way: it wants access frames
 	checked time.Time // when its session was last known to stand
+	here    time.Time // when its person was last known to look at it; zero when they do not
 
 	// The rest is the shard loop's alone.
 	person   *person

@@ -177,6 +177,7 @@ func (c *conn) wrong(reason string) {
 func (c *conn) finish() {
 	_ = c.ws.CloseNow()
 	if c.user != nil {
+		c.setHere(false)
 		c.hub.unregister(c)
 	}
 	c.hub.dismiss(c)

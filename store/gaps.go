@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
@@ -23,7 +24,8 @@ type gap struct {
 	backfill bool
 }
 
-// A gap that lies in what is still to be read of an open one says nothing new, unless that one can wait and this one cannot.
+// A gap that lies in what is still to be read of an open one says nothing new, unless that one can wait and this one cannot. Of one
+// of which a page is under way nobody knows whether the page was made before or after.
 const addGaps = `
 INSERT INTO gaps (channel_id, from_id, to_id, rest_id, reason, backfill)
 SELECT v.channel_id, v.from_id, v.to_id, v.to_id, v.reason, v.backfill
@@ -32,7 +34,7 @@ WHERE v.from_id < v.to_id AND NOT EXISTS (
 	SELECT
 	FROM gaps g
 	WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id <= v.from_id AND g.rest_id >= v.to_id
-	  AND (v.backfill OR NOT g.backfill))`
+	  AND g.asked_at IS NULL AND NOT g.unclear AND (v.backfill OR NOT g.backfill))`
 
 var addGapsTypes = []string{"bigint", "bigint", "bigint", "text", "boolean"}
 
@@ -48,6 +50,51 @@ func openGaps(ctx context.Context, tx *sqlx.Tx, gaps []gap) error {
 	return execRows(ctx, tx, addGaps, addGapsTypes, rows)
 }
 
+// An unclear gap is read again after a minute, then two, four, and so on up to six hours.
+const putOffUnclear = `
+UPDATE gaps
+SET tries = tries + 1,
+    retry_at = now() + least(interval '6 hours', interval '1 minute' * 2 ^ least(tries, 20)),
+    asked_at = NULL
+WHERE channel_id = $1 AND from_id < $3 AND to_id > $2 AND unclear AND healed_at IS NULL`
+
+const addUnclear = `
+INSERT INTO gaps (channel_id, from_id, to_id, rest_id, reason, unclear, tries, retry_at)
+VALUES ($1, $2, $3, $3, $4, true, 1, now() + interval '1 minute')`
+
+// keepUnclear keeps a range in which something cannot be made out, and reports whether that is new.
+func keepUnclear(ctx context.Context, tx *sqlx.Tx, channel discord.ChannelID, r tidings.IDRange, reason string) (fresh bool, err error) {
+	res, err := tx.ExecContext(ctx, putOffUnclear, int64(channel), int64(r.After), int64(r.To))
+	if err != nil {
+		return false, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, addUnclear, int64(channel), int64(r.After), int64(r.To), clean(reason))
+	return true, err
+}
+
+// KeepUnclear keeps ranges of a channel in which something that Discord shows cannot be made out. Each is a gap, shown like others,
+// which is read again later and later; what is in it already is put off further.
+func (s *Store) KeepUnclear(ctx context.Context, channel discord.ChannelID, ranges []tidings.IDRange) error {
+	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		if _, err := lockChannel(ctx, tx, channel); err != nil {
+			return err
+		}
+		for _, r := range ranges {
+			if _, err := keepUnclear(ctx, tx, channel, r, "a message cannot be made out"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("keep what is unclear in channel %d: %w", channel, err)
+	}
+	return nil
+}
+
 const addDeadEvent = `
 INSERT INTO dead_events (guild_id, channel_id, kind, raw, cause)
 VALUES ($1, $2, $3, $4, $5)`
@@ -56,7 +103,27 @@ VALUES ($1, $2, $3, $4, $5)`
 // are fetched again.
 func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) error {
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", ev.Body), "tidings.")
+	unreadable, odd := ev.Body.(tidings.Unreadable)
+	if odd {
+		kind = unreadable.Name
+	}
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		// What was fetched is there to be fetched again; it is kept once, and read again later and later.
+		fetched := ev.Source == tidings.SourceBackfill || ev.Source == tidings.SourcePoll
+		around := gapsAround(ev)
+		for _, g := range around {
+			if !fetched {
+				break
+			}
+			if _, err := lockChannel(ctx, tx, g.channel); err != nil {
+				return err
+			}
+			fresh, err := keepUnclear(ctx, tx, g.channel, tidings.IDRange{After: g.from, To: g.to}, g.reason)
+			if err != nil || !fresh {
+				return err
+			}
+			around = nil
+		}
 		keep, err := keepsWords(ctx, tx, ev)
 		if err != nil {
 			return err
@@ -66,7 +133,18 @@ func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) e
 				return err
 			}
 		}
-		return openGaps(ctx, tx, gapsAround(ev))
+		if odd && unreadable.AboutMessages() && ev.Channel != 0 {
+			// Which message it was about nobody knows; what it did to it is found by reading the recent ones again.
+			again := NewJob{Kind: Reconcile, Key: ev.Channel.String(), Guild: ev.Guild, Priority: priorityReconcile}
+			if _, err := enqueue(ctx, tx, []NewJob{again}); err != nil {
+				return err
+			}
+		} else if ev.Barrier() && ev.Guild != 0 {
+			if err := doubt(ctx, tx, ev); err != nil {
+				return err
+			}
+		}
+		return openGaps(ctx, tx, around)
 	})
 	if err != nil {
 		return fmt.Errorf("keep a dead %s: %w", kind, err)
@@ -88,9 +166,50 @@ func keepsWords(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) (bool, error
 	return !out, err
 }
 
+// ReadGuild is the kind of the job that reads a whole guild from Discord, because something that was told of it could not be
+// understood or stored. Its key is the guild's id.
+const ReadGuild = "read-guild"
+
+// While a guild is in doubt it counts as one without members: nobody sees anything of it. Who its members are is asked anew too.
+const doubtGuild = `
+INSERT INTO guilds (id, doubted_at)
+VALUES ($1, $2)
+ON CONFLICT (id) DO UPDATE
+SET doubted_at = greatest(guilds.doubted_at, excluded.doubted_at),
+    access_version = guilds.access_version + 1`
+
+// Whom a thread lets in is not known any more when a change of its members is not.
+const forgetThreadMembers = `
+DELETE FROM thread_members t
+USING channels c
+WHERE c.id = t.thread_id AND c.guild_id = $1`
+
+// doubt lets nobody see anything of a guild until it was read again: who may read what has changed in a way that is not known.
+func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) error {
+	at := ev.At
+	if at.IsZero() {
+		at = time.Now()
+	}
+	if _, err := tx.ExecContext(ctx, doubtGuild, int64(ev.Guild), at); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, forgetMembers, int64(ev.Guild)); err != nil {
+		return err
+	}
+	if odd, ok := ev.Body.(tidings.Unreadable); ok && strings.HasPrefix(odd.Name, "THREAD_MEMBER") {
+		if _, err := tx.ExecContext(ctx, forgetThreadMembers, int64(ev.Guild)); err != nil {
+			return err
+		}
+	}
+	_, err := enqueue(ctx, tx, []NewJob{{Kind: ReadGuild, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader}})
+	return err
+}
+
 // rawEvent is Discord's object where the event has one, else what this process understood of it.
 func rawEvent(ev tidings.Event) []byte {
 	switch e := ev.Body.(type) {
+	case tidings.Unreadable:
+		return e.Raw
 	case tidings.MessageCreated:
 		if len(e.Message.Payload) > 0 {
 			return e.Message.Payload
@@ -123,6 +242,10 @@ func gapsAround(ev tidings.Event) []gap {
 		first, last = e.Message, e.Message
 	case tidings.PollVoted:
 		first, last = e.Message, e.Message
+	case tidings.Unreadable:
+		if e.Name == "MESSAGE_CREATE" && ev.Channel != 0 {
+			first, last = tidings.FirstID(ev.At.Add(-clockMargin)), tidings.FirstID(ev.At.Add(clockMargin))
+		}
 	}
 	if first == 0 {
 		return nil

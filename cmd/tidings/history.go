@@ -11,6 +11,7 @@ import (
 
 	"tidings"
 	"tidings/bot"
+	"tidings/jobs"
 )
 
 // history reads channels' pasts for the jobs.
@@ -25,34 +26,41 @@ const unknownMessage = 10008
 // unknownChannel is the one for a channel that does not exist, or not any more.
 const unknownChannel = 10003
 
-func (h history) MessagesBefore(ctx context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) ([]tidings.Message, bool, error) {
-	page, full, err := h.rest.Page(ctx, c, bot.PageQuery{Guild: g, Before: before, Limit: limit})
+func (h history) MessagesBefore(ctx context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) (jobs.HistoryPage, error) {
+	page, err := h.rest.Page(ctx, c, bot.PageQuery{Guild: g, Before: before, Limit: limit})
 	if errors.Is(err, tidings.ErrNotFound) && bot.Code(err) != unknownChannel {
 		// Not Discord's word about the channel: something on the way has no such address just now.
 		err = fmt.Errorf("%w: %w", tidings.ErrUnavailable, errors.New(err.Error()))
 	}
-	return page, full, err
+	return jobs.HistoryPage(page), err
 }
 
 func (h history) Deleted(ctx context.Context, c discord.ChannelID, m discord.MessageID) (bool, error) {
 	_, err := h.rest.Message(ctx, c, m)
 	var said *bot.APIError
+	isSaid := errors.As(err, &said)
 	switch {
 	case err == nil:
 		return false, nil
-	case errors.As(err, &said) && said.Status == http.StatusNotFound && said.Code == unknownMessage:
+	case isSaid && said.Status == http.StatusNotFound && said.Code == unknownMessage:
 		return true, nil
 	case errors.Is(err, tidings.ErrNotFound), errors.Is(err, tidings.ErrForbidden):
 		return false, nil // The channel is gone or closed to us, which says nothing of the message.
+	case !isSaid && errors.Is(err, tidings.ErrInvalid):
+		return false, nil // Discord shows something that cannot be understood, so it is there.
 	}
 	return false, err
 }
 
-// ArchivedThreads lists the threads of a channel that were archived since a time. Private ones are those that the bot is in;
-// others would need MANAGE_THREADS.
-func (h history) ArchivedThreads(ctx context.Context, g discord.GuildID, parent discord.ChannelID, since time.Time) ([]tidings.Channel, error) {
+// ArchivedThreads lists the threads of a channel that were archived since a time. Private ones are those that the bot is in, or all,
+// for which it needs MANAGE_THREADS.
+func (h history) ArchivedThreads(ctx context.Context, g discord.GuildID, parent discord.ChannelID, since time.Time, private bool) ([]tidings.Channel, error) {
 	var all []tidings.Channel
-	for _, kind := range []bot.Archived{bot.ArchivedPublic, bot.ArchivedJoined} {
+	kinds := []bot.Archived{bot.ArchivedPublic, bot.ArchivedJoined}
+	if private {
+		kinds[1] = bot.ArchivedPrivate
+	}
+	for _, kind := range kinds {
 		for before := ""; ; {
 			page, next, err := h.rest.ArchivedThreads(ctx, parent, kind, before)
 			if errors.Is(err, tidings.ErrForbidden) {
@@ -74,6 +82,10 @@ func (h history) ArchivedThreads(ctx context.Context, g discord.GuildID, parent 
 		}
 	}
 	return all, nil
+}
+
+func (h history) ActiveThreads(ctx context.Context, g discord.GuildID) ([]tidings.Channel, error) {
+	return h.rest.ActiveThreads(ctx, g)
 }
 
 // MayReadHistory works out the bot's own permissions from what Discord says now: without READ_MESSAGE_HISTORY it answers with
