@@ -87,12 +87,31 @@ type wireMessage struct {
 
 type wireAuthor struct {
 	ID         discord.UserID `json:"id"`
-	Username   any            `json:"username"`
-	GlobalName any            `json:"global_name"`
+	Username   loose          `json:"username"`
+	GlobalName loose          `json:"global_name"`
 }
 
 type wireMention struct {
 	ID discord.UserID `json:"id"`
+}
+
+// loose is a string; what is of another kind is "".
+type loose string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *loose) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) != nil {
+		s = ""
+	}
+	*l = loose(s)
+	return nil
+}
+
+// decodeMessage is for what scanMessage is not sure of.
+func decodeMessage(payload []byte) (w wireMessage, err error) {
+	err = json.Unmarshal(payload, &w)
+	return w, err
 }
 
 // ParseMessage reads one of Discord's message objects. It keeps payload, which the caller must not change afterwards.
@@ -100,8 +119,12 @@ type wireMention struct {
 // channel or author cannot be made out is [ErrInvalid].
 func ParseMessage(payload []byte, guild discord.GuildID) (Message, error) {
 	var w wireMessage
-	if err := json.Unmarshal(payload, &w); err != nil {
-		if w, err = looseMessage(payload); err != nil {
+	if !scanMessage(payload, &w) {
+		var err error
+		if w, err = decodeMessage(payload); err != nil {
+			w, err = looseMessage(payload)
+		}
+		if err != nil {
 			return Message{}, fmt.Errorf("%w message: %w", ErrInvalid, err)
 		}
 	}
@@ -120,8 +143,7 @@ func ParseMessage(payload []byte, guild discord.GuildID) (Message, error) {
 	}
 	if w.Author != nil {
 		m.Author = known(w.Author.ID)
-		m.AuthorNames[0], _ = w.Author.Username.(string)
-		m.AuthorNames[1], _ = w.Author.GlobalName.(string)
+		m.AuthorNames = [2]string{string(w.Author.Username), string(w.Author.GlobalName)}
 	}
 	if w.EditedTimestamp != "" {
 		if t, err := time.Parse(time.RFC3339Nano, w.EditedTimestamp); err == nil {

@@ -109,13 +109,14 @@ func newLocalLimiter() *localLimiter {
 		global: rate.NewLimiter(globalRate, globalBurst), background: rate.NewLimiter(globalRate, 1), circuit: newCircuit(time.Now), now: time.Now,
 		hashes: map[string]string{}, buckets: map[string]*bucket{},
 	}
-	l.pace(globalRate)
+	l.pace(globalRate, globalBurst)
 	return l
 }
 
-// pace sets how many requests a second may go out.
-func (l *localLimiter) pace(perSecond float64) {
+// pace sets how many requests a second may go out, and how many of them at once.
+func (l *localLimiter) pace(perSecond float64, burst int) {
 	l.global.SetLimit(rate.Limit(perSecond))
+	l.global.SetBurst(burst)
 	l.background.SetLimit(rate.Limit(perSecond * backgroundShare))
 }
 

@@ -352,17 +352,17 @@ func (l *SharedLimiter) lastUnseen() time.Time {
 func (l *SharedLimiter) lost(err error) {
 	share := float64(sharedLimit) / 2 / float64(l.processes.Load())
 	l.mu.Lock()
-	first := time.Since(l.away) > 10*redisPause
+	since := time.Since(l.away)
 	l.away = time.Now().Add(redisPause)
 	fell := !l.lone
 	l.lone = true
 	l.mu.Unlock()
-	l.local.pace(share)
 	if fell {
 		// What went out by Redis' leave in this second counts as well.
 		l.local.hold(globalWindow)
 	}
-	if first {
+	l.local.pace(share, 1)
+	if since > 10*redisPause {
 		l.log.Warn("Redis does not answer; this process keeps to its part of Discord's rate limit", "per_second", share, "err", err)
 	}
 }

@@ -231,10 +231,16 @@ func TestRequestsGoOnWithoutRedis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	began := time.Now()
 	for range 3 {
 		if _, err := b.rest.User(t.Context(), 3); err != nil {
 			t.Errorf("User() = %v", err)
 		}
+	}
+	// What a Redis that only hesitates has given out before must be used up first.
+	if l.local.globalUntil.Before(began.Add(redisPause)) || l.local.global.Burst() != 1 {
+		t.Errorf("without Redis requests go out %v after the start, %d at once; want one at a time, and none for %v",
+			l.local.globalUntil.Sub(began), l.local.global.Burst(), redisPause)
 	}
 	if _, err := l.Budget(t.Context()); !errors.Is(err, tidings.ErrUnavailable) {
 		t.Errorf("Budget() = %v, want ErrUnavailable", err)

@@ -277,6 +277,28 @@ func newestFirst(shown []json.RawMessage) []shownMessage {
 	return list
 }
 
+// Pins fetches the newest pinned messages of a channel, 50 at most, the last pinned first, and whether there are more.
+// Source: discord.com/developers/docs/resources/message#get-channel-pins.
+func (r *REST) Pins(ctx context.Context, channel discord.ChannelID) (pinned []discord.MessageID, more bool, err error) {
+	var page struct {
+		Items []struct {
+			Message struct {
+				ID discord.MessageID `json:"id"`
+			} `json:"message"`
+		} `json:"items"`
+		More bool `json:"has_more"`
+	}
+	if err := r.get(ctx, &page, "channels/"+channel.String()+"/messages/pins", url.Values{"limit": {"50"}}); err != nil {
+		return nil, false, fmt.Errorf("get pins of channel %d: %w", channel, err)
+	}
+	for _, item := range page.Items {
+		if item.Message.ID.IsValid() {
+			pinned = append(pinned, item.Message.ID)
+		}
+	}
+	return pinned, page.More, nil
+}
+
 // strangeMessage counts a message of a page that could not be understood.
 func (r *REST) strangeMessage(channel discord.ChannelID, message discord.MessageID, cause error) {
 	r.metrics.badLines.Inc()

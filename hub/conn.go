@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/coder/websocket"
@@ -14,23 +15,28 @@ import (
 
 // conn is one live socket.
 type conn struct {
-	hub   *Hub
-	who   Who
-	id    string // names the connection to its client
-	key   sessionKey
-	ws    *websocket.Conn
-	out   *outbox
-	shard *shard
-	user  *user
+	hub *Hub
+	who Who
+	id  string // names the connection to its client
+	key sessionKey
+	ws  *websocket.Conn
+	out *outbox
+	// packed says that the peer takes compressed frames.
+	packed bool
+	shard  *shard
+	user   *user
 
 	// The reader's alone.
 	limit    *rate.Limiter // nil before the first frame
 	slowed   bool          // told that it is read more slowly
 	draining bool          // nothing that it sends counts any more
 
+	counted bool // towards its address; set before the first reader begins
+
 	// Guarded by Hub.mu.
 	live    bool      // its snapshot is on its way: it wants access frames
 	checked time.Time // when its session was last known to stand
+	here    time.Time // when its person was last known to look at it; zero when they do not
 
 	// The rest is the shard loop's alone.
 	person   *person
@@ -78,9 +84,10 @@ func (c *conn) take(d *delta) {
 }
 
 func (c *conn) pass(d *delta) {
-	c.add(d.frame)
-	if d.message != nil && c.watches(d.channel) {
-		c.add(d.message)
+	if d.both != nil && c.watches(d.channel) {
+		c.add(d.both)
+	} else {
+		c.add(d.frame)
 	}
 }
 
@@ -129,7 +136,7 @@ func (c *conn) open(snap snapshot) {
 		return
 	}
 	c.state = connLive
-	c.send(append(append([]byte(nil), snap.hello.b...), snap.frame.b...), true)
+	c.send(append(slices.Clone(snap.hello.b), snap.frame.wire(c.packed)...), true)
 	c.floors = snap.floors
 	last := snap.versions // it is this connection's own
 	unsure := map[discord.ChannelID]*delta{}
@@ -187,6 +194,11 @@ func (c *conn) slow() {
 
 // shut closes the connection from any goroutine, after what is queued.
 func (c *conn) shut(code int, reason string) { c.close(code, reason, false) }
+
+func (c *conn) endSession() {
+	c.hub.metrics.dropped.WithLabelValues("session ended").Inc()
+	c.shut(statusEnded, "session ended")
+}
 
 func (c *conn) close(code int, reason string, drop bool) {
 	c.out.shut(closeBytes(code, reason), drop)

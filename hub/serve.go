@@ -37,7 +37,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 
 	hj := &hijacker{ResponseWriter: w, bound: h.bounds.pending, tasks: &h.tasks}
 	ws, err := websocket.Accept(hj, r, &websocket.AcceptOptions{
-		Subprotocols: []string{subprotocol}, OriginPatterns: h.origins,
+		Subprotocols: []string{subprotocol}, OriginPatterns: h.origins, CompressionMode: websocket.CompressionNoContextTakeover,
 	})
 	if err != nil {
 		h.log.Debug("live socket refused", "err", err)
@@ -46,6 +46,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 	}
 	ws.SetReadLimit(maxFrame)
 	c := &conn{hub: h, who: who, id: randomHex(8), key: keyOf(who.Session), ws: ws, out: hj.out}
+	c.packed = w.Header().Get("Sec-WebSocket-Extensions") != "" // Accept has agreed to permessage-deflate, the only one that it knows
 	c.out.woken = func() { go c.read() }
 	if c.out.raw != nil {
 		c.out.poller = poller
@@ -58,14 +59,19 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 func (c *conn) welcome(r *http.Request) {
 	h := c.hub
 	c.draining = true
+	if !h.admit(c) {
+		c.refuse(limitAddress)
+		return
+	}
 	if c.who.User == 0 {
+		h.metrics.dropped.WithLabelValues("not signed in").Inc()
 		c.shut(statusSignedOut, "not signed in")
 		return
 	}
+	var reached limit
 	switch err := h.register(c); {
-	case errors.Is(err, errTooMany):
-		h.metrics.dropped.WithLabelValues("too many").Inc()
-		c.shut(statusTooMany, "too many connections")
+	case errors.As(err, &reached):
+		c.refuse(reached)
 		return
 	case err != nil:
 		c.shut(statusRestart, retryHint(h.timing.spread))
@@ -115,6 +121,9 @@ func (c *conn) read() {
 				return
 			}
 		case err != nil:
+			if websocket.CloseStatus(err) < 0 && errors.Is(err, websocket.ErrMessageTooBig) {
+				c.hub.metrics.limits.WithLabelValues("frame size").Inc()
+			}
 			c.ended(err)
 			c.finish()
 			return
@@ -150,6 +159,7 @@ func (c *conn) heed(message string) {
 		}
 		if !c.slowed {
 			c.slowed = true
+			c.hub.metrics.limits.WithLabelValues("frame rate").Inc()
 			c.tell(errorFrame("rate", "too many frames: they are read more slowly now"))
 		}
 		time.Sleep(min(wait, time.Second))
@@ -159,6 +169,7 @@ func (c *conn) heed(message string) {
 // wrong closes the connection of a client that does not keep to the protocol.
 func (c *conn) wrong(reason string) {
 	c.draining = true
+	c.hub.metrics.dropped.WithLabelValues("protocol").Inc()
 	c.shut(statusProtocol, reason)
 }
 
@@ -166,8 +177,10 @@ func (c *conn) wrong(reason string) {
 func (c *conn) finish() {
 	_ = c.ws.CloseNow()
 	if c.user != nil {
+		c.setHere(false)
 		c.hub.unregister(c)
 	}
+	c.hub.dismiss(c)
 	c.hub.serving.Done()
 }
 

@@ -21,6 +21,7 @@ func (h *Hub) Tell(_ context.Context, r tidings.Result) {
 			guild: d.Guild, channel: d.Channel, version: d.Version, accessVersion: d.AccessVersion,
 			frame: deltaFrame(d), message: h.messageFrame(d), id: d.ID, gone: goneWith(d),
 		}
+		out.bind()
 		h.dispatch(out)
 		h.bus.publish(channelOf(uint64(d.Guild)), envelope{kind: kindDelta, delta: out})
 	}
@@ -96,7 +97,7 @@ func (h *Hub) endSession(key sessionKey) {
 	defer h.mu.Unlock()
 	for _, c := range h.allConns() {
 		if c.key == key {
-			c.shut(statusEnded, "session ended")
+			c.endSession()
 		}
 	}
 }

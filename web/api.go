@@ -68,8 +68,19 @@ func (s *Server) api(mux *http.ServeMux) {
 	get(api, "/api/webhooks", "Addresses that are told of your mentions and the like", s.getWebhooks)
 	post(api, "/api/webhooks", "Have an address told", s.postWebhook)
 	del(api, "/api/webhooks/{id}", "Tell an address no more", s.deleteWebhook)
+	get(api, "/api/notifications", "Of what you are notified, when, and in which browsers", s.getNotifications)
+	put(api, "/api/notifications", "Set of what you are notified, and quiet hours", s.putNotifications)
+	put(api, "/api/notifications/levels/{scope}", "Choose of what you are notified in a channel, category, forum or guild", s.putLevel)
+	del(api, "/api/notifications/levels/{scope}", "Let what a place is in decide again", s.deleteLevel)
+	post(api, "/api/notifications/browsers", "Have a browser told by Web Push", s.postBrowser)
+	del(api, "/api/notifications/browsers/{id}", "Tell a browser no more", s.deleteBrowser)
 	get(api, "/api/guilds", "Visible guilds and channels", s.getGuilds)
 	get(api, "/api/channels/{id}", "One channel", s.getChannel)
+	costly(api, "fresh", "/api/channels/{id}/pins", "What is pinned in a channel", s.getPins)
+	links := operation(http.MethodPost, "/api/links", "Fresh links to files of messages, whose old ones have expired", scopeRead)
+	links.Metadata["limit"] = "fresh"
+	links.Errors = append(links.Errors, http.StatusTooManyRequests)
+	huma.Register(api, links, s.postLinks)
 	register(api, http.MethodGet, "/api/channels/{id}/webhooks", "Webhooks of a channel", scopeWebhooks, s.getChannelWebhooks)
 	register(api, http.MethodPost, "/api/channels/{id}/webhooks", "Make a webhook that writes into a channel", scopeWebhooks, s.postChannelWebhook)
 	register(api, http.MethodDelete, "/api/channels/{id}/webhooks/{webhook}", "Delete a channel's webhook", scopeWebhooks, s.deleteChannelWebhook)
@@ -153,15 +164,21 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 					return
 				}
 			}
-			next(huma.WithValue(huma.WithValue(ctx, whoKey{}, p), askedKey{}, asked{s.base(r), s.address(r)}))
+			next(huma.WithValue(huma.WithValue(ctx, whoKey{}, p), askedKey{}, asked{s.base(r), s.address(r), r.UserAgent()}))
 		}
 	}
 }
 
 type askedKey struct{}
 
-// asked is how the service was asked: at which address of its own, and from where.
-type asked struct{ base, from string }
+// asked is how the service was asked: at which address of its own, from where, and by what.
+type asked struct{ base, from, agent string }
+
+// askedBy is what the client calls itself.
+func askedBy(ctx context.Context) string {
+	a, _ := ctx.Value(askedKey{}).(asked)
+	return strings.ToValidUTF8(a.agent, "")
+}
 
 // limitedNow counts an expensive call that shows as one only in the operation.
 func (s *Server) limitedNow(ctx context.Context, what string) error {

@@ -98,6 +98,8 @@ var matrix = []endpoint{
 	{"DELETE", "/api/webhooks/999999", "", "ack", 404, false, toRead},
 	{"GET", "/api/guilds", "", "read", 200, false, toRead},
 	{"GET", "/api/channels/CHANNEL", "", "read", 200, true, toRead},
+	{"GET", "/api/channels/CHANNEL/pins", "", "read", 200, true, toRead},
+	{"POST", "/api/links", `{"messages":[{"channel":"CHANNEL","message":"MESSAGE"}]}`, "read", 200, false, toRead},
 	{"GET", "/api/me", "", "read", 200, false, toRead},
 	{"GET", "/api/coverage", "", "read", 200, false, toRead},
 	{"GET", "/api/status", "", "read", 200, false, toRead},
@@ -107,6 +109,12 @@ var matrix = []endpoint{
 	{"GET", "/api/suppressed", "", "read", 200, false, toRead},
 	{"PUT", "/api/suppressed/999999", `{"suppress_roles":true}`, "ack", 404, false, toRead},
 	{"DELETE", "/api/suppressed/999999", "", "ack", 200, false, toRead},
+	{"GET", "/api/notifications", "", "read", 200, false, toRead},
+	{"PUT", "/api/notifications", `{"level":"mentions","keywords":true,"quiet":{"from":"22:00","to":"07:00","zone":"Europe/Berlin"}}`, "ack", 200, false, toRead},
+	{"PUT", "/api/notifications/levels/CHANNEL", `{"level":"all"}`, "ack", 200, true, toRead},
+	{"DELETE", "/api/notifications/levels/CHANNEL", "", "ack", 200, false, toRead},
+	{"POST", "/api/notifications/browsers", `{"endpoint":"https://127.0.0.1/x","keys":{"p256dh":"x","auth":"y"}}`, "ack", 422, false, toRead},
+	{"DELETE", "/api/notifications/browsers/999999", "", "ack", 404, false, toRead},
 	{"GET", "/api/ignored", "", "read", 200, false, toRead},
 	{"PUT", "/api/ignored/12345", "", "ack", 200, false, toRead},
 	{"DELETE", "/api/ignored/12345", "", "ack", 200, false, toRead},
@@ -229,7 +237,7 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 				if c == cabin && e.scope == "admin" {
 					continue // These are not about a channel's messages.
 				}
-				asked[e.method+" "+strings.NewReplacer("servers/500/channels/501", "servers/{guild}/channels/{channel}", "servers/500", "servers/{guild}", "servers/4711", "servers/{guild}",
+				asked[e.method+" "+strings.NewReplacer("servers/500/channels/501", "servers/{guild}/channels/{channel}", "servers/500", "servers/{guild}", "levels/CHANNEL", "levels/{scope}", "servers/4711", "servers/{guild}",
 					"authors/4711", "authors/{author}", "people/4711", "people/{user}", "pauses/poll", "pauses/{kind}",
 					"suppressed/999999", "suppressed/{guild}", "999999", "{id}", "0123456789abcdef", "{id}", "12345", "{author}", "webhooks/777", "webhooks/{webhook}", "mutes/CHANNEL", "mutes/{scope}",
 					"channels/CHANNEL", "channels/{id}", "CHANNEL/MESSAGE", "{channel}/{message}").Replace(strings.Split(e.path, "?")[0])] = true
@@ -241,7 +249,7 @@ func TestEveryEndpointForEverybody(t *testing.T) {
 					want = 401
 				case !strings.Contains(p.scopes, e.scope):
 					want = 403
-				case e.method == "POST" && (strings.HasSuffix(e.path, "/feed") || e.path == "/api/webhooks") && !strings.Contains(p.scopes, "read"):
+				case e.method == "POST" && (strings.HasSuffix(e.path, "/feed") || e.path == "/api/webhooks" || e.path == "/api/notifications/browsers") && !strings.Contains(p.scopes, "read"):
 					want = 403 // It gives out what may be read.
 				case e.named && !p.sees[c]:
 					want = 404

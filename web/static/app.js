@@ -17,6 +17,8 @@ import { apply } from './preferences.js';
 import { toast } from './toast.js';
 import './touch.js';
 import './notify.js';
+import './announce.js';
+import { watchBuild } from './build.js';
 
 const [stream, scroll, channels, older] = ['stream', 'scroll', 'channels', 'older'].map(byID);
 const filter = /** @type {HTMLInputElement} */ (byID('filter')), searchBox = /** @type {HTMLInputElement} */ (byID('search-input'));
@@ -35,7 +37,8 @@ function paint() {
     channels.matches(':hover') || channels.contains(document.activeElement) && !page.filter);
   if (again) setTimeout(() => changed('outside'), again);
   byID('quiet').setAttribute('aria-pressed', String(page.quiet));
-  byID('status').textContent = { live: 'Live', connecting: 'Connecting…', polling: 'Not live; looking every 15 seconds', out: 'Signed out' }[page.status];
+  const status = { live: 'Live', connecting: 'Connecting…', polling: 'Not live; looking every 15 seconds', out: 'Signed out' }[page.status];
+  if (byID('status').textContent !== status) byID('status').textContent = status;
   paintHead(t);
   paintStream(t);
   look();
@@ -361,7 +364,12 @@ function listenAround() {
   window.addEventListener('focus', look);
   window.addEventListener('blur', look);
   window.addEventListener('online', () => live.wake());
-  window.addEventListener('pagehide', keepPlace);
+  window.addEventListener('pagehide', () => {
+    keepPlace();
+    live.pause();
+  });
+  window.addEventListener('pageshow', (e) => { if (e.persisted) live.resume(); });
+  document.addEventListener('resume', () => live.wake());
   window.addEventListener('storage', (e) => { if (e.key === 'preferences') apply(); });
   document.addEventListener('visibilitychange', () => {
     if (document.hidden) return;
@@ -401,7 +409,7 @@ function start() {
   setInterval(() => changed('outside'), 30_000);
   document.body.dataset.ready = 'yes';
   performance.mark('ready');
-  if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').catch(() => {});
+  if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').then(watchBuild).catch(() => {});
 }
 
 start();
