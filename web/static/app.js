@@ -128,6 +128,9 @@ function paintEnd(t) {
   byID('end').classList.toggle('fault', Boolean(page.problem));
 }
 
+/** about says how long something will take, where that is known. @param {number} [seconds] */
+const about = (seconds) => !seconds ? '' : seconds < 60 ? ', less than a minute' : `, about ${count(Math.round(seconds / 60), 'minute')}`;
+
 /** paintBanner says what is worth knowing of what is above: unread messages beyond the list, gaps, what was found late. */
 function paintBanner() {
   const v = page.view, c = v.channel ? page.state.channels[v.channel] : null;
@@ -141,8 +144,10 @@ function paintBanner() {
     lines.push(el('p', {}, 'There are unread messages before these. ', jump));
   }
   if (c && page.detail) {
-    const missing = page.detail.gaps.filter((g) => !g.backfill);
-    if (missing.length) lines.push(el('p', {}, `Some messages may be missing here since ${fullTime(new Date(missing[missing.length - 1].since))}; they are being fetched.`));
+    const missing = page.detail.gaps.filter((g) => !g.backfill && !g.unclear);
+    const whole = page.detail.complete_since ? ` Complete since ${fullTime(new Date(page.detail.complete_since))}.` : '';
+    if (missing.length) lines.push(el('p', {}, `Healing${about(page.detail.left_seconds)}: some messages may be missing here since ${fullTime(new Date(missing[missing.length - 1].since))}.${whole}`));
+    else if (page.detail.gaps.some((g) => g.unclear)) lines.push(el('p', {}, `A message here cannot be read yet; it is tried again.${whole}`));
     else if (page.detail.gaps.length) lines.push(el('p', {}, 'Older messages of this channel are still being fetched.'));
   }
   if (c?.recovered) lines.push(el('p', {}, `${count(c.recovered, 'message')} recovered from a gap; they may lie above what you have read.`));
