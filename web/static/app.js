@@ -23,6 +23,8 @@ import { toast } from './toast.js';
 import './links.js';
 import './touch.js';
 import './notify.js';
+import './announce.js';
+import { watchBuild } from './build.js';
 
 const [stream, scroll, channels, older] = ['stream', 'scroll', 'channels', 'older'].map(byID);
 const filter = /** @type {HTMLInputElement} */ (byID('filter')), searchBox = /** @type {HTMLInputElement} */ (byID('search-input'));
@@ -172,8 +174,10 @@ function paintBanner() {
     lines.push(el('p', {}, words.unreadBefore, jump));
   }
   if (c && page.detail) {
-    const missing = page.detail.gaps.filter((g) => !g.backfill);
-    if (missing.length) lines.push(el('p', {}, words.mayBeMissing(fullTime(new Date(missing[missing.length - 1].since)))));
+    const missing = page.detail.gaps.filter((g) => !g.backfill && !g.unclear);
+    const whole = page.detail.complete_since ? ' ' + words.completeSinceTime(fullTime(new Date(page.detail.complete_since))) : '';
+    if (missing.length) lines.push(el('p', {}, words.healingHere(page.detail.left_seconds ?? 0, fullTime(new Date(missing[missing.length - 1].since))) + whole));
+    else if (page.detail.gaps.some((g) => g.unclear)) lines.push(el('p', {}, words.unclearHere + whole));
     else if (page.detail.gaps.length) lines.push(el('p', {}, words.pastIsFetched));
   }
   if (c?.recovered) lines.push(el('p', {}, words.recovered(c.recovered)));
@@ -463,7 +467,7 @@ function start() {
   setInterval(() => changed('outside'), 30_000);
   document.body.dataset.ready = 'yes';
   performance.mark('ready');
-  if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').catch(() => {});
+  if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').then(watchBuild).catch(() => {});
 }
 
 start();

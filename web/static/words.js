@@ -27,7 +27,10 @@ export const words = {
   nobodyCalledSo: 'No channel by that name.', everythingIsRead: 'Everything is read.',
   hereIsRead: 'Everything here is read.', nothingFurtherDown: 'Nothing unread further down.', nothingFurtherUp: 'Nothing unread further up.',
   unreadBefore: 'There are unread messages before these. ', beginAtFirst: 'Begin at the first',
-  /** @param {string} since */ mayBeMissing: (since) => `Some messages may be missing here since ${since}; they are being fetched.`,
+  /** @param {number} seconds how long it takes, 0 where that is not known @param {string} since */
+  healingHere: (seconds, since) => `Healing${!seconds ? '' : seconds < 60 ? ', less than a minute' : `, about ${count(Math.round(seconds / 60), 'minute')}`}: some messages may be missing here since ${since}.`,
+  /** @param {string} time */ completeSinceTime: (time) => `Complete since ${time}.`,
+  unclearHere: 'A message here cannot be read yet; it is tried again.',
   pastIsFetched: 'Older messages of this channel are still being fetched.',
   /** @param {number} n */ recovered: (n) => `${count(n, 'message')} recovered from a gap; ${n === 1 ? 'it' : 'they'} may lie above what you have read.`,
   /** @param {number} n */ recoveredShort: (n) => `${count(n, 'message')} recovered from a gap`,
@@ -65,7 +68,7 @@ export const words = {
   /** @param {string} name @param {number} [minutes] */
   mutedNow: (name, minutes) => `${name} is muted${minutes ? ' for ' + (minutes < 1440 ? count(minutes / 60, 'hour') : count(minutes / 1440, 'day')) : ''}.`,
   markAsRead: 'Mark as read', endMute: 'End the mute', muteHour: 'Mute for an hour', muteDay: 'Mute for a day', mute: 'Mute',
-  notifications: 'Notifications…', openBeside: 'Open beside', showUnread: 'Show its unread messages', showAll: 'Show all its messages', markServer: 'Mark the server as read', endServerMute: 'End the server’s mute',
+  openBeside: 'Open beside', showUnread: 'Show its unread messages', showAll: 'Show all its messages', markServer: 'Mark the server as read', endServerMute: 'End the server’s mute',
 
   // The palette
   nothingByName: 'Nothing by that name', server: 'Server',
