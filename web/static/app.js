@@ -187,9 +187,9 @@ function paintBanner() {
   }
   if (c && page.detail) {
     const missing = page.detail.gaps.filter((g) => !g.backfill && !g.unclear);
-    const whole = page.detail.complete_since ? ' ' + words.completeSinceTime(fullTime(new Date(page.detail.complete_since))) : '';
-    if (missing.length) lines.push(el('p', {}, words.healingHere(page.detail.left_seconds ?? 0, fullTime(new Date(missing[missing.length - 1].since))) + whole));
-    else if (page.detail.gaps.some((g) => g.unclear)) lines.push(el('p', {}, words.unclearHere + whole));
+    const whole = page.detail.complete_since ? words.wholeSince(fullTime(new Date(page.detail.complete_since))) : '';
+    if (missing.length) lines.push(el('p', {}, words.mayBeMissing(fullTime(new Date(missing[missing.length - 1].since)), page.detail.left_seconds), whole));
+    else if (page.detail.gaps.some((g) => g.unclear)) lines.push(el('p', {}, words.cannotBeRead, whole));
     else if (page.detail.gaps.length) lines.push(el('p', {}, words.pastIsFetched));
   }
   if (c?.recovered) lines.push(el('p', {}, words.recovered(c.recovered)));

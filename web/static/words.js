@@ -27,10 +27,10 @@ export const words = {
   nobodyCalledSo: 'No channel by that name.', everythingIsRead: 'Everything is read.',
   hereIsRead: 'Everything here is read.', nothingFurtherDown: 'Nothing unread further down.', nothingFurtherUp: 'Nothing unread further up.',
   unreadBefore: 'There are unread messages before these. ', beginAtFirst: 'Begin at the first',
-  /** @param {number} seconds how long it takes, 0 where that is not known @param {string} since */
-  healingHere: (seconds, since) => `Healing${!seconds ? '' : seconds < 60 ? ', less than a minute' : `, about ${count(Math.round(seconds / 60), 'minute')}`}: some messages may be missing here since ${since}.`,
-  /** @param {string} time */ completeSinceTime: (time) => `Complete since ${time}.`,
-  unclearHere: 'A message here cannot be read yet; it is tried again.',
+  /** @param {string} since @param {number} [left] seconds; 0 when that cannot be told */
+  mayBeMissing: (since, left) => `Healing${!left ? '' : left < 60 ? ', less than a minute' : `, about ${count(Math.round(left / 60), 'minute')}`}: some messages may be missing here since ${since}.`,
+  /** @param {string} since */ wholeSince: (since) => ` Complete since ${since}.`,
+  cannotBeRead: 'A message here cannot be read yet; it is tried again.',
   pastIsFetched: 'Older messages of this channel are still being fetched.',
   /** @param {number} n */ recovered: (n) => `${count(n, 'message')} recovered from a gap; ${n === 1 ? 'it' : 'they'} may lie above what you have read.`,
   /** @param {number} n */ recoveredShort: (n) => `${count(n, 'message')} recovered from a gap`,
