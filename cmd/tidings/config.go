@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
@@ -19,7 +18,6 @@ import (
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
-	"github.com/redis/go-redis/v9"
 
 	"tidings/jobs"
 	"tidings/web"
@@ -35,7 +33,7 @@ type Config struct {
 
 	DatabaseURL       string `env:"DATABASE_URL" placeholder:"URL" help:"A PostgreSQL 14 or newer. Empty: one of our own in DATA_DIR."`
 	DatabaseDirectURL string `env:"DATABASE_DIRECT_URL" placeholder:"URL" help:"The same database past a pooler in transaction mode, for LISTEN. Empty: DATABASE_URL."`
-	RedisURL          string `env:"REDIS_URL" placeholder:"URL" help:"A Redis 6 or newer; several hosts separated by commas are a cluster. Empty: one of our own."`
+	RedisURL          string `env:"REDIS_URL" placeholder:"URL" help:"A Redis 6 or newer. Several addresses separated by commas, or ?cluster=true, are a cluster; ?master_name=NAME says that they are Sentinels. Empty: one of our own."`
 	RedisPrefix       string `env:"REDIS_PREFIX" default:"tidings:" help:"What every key and channel in Redis begins with."`
 	DataDir           string `env:"DATA_DIR" default:"./data" type:"path" help:"Where the own PostgreSQL and Redis live, and the key that encrypts tokens."`
 
@@ -241,28 +239,6 @@ func (c *Config) publicURL(listening net.Addr) string {
 		host = "localhost"
 	}
 	return "http://" + net.JoinHostPort(host, port)
-}
-
-// redisOptions reads REDIS_URL: one address, or several separated by commas for a cluster.
-func redisOptions(s string) (*redis.UniversalOptions, error) {
-	var all *redis.UniversalOptions
-	for part := range strings.SplitSeq(s, ",") {
-		o, err := redis.ParseURL(strings.TrimSpace(part))
-		if err != nil {
-			return nil, err
-		}
-		if all == nil {
-			all = &redis.UniversalOptions{Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig, Dialer: o.Dialer, Protocol: o.Protocol}
-			if o.Network == "unix" { // the universal client's options have no network of their own
-				all.Dialer = func(ctx context.Context, _, addr string) (net.Conn, error) {
-					var d net.Dialer
-					return d.DialContext(ctx, "unix", addr)
-				}
-			}
-		}
-		all.Addrs = append(all.Addrs, o.Addr)
-	}
-	return all, nil
 }
 
 func parseKey(s string) ([]byte, error) {
