@@ -76,7 +76,7 @@ type timing struct {
 var defaultTiming = timing{
 	hold: 200 * time.Millisecond, sweep: 3 * time.Second, alive: time.Minute, heartbeat: 25 * time.Second,
 	window: 5 * time.Millisecond, farewell: 3 * time.Second, retry: 5 * time.Second, query: 10 * time.Second,
-	spread: 5 * time.Second, closing: 5 * time.Second, resume: 3 * time.Minute, journal: time.Second,
+	spread: 8 * time.Second, closing: 5 * time.Second, resume: 3 * time.Minute, journal: time.Second,
 }
 
 // bounds holds the hub's limits on what waits, so that tests can reach them.

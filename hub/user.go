@@ -178,7 +178,6 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 	roles, recount := changedRoles(before, u.set)
 	var f *frame
 	if slices.ContainsFunc(u.conns, func(c *conn) bool { return c.live }) && len(gained)+len(lost)+len(roles) > 0 {
-		f = accessFrame(full.Epoch, gained, lost, roles)
 		for _, id := range append(recount, gained...) {
 			h.want(u, id, everyone)
 		}
@@ -189,6 +188,7 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 				h.queue(u)
 			}
 		}
+		f = accessFrame(full.Epoch, gained, lost, roles, h.cursorOf(u))
 	}
 	if len(moved) == 0 && f == nil {
 		return
@@ -291,6 +291,7 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
+	h.metrics.summaries.Inc()
 	sum, err := h.store.Summary(ctx, set)
 	if err != nil {
 		return nil, fmt.Errorf("summary of user %d: %w", set.User, err)
