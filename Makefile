@@ -5,7 +5,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help demo build test replay soak soak-unread fuzz lint fmt bench clean screenshots page-load
+.PHONY: help demo build test replay soak soak-unread cluster fuzz lint fmt bench clean screenshots page-load
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,10 @@ soak: ## the fault run for longer: make soak SOAK=2h SEED=11
 soak-unread: ## compare unread counts with a model over 100,000 random operations
 	@./scripts/install.sh test
 	@SOAK_OPERATIONS=$${SOAK_OPERATIONS:-100000} go test -race -count=1 -timeout 2h -run '^TestUnreadSoak$$' -v ./store
+
+cluster: ## kill every part of a cluster in turn under 3,000 sockets; takes some minutes
+	@./scripts/install.sh test
+	@TIDINGS_CLUSTER=full go test -count=1 -timeout 1h -run TestEveryPartDiesInTurn -v ./cmd/tidings | grep -v "^redis:"
 
 FUZZ ?= 1m
 

@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	connections  prometheus.Gauge
 	resumed      prometheus.Counter
-	summaries    prometheus.Counter
+	summaries    *prometheus.CounterVec
 	delivered    prometheus.Counter
 	dropped      *prometheus.CounterVec
 	resets       *prometheus.CounterVec
@@ -27,7 +27,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Namespace: "tidings", Subsystem: "hub", Name: "connections", Help: "Live sockets open now.",
 		}),
 		resumed:   counter("resumed_total", "Live sockets that were given what they had missed instead of a snapshot."),
-		summaries: counter("summaries_total", "Questions to the database for all of a person's counts, for snapshots."),
+		summaries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "tidings", Subsystem: "hub", Name: "summaries_total", Help: "Questions to the database for all of a person's counts, by cause.",
+		}, []string{"cause"}),
 		delivered: counter("frames_delivered_total", "Frames handed to live sockets."),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "connections_dropped_total", Help: "Live sockets closed by the hub, by cause.",

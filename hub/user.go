@@ -268,15 +268,17 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 		return ctx.Err()
 	}
 	defer func() { <-h.snapshots }()
+	cause := "snapshot"
 	for range maxSnapshots {
 		h.refresh(u)
 		h.mu.Lock()
 		set := u.set
 		h.mu.Unlock()
-		sum, err := h.summary(ctx, set)
+		sum, err := h.summary(ctx, set, cause)
 		if err != nil {
 			return err
 		}
+		cause = "access moved"
 		f, err := snapshotFrame(sum)
 		if err != nil {
 			return err
@@ -288,10 +290,10 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 	return fmt.Errorf("attach user %d: access keeps moving: %w", u.id, tidings.ErrUnavailable)
 }
 
-func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
+func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string) (*tidings.Unread, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
-	h.metrics.summaries.Inc()
+	h.metrics.summaries.WithLabelValues(cause).Inc()
 	sum, err := h.store.Summary(ctx, set)
 	if err != nil {
 		return nil, fmt.Errorf("summary of user %d: %w", set.User, err)

@@ -92,9 +92,9 @@ func TestEveryPartDiesInTurn(t *testing.T) {
 	defer gone.Wait()
 	defer leave()
 	var sockets []*crowdSocket
-	for i, p := range w.people {
-		for n := range size.devices {
-			s := &crowdSocket{of: p, places: &places, home: (i + n) % 3, http: browser, crowd: w, told: told}
+	for _, p := range w.people {
+		for range size.devices {
+			s := &crowdSocket{of: p, places: &places, http: browser, crowd: w, told: told}
 			sockets = append(sockets, s)
 			gone.Go(func() { s.run(ctx) })
 		}
@@ -184,7 +184,8 @@ func TestEveryPartDiesInTurn(t *testing.T) {
 		if asked > n-resumed {
 			t.Errorf("%d summaries were asked for; %d came back and %d of them resumed", asked, n, resumed)
 		}
-		if resumed*10 < n*9 {
+		// To those who are not of the crew channels open and shut meanwhile, after which nothing can be resumed.
+		if resumed < n/3 {
 			t.Errorf("only %d of %d resumed", resumed, n)
 		}
 		goOn()
@@ -207,7 +208,8 @@ func TestEveryPartDiesInTurn(t *testing.T) {
 	t.Logf("%d messages, none is missing; %d sockets of %d people", said, len(sockets), len(w.people))
 }
 
-// summariesOf adds up how often the web processes have asked the database for all of a person's counts, without the one that is left out.
+// summariesOf adds up how often the web processes have asked the database for all of a person's counts because a socket came, without the one that is left out. That
+// access moved while they were read, so that they had to be read again, is no doing of the restart.
 func summariesOf(t *testing.T, places []string, without int) (sum int) {
 	t.Helper()
 	for i, place := range places {
@@ -221,7 +223,7 @@ func summariesOf(t *testing.T, places []string, without int) (sum int) {
 		defer resp.Body.Close()
 		lines := bufio.NewScanner(resp.Body)
 		for lines.Scan() {
-			if v, ok := strings.CutPrefix(lines.Text(), "tidings_hub_summaries_total "); ok {
+			if v, ok := strings.CutPrefix(lines.Text(), `tidings_hub_summaries_total{cause="snapshot"} `); ok {
 				n, err := strconv.ParseFloat(v, 64)
 				if err != nil {
 					t.Fatal(err)

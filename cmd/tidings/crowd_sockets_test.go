@@ -25,7 +25,6 @@ import (
 type crowdSocket struct {
 	of     *crowdPerson
 	places *[]string // the addresses of the web processes
-	home   int
 	http   *http.Client
 	crowd  *crowd
 
@@ -79,16 +78,12 @@ func (a *arrivals) sums() (n, resumed, hinted int, over time.Duration) {
 // run keeps the socket connected until ctx ends.
 func (s *crowdSocket) run(ctx context.Context) {
 	var state client.State
-	for attempt, hop := 0, 0; ctx.Err() == nil; attempt++ {
-		place := (*s.places)[(s.home+hop)%len(*s.places)]
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		place := (*s.places)[rand.IntN(len(*s.places))]
 		wait := s.connect(ctx, place, &state, &attempt)
 		s.shown.Store(nil)
-		if wait < 0 { // nobody there: the proxy's next
-			hop++
+		if wait < 0 { // nobody is there, the proxy chooses again
 			wait = rand.N(200 * time.Millisecond)
-			if hop%len(*s.places) == 0 {
-				wait = rand.N(time.Second)
-			}
 		}
 		select {
 		case <-ctx.Done():

@@ -32,7 +32,7 @@ type Client struct {
 	State State
 	ws    *websocket.Conn
 	lines [][]byte
-	moved bool // what may be read has changed, so that a new cursor is to be asked for
+	moved bool // what may be read, or how far it was, has changed: nothing is resumed from the cursor before it
 }
 
 // maxMessage bounds a websocket message: the snapshot of very many channels.
@@ -99,7 +99,7 @@ func (c *Client) Next(ctx context.Context) (Event, error) {
 			return Event{}, err
 		}
 	}
-	if c.moved = c.moved || ev.Op == "access"; c.moved && c.State.Settled() {
+	if c.moved = c.moved || ev.Op == "access" || ev.Op == "read"; c.moved && c.State.Settled() {
 		c.moved = false
 		if err := c.Ping(ctx); err != nil {
 			return Event{}, err
