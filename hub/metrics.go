@@ -26,7 +26,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "connections", Help: "Live sockets open now.",
 		}),
-		resumed:   counter("resumed_total", "Live sockets that were given what they had missed instead of a snapshot."),
+		resumed: counter("resumed_total", "Live sockets that were given what they had missed instead of a snapshot."),
 		summaries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "summaries_total", Help: "Questions to the database for all of a person's counts, by cause.",
 		}, []string{"cause"}),

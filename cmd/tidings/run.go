@@ -53,6 +53,13 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	defer listener.Close()
 	address := c.publicURL(listener.Addr())
+	var plainListener net.Listener
+	if c.TLS.HTTPListen != "" {
+		if plainListener, err = net.Listen("tcp", c.TLS.HTTPListen); err != nil {
+			return fmt.Errorf("%w; choose another address with HTTP_LISTEN=…", err)
+		}
+		defer plainListener.Close()
+	}
 	key, err := c.encryptionKey()
 	if err != nil {
 		return err
@@ -231,11 +238,13 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		g.Go(func() error { return work.Run(ctx) })
 	}
 	if c.does("web") {
-		server := &http.Server{
-			Handler: site, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-			ErrorLog: slog.NewLogLogger(part("web").Handler(), slog.LevelDebug),
-		}
+		secure, plain := newTLS(c, address, part("tls"))
+		server := newServer(site, part("web"))
+		server.TLSConfig = secure
 		g.Go(func() error { return serveHTTP(ctx, server, listener) })
+		if plainListener != nil && plain != nil {
+			g.Go(func() error { return serveHTTP(ctx, newServer(plain, part("tls")), plainListener) })
+		}
 	}
 	if adminListener != nil {
 		server := &http.Server{Handler: adminSite, ReadHeaderTimeout: 10 * time.Second}
@@ -254,10 +263,24 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	return err
 }
 
+// newServer bounds what a client may send and how long it may take for it.
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
 // serveHTTP answers requests until ctx ends, then lets those under way finish. Live sockets are hub's to end.
 func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
+	go func() {
+		if server.TLSConfig != nil {
+			ended <- server.ServeTLS(l, "", "")
+			return
+		}
+		ended <- server.Serve(l)
+	}()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serve: %w", err)
