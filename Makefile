@@ -5,7 +5,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help demo build test replay soak soak-unread cluster fuzz lint fmt bench clean screenshots page-load
+.PHONY: help demo build test replay soak soak-unread cluster day fuzz lint fmt bench clean screenshots page-load
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,12 @@ soak-unread: ## compare unread counts with a model over 100,000 random operation
 cluster: ## kill every part of a cluster in turn under 3,000 sockets; takes some minutes
 	@./scripts/install.sh test
 	@TIDINGS_CLUSTER=full go test -count=1 -timeout 1h -run TestEveryPartDiesInTurn -v ./cmd/tidings | grep -v "^redis:"
+
+DAY ?= 15m
+
+day: ## a day of a community squeezed into 15 minutes: what is held must not grow
+	@./scripts/install.sh test
+	@TIDINGS_DAY=$(DAY) go test -count=1 -timeout 2h -run TestADay -v ./cmd/tidings
 
 FUZZ ?= 1m
 
