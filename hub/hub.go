@@ -53,6 +53,8 @@ type Options struct {
 	// Alive reports whether a session still stands. It is asked for each connection about once a minute, and when the bus
 	// has lost something, so that a session that ended elsewhere or expired does not live on here. Nil: never asked.
 	Alive func(ctx context.Context, session string) (bool, error)
+	// Trace is told of each new message that was handed to sockets here; nil costs nothing. It must not wait for anybody.
+	Trace func(Delivery)
 	// MaxConns and MaxConnsPerUser bound the connections of this process; 0 means 50,000 and 32.
 	MaxConns, MaxConnsPerUser int
 }
@@ -98,6 +100,7 @@ type Hub struct {
 	origins []string
 	alive   func(context.Context, string) (bool, error)
 	metrics *metrics
+	trace   func(Delivery)
 	bus     bus
 	timing  timing
 	epoch   string // of this hub, in cursors
@@ -148,7 +151,7 @@ type Hub struct {
 // New makes a hub that serves sockets once [Hub.Run] runs.
 func New(o Options) *Hub {
 	h := &Hub{
-		access: o.Access, store: o.Store, encode: o.Encode, log: o.Log, origins: o.Origins, alive: o.Alive,
+		access: o.Access, store: o.Store, encode: o.Encode, log: o.Log, origins: o.Origins, alive: o.Alive, trace: o.Trace,
 		metrics: newMetrics(o.Metrics), timing: defaultTiming, epoch: randomHex(epochBytes), bounds: defaultBounds,
 		maxConns: o.MaxConns, maxPerUser: o.MaxConnsPerUser,
 		users: map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{},

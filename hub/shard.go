@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"encoding/json"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -134,8 +135,12 @@ func (s *shard) pass() {
 		s.lost = map[discord.ChannelID]*delta{}
 	}
 	s.mu.Unlock()
+	var traced []Delivery
 	for _, it := range batch {
 		if it.delta != nil {
+			if s.hub.trace != nil {
+				traced = s.traced(traced, it.delta)
+			}
 			s.deliver(it.delta)
 		} else {
 			it.do(s)
@@ -146,11 +151,41 @@ func (s *shard) pass() {
 		s.deliver(&delta{guild: d.guild, channel: d.channel, version: d.version, frame: resetFrame(d.guild, d.channel, d.version)})
 	}
 	s.flush()
+	for _, d := range traced {
+		d.Ended = time.Now()
+		s.hub.trace(d)
+	}
 	clear(batch)
 	s.spare = batch[:0]
 	if cap(batch) > s.hub.bounds.inbox {
 		s.spare = nil
 	}
+}
+
+// Delivery is a new message that was handed to the sockets of one part of this process.
+type Delivery struct {
+	Channel      discord.ChannelID
+	ID           discord.MessageID
+	Begun, Ended time.Time
+	Sockets      int
+}
+
+// traced adds a delta that is of a new message and has somebody to go to. What came from another process is known by its frame alone.
+func (s *shard) traced(list []Delivery, d *delta) []Delivery {
+	sockets := 0
+	for _, cr := range s.index[d.channel] {
+		for _, p := range cr.people {
+			sockets += len(p.conns)
+		}
+	}
+	var f struct {
+		K  string
+		ID discord.MessageID
+	}
+	if sockets == 0 || json.Unmarshal(d.frame.body(), &f) != nil || f.K != "create" {
+		return list
+	}
+	return append(list, Delivery{Channel: d.channel, ID: f.ID, Begun: time.Now(), Sockets: sockets})
 }
 
 func (s *shard) deliver(d *delta) {

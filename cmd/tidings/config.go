@@ -38,25 +38,26 @@ type Config struct {
 	RedisPrefix       string `env:"REDIS_PREFIX" default:"tidings:" help:"What every key and channel in Redis begins with."`
 	DataDir           string `env:"DATA_DIR" default:"./data" type:"path" help:"Where the own PostgreSQL and Redis live, and the key that encrypts tokens."`
 
-	Listen          string    `env:"LISTEN" placeholder:"127.0.0.1:8080" help:"The address to serve on; for sim 127.0.0.1:8090 when empty."`
-	PublicURL       string    `env:"PUBLIC_URL" placeholder:"URL" help:"The address by which browsers reach the service. Empty: http:// and LISTEN."`
-	AdminListen     string    `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address, for /metrics and pprof alone. Empty: /metrics is at LISTEN, for this machine and operators alone, and pprof nowhere."`
-	Admins          []string  `env:"ADMINS" placeholder:"ID" help:"Discord ids of those who may do everything here."`
-	Proxies         []string  `env:"TRUSTED_PROXIES" name:"trusted-proxies" placeholder:"NETWORK" help:"Addresses and networks of proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For says where a request comes from. Empty: nobody's."`
-	Roles           []string  `env:"ROLES" default:"gateway,jobs,web" help:"What this process does: gateway, jobs, web."`
-	Gateway         string    `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway; messages are found by polling."`
-	PollSchedule    string    `env:"POLL_SCHEDULE" default:"@every 30s" placeholder:"CRON" help:"When polling looks for news, as a cron expression or @every 30s. With the gateway on it only looks at servers whose connection is down, and rarely at the others."`
-	RelayKeys       []string  `env:"RELAY_KEYS" sep:" " placeholder:"NAME:KEY[:GUILD,…]" help:"Relays that may send events to /webhooks/discord/NAME, separated by spaces: a name, its Ed25519 public key in hex, and the servers that it may tell of (all when none is named)."`
-	RetentionDays   int       `env:"RETENTION_DAYS" default:"30" help:"How many days messages are kept."`
-	RemovedDays     int       `env:"REMOVED_DAYS" default:"7" help:"How many days after a server has removed the bot all that is kept of it is deleted."`
-	HistoryDays     int       `env:"HISTORY_DAYS" default:"7" help:"How far back messages are fetched when a channel is first seen."`
-	MinFreeDisk     int       `env:"MIN_FREE_DISK" default:"256" help:"With the own PostgreSQL: when fewer megabytes are free in DATA_DIR, nothing is taken in until there is room; 0 for never. At four times as many there is a warning."`
-	EncryptionKey   string    `env:"ENCRYPTION_KEY" placeholder:"KEY" help:"32 bytes in base64 that encrypt Discord's tokens. Empty: a file in DATA_DIR, made at first start."`
-	OldKeys         []string  `env:"OLD_ENCRYPTION_KEYS" name:"old-encryption-keys" placeholder:"KEY" help:"Earlier values of ENCRYPTION_KEY, separated by commas, until \"tidings reseal\" has been run."`
-	AlertWebhookURL string    `env:"ALERT_WEBHOOK_URL" name:"alert-webhook-url" placeholder:"URL" help:"Where operators are told, with a POST, when a kind of job fails persistently. An incoming webhook of Discord's or Slack's will do."`
-	AllowCDN        bool      `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`
-	LogFormat       string    `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
-	TLS             TLSConfig `embed:""`
+	Listen          string      `env:"LISTEN" placeholder:"127.0.0.1:8080" help:"The address to serve on; for sim 127.0.0.1:8090 when empty."`
+	PublicURL       string      `env:"PUBLIC_URL" placeholder:"URL" help:"The address by which browsers reach the service. Empty: http:// and LISTEN."`
+	AdminListen     string      `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address, for /metrics and pprof alone. Empty: /metrics is at LISTEN, for this machine and operators alone, and pprof nowhere."`
+	Admins          []string    `env:"ADMINS" placeholder:"ID" help:"Discord ids of those who may do everything here."`
+	Proxies         []string    `env:"TRUSTED_PROXIES" name:"trusted-proxies" placeholder:"NETWORK" help:"Addresses and networks of proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For says where a request comes from. Empty: nobody's."`
+	Roles           []string    `env:"ROLES" default:"gateway,jobs,web" help:"What this process does: gateway, jobs, web."`
+	Gateway         string      `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway; messages are found by polling."`
+	PollSchedule    string      `env:"POLL_SCHEDULE" default:"@every 30s" placeholder:"CRON" help:"When polling looks for news, as a cron expression or @every 30s. With the gateway on it only looks at servers whose connection is down, and rarely at the others."`
+	RelayKeys       []string    `env:"RELAY_KEYS" sep:" " placeholder:"NAME:KEY[:GUILD,…]" help:"Relays that may send events to /webhooks/discord/NAME, separated by spaces: a name, its Ed25519 public key in hex, and the servers that it may tell of (all when none is named)."`
+	RetentionDays   int         `env:"RETENTION_DAYS" default:"30" help:"How many days messages are kept."`
+	RemovedDays     int         `env:"REMOVED_DAYS" default:"7" help:"How many days after a server has removed the bot all that is kept of it is deleted."`
+	HistoryDays     int         `env:"HISTORY_DAYS" default:"7" help:"How far back messages are fetched when a channel is first seen."`
+	MinFreeDisk     int         `env:"MIN_FREE_DISK" default:"256" help:"With the own PostgreSQL: when fewer megabytes are free in DATA_DIR, nothing is taken in until there is room; 0 for never. At four times as many there is a warning."`
+	EncryptionKey   string      `env:"ENCRYPTION_KEY" placeholder:"KEY" help:"32 bytes in base64 that encrypt Discord's tokens. Empty: a file in DATA_DIR, made at first start."`
+	OldKeys         []string    `env:"OLD_ENCRYPTION_KEYS" name:"old-encryption-keys" placeholder:"KEY" help:"Earlier values of ENCRYPTION_KEY, separated by commas, until \"tidings reseal\" has been run."`
+	AlertWebhookURL string      `env:"ALERT_WEBHOOK_URL" name:"alert-webhook-url" placeholder:"URL" help:"Where operators are told, with a POST, when a kind of job fails persistently. An incoming webhook of Discord's or Slack's will do."`
+	AllowCDN        bool        `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`
+	LogFormat       string      `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
+	TLS             TLSConfig   `embed:""`
+	Traces          TraceConfig `embed:""`
 	// TLSClient asks the certificate authority; nil for the usual client.
 	TLSClient *http.Client `kong:"-"`
 	// Statfs says how much room is left; nil for asking the system.
@@ -166,7 +167,7 @@ func (c *Config) serverFaults() []string {
 		bad("POLL_SCHEDULE %q never comes.", c.PollSchedule)
 	}
 	_, faults := parseRelays(c.RelayKeys)
-	return append(append(f, faults...), c.tlsFaults()...)
+	return append(append(f, faults...), append(c.tlsFaults(), c.Traces.faults()...)...)
 }
 
 // pollSchedule is when polling looks for news.

@@ -41,9 +41,11 @@ func documents(t *testing.T, path string) (docs []map[string]any) {
 func TestDeployFiles(t *testing.T) {
 	t.Parallel()
 	settings := map[string]bool{"POSTGRES_PASSWORD": true, "HOST_ADDRESS": true, "CGO_ENABLED": true, "POSTGRES_USER": true, "POSTGRES_DB": true, "VERSION": true}
-	for f := range reflect.TypeFor[Config]().Fields() {
-		if name := f.Tag.Get("env"); name != "" {
-			settings[name] = true
+	for _, of := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[TLSConfig](), reflect.TypeFor[TraceConfig]()} {
+		for f := range of.Fields() {
+			if name := f.Tag.Get("env"); name != "" {
+				settings[name] = true
+			}
 		}
 	}
 	var files []string

@@ -127,17 +127,23 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if err := who.Load(ctx); err != nil {
 		return err
 	}
+	var passed func(ingest.Passage)
+	var delivered func(hub.Delivery)
+	traces := newTracer(c.Traces, me.name, part("traces"), metrics)
+	if traces != nil {
+		passed, delivered = traces.passage, traces.delivery
+	}
 	renderer := render.New(render.Options{DiscordCDN: c.AllowCDN})
 	live = hub.New(hub.Options{
 		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: renderer.Encode,
 		Origins: []string{host(address)},
 		Alive:   func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
-		Log:     part("hub"), Metrics: metrics,
+		Log:     part("hub"), Metrics: metrics, Trace: delivered,
 	})
 	poll := newPoll(c, discord.REST(), st, part("poll"))
 	second = newSecondLook(discord.REST(), who, poll, st, part("poll"))
 	alerts = jobs.NewAlerts(st, who.Visible, part("jobs"))
-	door = ingest.New(st, tellers{second, live, alerts}, ingest.Options{Log: part("ingest"), Metrics: metrics})
+	door = ingest.New(st, tellers{second, live, alerts}, ingest.Options{Log: part("ingest"), Metrics: metrics, Trace: passed})
 
 	oauth, err := bot.NewOAuth(bot.OAuthOptions{
 		ClientID: c.DiscordClientID, ClientSecret: c.DiscordClientSecret, URL: c.DiscordURL, Log: part("bot"),
@@ -226,6 +232,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	g.Go(func() error { return past6h.Run(ctx) })
 	g.Go(func() error { return newStoreWatch(st, backends, part("watch"), metrics).Run(ctx) })
 	g.Go(func() error { return who.Run(ctx) })
+	if traces != nil {
+		g.Go(func() error { return traces.Run(ctx) })
+	}
 	g.Go(func() error { return live.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
 	g.Go(func() error { return second.Run(ctx) })
