@@ -115,6 +115,7 @@ type Hub struct {
 
 	redis      redis.UniversalClient // the hub's own; nil without Redis
 	closeRedis func() error
+	present    presence
 	history    *history     // nil without Redis
 	journaled  atomic.Int64 // the position up to which the journal is written
 
@@ -170,6 +171,7 @@ func New(o Options) *Hub {
 	if h.maxPerUser == 0 {
 		h.maxPerUser = 32
 	}
+	h.present = presence{o.Redis, o.Prefix, h.timing.heartbeat * 5 / 2}
 	for range max(1, runtime.GOMAXPROCS(0)) {
 		h.shards = append(h.shards, newShard(h))
 	}

@@ -61,8 +61,10 @@ type Config struct {
 	// TLSClient asks the certificate authority; nil for the usual client.
 	TLSClient *http.Client `kong:"-"`
 	// Statfs says how much room is left; nil for asking the system.
-	Statfs   func(path string) (free, all uint64, err error) `kong:"-"`
-	LogLevel slog.Level                                      `env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
+	Statfs func(path string) (free, all uint64, err error) `kong:"-"`
+	// PushHTTP reaches push services; nil for those on the public internet alone.
+	PushHTTP *http.Client `kong:"-"`
+	LogLevel slog.Level   `env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
 }
 
 // listen is the address to serve on.
