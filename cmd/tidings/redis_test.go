@@ -92,3 +92,26 @@ func TestRedisClusterWithoutAMaster(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Sentinels say where the master is; when it dies they name another, and the client follows.
+func TestRedisSentinel(t *testing.T) {
+	t.Parallel()
+	servers := testdb.RedisSentinel(t)
+	o, err := redisOptions(servers.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newRedis(o)
+	t.Cleanup(func() { c.Close() })
+	if err := c.Set(t.Context(), "k", "before", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Do(t.Context(), "WAIT", 1, 60000).Int(); err != nil || n != 1 {
+		t.Fatalf("%d replicas have it, %v", n, err)
+	}
+	servers.Kill(0)
+	eventually(t, "the other server is the master", time.Minute, func() bool { return c.Set(t.Context(), "l", "meanwhile", 0).Err() == nil })
+	if v, err := c.Get(t.Context(), "k").Result(); err != nil || v != "before" {
+		t.Errorf("Get() = %q, %v", v, err)
+	}
+}

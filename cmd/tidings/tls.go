@@ -107,7 +107,11 @@ func redirect(address string) http.Handler {
 			http.Error(w, "Use "+address+".", http.StatusBadRequest)
 			return
 		}
-		http.Redirect(w, r, address+r.URL.RequestURI(), http.StatusFound)
+		path := r.URL.RequestURI()
+		if !strings.HasPrefix(path, "/") { // of "GET x:.example" it is .example, which would become part of the host
+			path = "/"
+		}
+		http.Redirect(w, r, address+path, http.StatusFound) // #nosec G710 -- the host is ours
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -24,6 +25,7 @@ type RedisClusterServers struct {
 
 type clusterNode struct {
 	addr, dir string
+	args      []string  // of redis-server
 	in        io.Closer // closing it kills the server
 	cmd       *exec.Cmd // nil while it is down
 }
@@ -38,7 +40,13 @@ func RedisCluster(t testing.TB, masters int) *RedisClusterServers {
 		}
 	})
 	for range 2 * masters {
-		c.nodes = append(c.nodes, &clusterNode{addr: clusterAddress(t), dir: serverDir(t)})
+		n := &clusterNode{addr: clusterAddress(t), dir: serverDir(t)}
+		_, port, _ := net.SplitHostPort(n.addr)
+		n.args = []string{
+			"--bind", "127.0.0.1", "--port", port, "--cluster-enabled", "yes", "--cluster-config-file", filepath.Join(n.dir, "nodes.conf"),
+			"--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no", "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
+		}
+		c.nodes = append(c.nodes, n)
 		c.Start(len(c.nodes) - 1)
 	}
 	const slots = 16384
@@ -95,6 +103,54 @@ func (c *RedisClusterServers) Masters() (list []int) {
 	return list
 }
 
+// RedisSentinelServers is a master, its replica and three Sentinels of a test's own.
+type RedisSentinelServers struct{ *RedisClusterServers }
+
+// RedisSentinel starts them. The master is server 0, the replica 1, the Sentinels are 2 to 4.
+func RedisSentinel(t testing.TB) *RedisSentinelServers {
+	t.Helper()
+	c := &RedisSentinelServers{&RedisClusterServers{t: t}}
+	t.Cleanup(func() {
+		for i := range c.nodes {
+			c.Kill(i)
+		}
+	})
+	add := func(config string) {
+		n := &clusterNode{addr: clusterAddress(t), dir: serverDir(t)}
+		_, port, _ := net.SplitHostPort(n.addr)
+		file := filepath.Join(n.dir, "redis.conf") // Sentinels write theirs
+		if err := os.WriteFile(file, []byte("bind 127.0.0.1\nport "+port+"\ndir "+n.dir+"\n"+config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.args = []string{file}
+		if strings.HasPrefix(config, "sentinel") {
+			n.args = append(n.args, "--sentinel")
+		}
+		c.nodes = append(c.nodes, n)
+		c.Start(len(c.nodes) - 1)
+	}
+	const memory = "save \"\"\nrepl-diskless-sync-delay 0\n"
+	add(memory)
+	host, port, _ := net.SplitHostPort(c.nodes[0].addr)
+	add(memory + "replicaof " + host + " " + port + "\n")
+	c.wait("the replica has what the master has", func() bool { return strings.Contains(c.do(c.nodes[1], "INFO", "replication"), "master_link_status:up") })
+	for range 3 {
+		add("sentinel monitor tidings " + host + " " + port + " 2\nsentinel down-after-milliseconds tidings 1500\nsentinel failover-timeout tidings 5000\n")
+	}
+	for _, n := range c.nodes[2:] {
+		c.wait("the Sentinels know each other and the replica", func() bool {
+			info := c.do(n, "INFO", "sentinel")
+			return strings.Contains(info, "slaves=1") && strings.Contains(info, "sentinels=3")
+		})
+	}
+	return c
+}
+
+// URL is what REDIS_URL takes.
+func (c *RedisSentinelServers) URL() string {
+	return "redis://" + strings.Join(c.Addresses()[2:], ",") + "?master_name=tidings"
+}
+
 // Kill ends a node with SIGKILL.
 func (c *RedisClusterServers) Kill(i int) {
 	n := c.nodes[i]
@@ -110,11 +166,8 @@ func (c *RedisClusterServers) Kill(i int) {
 func (c *RedisClusterServers) Start(i int) {
 	c.t.Helper()
 	n := c.nodes[i]
-	_, port, _ := net.SplitHostPort(n.addr)
 	// The shell ends the server when its input ends, also when that is because this process was killed.
-	cmd := exec.Command("sh", "-c", `"$@" >redis.log 2>&1 & p=$!; read _; kill -9 $p; wait $p 2>/dev/null`, "sh",
-		"redis-server", "--bind", "127.0.0.1", "--port", port, "--cluster-enabled", "yes", "--cluster-config-file", filepath.Join(n.dir, "nodes.conf"),
-		"--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no", "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0")
+	cmd := exec.Command("sh", append([]string{"-c", `"$@" >redis.log 2>&1 & p=$!; read _; kill -9 $p; wait $p 2>/dev/null`, "sh", "redis-server"}, n.args...)...)
 	cmd.Dir = n.dir
 	in, err := cmd.StdinPipe()
 	if err != nil {
