@@ -16,6 +16,7 @@ type metrics struct {
 	unpublished  prometheus.Counter
 	busLosses    prometheus.Counter
 	sweep        prometheus.Histogram
+	age          prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -48,8 +49,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Buckets: []float64{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10},
 		}),
 	}
+	m.age = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "tidings", Subsystem: "hub", Name: "message_age_seconds", Help: "From Discord's timestamp of a new message to its frame being handed to sockets, of those younger than ten minutes.",
+		Buckets: []float64{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 600},
+	})
 	if r != nil {
-		r.MustRegister(m.connections, m.resumed, m.summaries, m.delivered, m.dropped, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
+		r.MustRegister(m.age, m.connections, m.resumed, m.summaries, m.delivered, m.dropped, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
 			m.unpublished, m.busLosses, m.sweep)
 	}
 	return m

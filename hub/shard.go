@@ -1,9 +1,10 @@
 package hub
 
 import (
-	"encoding/json"
+	"bytes"
 	"hash/maphash"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -19,7 +20,8 @@ type shard struct {
 	mu     sync.Mutex
 	inbox  []item
 	spare  []item
-	deltas int // in inbox
+	new    []Delivery // of the pass, kept for its memory
+	deltas int        // in inbox
 	lost   map[discord.ChannelID]*delta
 
 	// Below is the loop's alone.
@@ -150,12 +152,10 @@ func (s *shard) pass() {
 		s.lost = map[discord.ChannelID]*delta{}
 	}
 	s.mu.Unlock()
-	var traced []Delivery
+	traced := s.new[:0]
 	for _, it := range batch {
 		if it.delta != nil {
-			if s.hub.trace != nil {
-				traced = s.traced(traced, it.delta)
-			}
+			traced = s.traced(traced, it.delta)
 			s.deliver(it.delta)
 		} else {
 			it.do(s)
@@ -168,8 +168,14 @@ func (s *shard) pass() {
 	s.flush()
 	for _, d := range traced {
 		d.Ended = time.Now()
-		s.hub.trace(d)
+		if age := d.Ended.Sub(d.ID.Time()); age < maxAge {
+			s.hub.metrics.age.Observe(max(age, 0).Seconds())
+		}
+		if s.hub.trace != nil {
+			s.hub.trace(d)
+		}
 	}
+	s.new = traced
 	clear(batch)
 	s.spare = batch[:0]
 	if cap(batch) > s.hub.bounds.inbox {
@@ -187,20 +193,39 @@ type Delivery struct {
 
 // traced adds a delta that is of a new message and has somebody to go to. What came from another process is known by its frame alone.
 func (s *shard) traced(list []Delivery, d *delta) []Delivery {
+	id, ok := createdIn(d.frame.body())
+	if !ok || len(list) == maxTraced {
+		return list
+	}
 	sockets := 0
 	for _, cr := range s.index[d.channel] {
 		for _, p := range cr.people {
 			sockets += len(p.conns)
 		}
 	}
-	var f struct {
-		K  string
-		ID discord.MessageID
-	}
-	if sockets == 0 || json.Unmarshal(d.frame.body(), &f) != nil || f.K != "create" {
+	if sockets == 0 {
 		return list
 	}
-	return append(list, Delivery{Channel: d.channel, ID: f.ID, Begun: time.Now(), Sockets: sockets})
+	return append(list, Delivery{Channel: d.channel, ID: id, Begun: time.Now(), Sockets: sockets})
+}
+
+// maxAge leaves out what was found again, and maxTraced bounds what one pass looks at.
+const (
+	maxAge    = 10 * time.Minute
+	maxTraced = 256
+)
+
+var createdMark = []byte(`,"k":"create","id":"`)
+
+// createdIn reads the id of a new message out of its frame.
+func createdIn(body []byte) (discord.MessageID, bool) {
+	_, rest, ok := bytes.Cut(body[:min(len(body), 160)], createdMark)
+	if !ok {
+		return 0, false
+	}
+	digits, _, ok := bytes.Cut(rest, []byte{'"'})
+	n, err := strconv.ParseUint(string(digits), 10, 63)
+	return discord.MessageID(n), ok && err == nil
 }
 
 func (s *shard) deliver(d *delta) {
