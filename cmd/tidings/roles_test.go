@@ -26,7 +26,7 @@ func TestRolesInProcessesOfTheirOwn(t *testing.T) {
 		return &c
 	}
 	me := credential{token: makeToken(t, base, reader.ID)}
-	operator := makeToken(t, base, owner.ID)
+	operator := makeToken(t, base, owner.ID, "read", "admin")
 	gateway, jobs := role("gateway"), role("jobs")
 	start(t, gateway)
 	start(t, jobs)
