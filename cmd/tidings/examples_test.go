@@ -36,7 +36,9 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	} else {
-		t.Run("JavaScript", func(t *testing.T) { example(t, d, owner, general, s, me, "node", "--experimental-websocket", "../../examples/live.mjs") })
+		t.Run("JavaScript", func(t *testing.T) {
+			example(t, d, owner, general, s, me, "node", "--experimental-websocket", "../../examples/live.mjs")
+		})
 	}
 	t.Run("Go", func(t *testing.T) { example(t, d, owner, general, s, me, "go", "run", "../../examples/live") })
 }
