@@ -6,8 +6,10 @@ type metrics struct {
 	connections  prometheus.Gauge
 	resumed      prometheus.Counter
 	summaries    *prometheus.CounterVec
+	recalled     prometheus.Counter
 	delivered    prometheus.Counter
 	dropped      *prometheus.CounterVec
+	limits       *prometheus.CounterVec
 	resets       *prometheus.CounterVec
 	repeats      prometheus.Counter
 	reloadErrors prometheus.Counter
@@ -31,10 +33,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		summaries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "summaries_total", Help: "Questions to the database for all of a person's counts, by cause.",
 		}, []string{"cause"}),
+		recalled:  counter("snapshots_recalled_total", "Live sockets that were given the snapshot that another one of the person had got a moment before."),
 		delivered: counter("frames_delivered_total", "Frames handed to live sockets."),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "connections_dropped_total", Help: "Live sockets closed by the hub, by cause.",
 		}, []string{"cause"}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "tidings", Subsystem: "hub", Name: "limits_total", Help: "Times that a client of the live socket met a limit, by which.",
+		}, []string{"limit"}),
 		resets: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "resets_total", Help: "Channels for which clients were told to ask, by cause.",
 		}, []string{"cause"}),
@@ -54,7 +60,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Buckets: []float64{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 600},
 	})
 	if r != nil {
-		r.MustRegister(m.age, m.connections, m.resumed, m.summaries, m.delivered, m.dropped, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
+		r.MustRegister(m.age, m.connections, m.resumed, m.summaries, m.recalled, m.delivered, m.dropped, m.limits, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
 			m.unpublished, m.busLosses, m.sweep)
 	}
 	return m

@@ -61,14 +61,32 @@ func Stop() {
 const patience = 60 * time.Second
 
 // Open opens an empty tab with cookies for the pages at base, which believes to have the focus. It lives until the test ends,
-// five minutes at most.
+// five minutes at most, or two hours in a run without a limit of time.
 func Open(t testing.TB, base string, cookies ...*http.Cookie) context.Context {
 	t.Helper()
 	once.Do(start)
 	if failure != nil {
 		t.Fatal(failure)
 	}
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	ctx := open(t, browser, chromedp.WithNewBrowserContext())
+	yes := true
+	for _, c := range cookies {
+		if _, err := chromedp.Call(ctx, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: base, HTTPOnly: &yes}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ctx
+}
+
+// Beside opens another tab of the browser that a tab is of: with its cookies, its storage and its workers.
+func Beside(t testing.TB, tab context.Context) context.Context {
+	t.Helper()
+	return open(t, browser, chromedp.WithExistingBrowserContext(chromedp.FromContext(tab).BrowserContextID))
+}
+
+func open(t testing.TB, parent context.Context, how chromedp.ContextOption) context.Context {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent, how)
 	t.Cleanup(cancel)
 	if err := chromedp.Do(ctx); err != nil { // the first call must not carry the time limit
 		t.Fatal(err)
@@ -94,14 +112,14 @@ func Open(t testing.TB, base string, cookies ...*http.Cookie) context.Context {
 			}
 		}
 	}()
-	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
-	t.Cleanup(stop)
-	yes := true
-	for _, c := range cookies {
-		if _, err := chromedp.Call(ctx, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: base, HTTPOnly: &yes}); err != nil {
-			t.Fatal(err)
+	life := 5 * time.Minute
+	if d, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
+		if _, limited := d.Deadline(); !limited {
+			life = 2 * time.Hour // a long run by hand, with -timeout 0
 		}
 	}
+	ctx, stop := context.WithTimeout(ctx, life)
+	t.Cleanup(stop)
 	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 		t.Fatal(err)
 	}
