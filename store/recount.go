@@ -56,7 +56,12 @@ func (s *Store) Verify(ctx context.Context, set *tidings.VisibleSet) (stated, re
 func (s *Store) VerifySome(ctx context.Context, set *tidings.VisibleSet, channels []discord.ChannelID) (stated, recounted []tidings.ReadChannel, err error) {
 	list := within(set, channels)
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		rows, err := count(ctx, tx, set, list)
+		person, err := readPerson(ctx, tx, set.User)
+		if err != nil {
+			return err
+		}
+		// As they are stated: remembered ones too.
+		rows, err := s.counts(ctx, tx, set, list, person)
 		if err != nil {
 			return err
 		}
