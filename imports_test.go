@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"tidings/jobs":            {"tidings", "tidings/ingest", "tidings/store"},
 	"tidings/web":             {"tidings", "tidings/store", "tidings/access", "tidings/hub", "tidings/render"},
 	"tidings/web/browsertest": {},
+	"tidings/jobs/pushtest":   {}, // a push service for the tests of jobs and of the whole
 	"tidings/embedded":        {},
 	"tidings/embedded/testdb": {"tidings/embedded"},
 	"tidings/hub/client":      {"tidings"},
@@ -55,7 +56,7 @@ var kept = []struct {
 	{"github.com/lib/pq", []string{"tidings/store", "tidings/embedded", "tidings/embedded/testdb"}},
 	{"database/sql", []string{"tidings/store", "tidings/embedded", "tidings/embedded/testdb"}},
 	{"github.com/chromedp/chromedp", []string{"tidings/web/browsertest"}},
-	{"testing", []string{"tidings/embedded/testdb", "tidings/sim/simtest", "tidings/web/browsertest"}},
+	{"testing", []string{"tidings/embedded/testdb", "tidings/sim/simtest", "tidings/web/browsertest", "tidings/jobs/pushtest"}},
 }
 
 // source is one file as far as the map goes.

@@ -73,54 +73,82 @@ type wireMessage struct {
 	ID        discord.MessageID `json:"id"`
 	ChannelID discord.ChannelID `json:"channel_id"`
 	GuildID   discord.GuildID   `json:"guild_id"`
-	Author    *struct {
-		ID         discord.UserID `json:"id"`
-		Username   any            `json:"username"`
-		GlobalName any            `json:"global_name"`
-	} `json:"author"`
-	Type            int    `json:"type"`
-	Flags           uint64 `json:"flags"`
-	Content         string `json:"content"`
-	EditedTimestamp string `json:"edited_timestamp"`
-	MentionEveryone bool   `json:"mention_everyone"`
-	Mentions        []struct {
-		ID discord.UserID `json:"id"`
-	} `json:"mentions"`
-	MentionRoles []discord.RoleID `json:"mention_roles"`
+	Author    *wireAuthor       `json:"author"`
+	// A type that does not fit is unknown, and no database's column holds it.
+	Type            int32            `json:"type"`
+	Flags           uint64           `json:"flags"`
+	Content         string           `json:"content"`
+	EditedTimestamp string           `json:"edited_timestamp"`
+	MentionEveryone bool             `json:"mention_everyone"`
+	Mentions        []wireMention    `json:"mentions"`
+	MentionRoles    []discord.RoleID `json:"mention_roles"`
 	wireFeatures
 }
 
+type wireAuthor struct {
+	ID         discord.UserID `json:"id"`
+	Username   loose          `json:"username"`
+	GlobalName loose          `json:"global_name"`
+}
+
+type wireMention struct {
+	ID discord.UserID `json:"id"`
+}
+
+// loose is a string; what is of another kind is "".
+type loose string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *loose) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) != nil {
+		s = ""
+	}
+	*l = loose(s)
+	return nil
+}
+
+// decodeMessage is for what scanMessage is not sure of.
+func decodeMessage(payload []byte) (w wireMessage, err error) {
+	err = json.Unmarshal(payload, &w)
+	return w, err
+}
+
 // ParseMessage reads one of Discord's message objects. It keeps payload, which the caller must not change afterwards.
-// Unknown fields and types are fine; an object without id or channel is [ErrInvalid].
+// Unknown fields and types are fine, and a field of another kind than Discord documents counts as absent; an object whose id,
+// channel or author cannot be made out is [ErrInvalid].
 func ParseMessage(payload []byte, guild discord.GuildID) (Message, error) {
 	var w wireMessage
-	if err := json.Unmarshal(payload, &w); err != nil {
-		return Message{}, fmt.Errorf("%w message: %w", ErrInvalid, err)
+	if !scanMessage(payload, &w) {
+		var err error
+		if w, err = decodeMessage(payload); err != nil {
+			w, err = looseMessage(payload)
+		}
+		if err != nil {
+			return Message{}, fmt.Errorf("%w message: %w", ErrInvalid, err)
+		}
 	}
 	w.ID, w.ChannelID = known(w.ID), known(w.ChannelID)
 	if w.ID == 0 || w.ChannelID == 0 {
 		return Message{}, fmt.Errorf("%w message: no id or no channel_id", ErrInvalid)
 	}
 	m := Message{
-		Channel: w.ChannelID, ID: w.ID, Guild: known(w.GuildID), Type: w.Type, Flags: w.Flags,
+		Channel: w.ChannelID, ID: w.ID, Guild: known(w.GuildID), Type: int(w.Type), Flags: w.Flags,
 		// Postgres' text cannot hold a zero byte; the payload keeps it.
 		Content: strings.ReplaceAll(w.Content, "\x00", "\uFFFD"), Payload: payload,
-		Countable: Countable(w.Type), Partial: w.Author == nil, Has: w.features(w.Content),
+		Countable: Countable(int(w.Type)), Partial: w.Author == nil, Has: w.features(w.Content),
 	}
 	if m.Guild == 0 {
 		m.Guild = guild
 	}
 	if w.Author != nil {
 		m.Author = known(w.Author.ID)
-		m.AuthorNames[0], _ = w.Author.Username.(string)
-		m.AuthorNames[1], _ = w.Author.GlobalName.(string)
+		m.AuthorNames = [2]string{string(w.Author.Username), string(w.Author.GlobalName)}
 	}
 	if w.EditedTimestamp != "" {
-		t, err := time.Parse(time.RFC3339Nano, w.EditedTimestamp)
-		if err != nil {
-			return Message{}, fmt.Errorf("%w message %d: edited_timestamp: %w", ErrInvalid, w.ID, err)
+		if t, err := time.Parse(time.RFC3339Nano, w.EditedTimestamp); err == nil {
+			m.EditedMS = t.UnixMilli()
 		}
-		m.EditedMS = t.UnixMilli()
 	}
 	m.Mentions.Everyone = w.MentionEveryone
 	for _, u := range w.Mentions {

@@ -490,6 +490,62 @@ ALTER TABLE messages ADD COLUMN IF NOT EXISTS reacted_at timestamptz;
 ALTER TABLE guilds ADD COLUMN IF NOT EXISTS self_id bigint NOT NULL DEFAULT 0;
 ALTER TABLE guilds ADD COLUMN IF NOT EXISTS self_roles bigint[] NOT NULL DEFAULT '{}';
 
+-- Never losing a message -----------------------------------------------------------------------------------------------
+
+-- Since when a page of the gap is under way: what is found missing meanwhile is not covered by it.
+ALTER TABLE gaps ADD COLUMN IF NOT EXISTS asked_at timestamptz;
+-- Discord shows something there that cannot be made out or stored; it is read again at retry_at, each time later.
+ALTER TABLE gaps ADD COLUMN IF NOT EXISTS unclear boolean NOT NULL DEFAULT false;
+ALTER TABLE gaps ADD COLUMN IF NOT EXISTS tries int NOT NULL DEFAULT 0;
+ALTER TABLE gaps ADD COLUMN IF NOT EXISTS retry_at timestamptz NOT NULL DEFAULT now();
+-- When the gateway changed the message last, which of its sessions did (a hash; 0 for none), and where in that session.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_at timestamptz;
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_by bigint NOT NULL DEFAULT 0;
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_seq bigint NOT NULL DEFAULT 0;
+
+-- Notifications ------------------------------------------------------------------------------------------------------------
+
+-- Of what people want to be notified where. scope_id: a channel, category, forum or guild; 0 for everything else.
+CREATE TABLE IF NOT EXISTS notify_prefs (
+	user_id  bigint   NOT NULL,
+	scope_id bigint   NOT NULL,
+	level    smallint NOT NULL,                        -- 0 nothing, 1 mentions, 2 all
+	PRIMARY KEY (user_id, scope_id)
+);
+
+CREATE TABLE IF NOT EXISTS notify_settings (
+	user_id    bigint   PRIMARY KEY,
+	keywords   boolean  NOT NULL,
+	quiet_from smallint NOT NULL DEFAULT 0,            -- minutes of the day in the zone; both are the same where there are no quiet hours
+	quiet_to   smallint NOT NULL DEFAULT 0,
+	zone       text     NOT NULL DEFAULT ''
+);
+
+-- Browsers that are told by Web Push while no page is open. settled_id and sent are as in outgoing_webhooks.
+CREATE TABLE IF NOT EXISTS push_subscriptions (
+	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id    bigint      NOT NULL,
+	session    text        NOT NULL,                   -- what it was made with, and ends with: "cookie" or "token", and a hash
+	endpoint   bytea       NOT NULL UNIQUE,            -- SHA-256 of the address, which is a secret
+	sealed     bytea       NOT NULL,                   -- address and keys, encrypted; see ENCRYPTION_KEY
+	agent      text        NOT NULL DEFAULT '',
+	words      boolean     NOT NULL,                   -- what was written is in it
+	settled_id bigint      NOT NULL,
+	sent       bigint[]    NOT NULL DEFAULT '{}',
+	failures   int         NOT NULL DEFAULT 0,
+	last_error text        NOT NULL DEFAULT '',
+	last_at    timestamptz,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	UNIQUE (user_id, session)
+);
+
+-- Keys of the service itself, each made once for all processes.
+CREATE TABLE IF NOT EXISTS service_keys (
+	id     smallint PRIMARY KEY,                       -- 1: Web Push's (VAPID)
+	public text     NOT NULL,
+	sealed bytea    NOT NULL                           -- the private key, encrypted; see ENCRYPTION_KEY
+);
+
 -- Searching, mentions and counts -------------------------------------------------------------------------------------------
 
 -- Searches go through the newest messages of all channels, until they have a page.

@@ -1,6 +1,7 @@
 package tidings
 
 import (
+	"math"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -14,6 +15,21 @@ func FirstID(t time.Time) discord.MessageID {
 	}
 	return discord.MessageID(uint64(ms) << 22)
 }
+
+// IDRange is a range of message ids of one channel, from After, exclusive, up to To, inclusive. It is empty when To is not above
+// After.
+type IDRange struct{ After, To discord.MessageID }
+
+// Within returns the part of the range that lies above one id, exclusive, and up to another, inclusive.
+func (r IDRange) Within(after, to discord.MessageID) IDRange {
+	return IDRange{max(r.After, after), min(r.To, to)}
+}
+
+// Empty reports whether nothing is in the range.
+func (r IDRange) Empty() bool { return r.To <= r.After }
+
+// Holds reports whether an id is in the range.
+func (r IDRange) Holds(id discord.MessageID) bool { return id > r.After && id <= r.To }
 
 // Day returns the UTC day that a message's id falls into, as days since Discord's epoch of 2015-01-01. live_buckets count by it.
 func Day(id discord.MessageID) int32 {
@@ -30,9 +46,9 @@ func DayEnd(d int32) discord.MessageID {
 	return discord.MessageID((uint64(d) + 1) * 86_400_000 << 22)
 }
 
-// known turns the two values that mean "no id", 0 and JSON's null, into 0.
+// known turns what means "no id", 0 and JSON's null, and what can be none, into 0.
 func known[T ~uint64](id T) T {
-	if id == ^T(0) {
+	if uint64(id) > math.MaxInt64 {
 		return 0
 	}
 	return id

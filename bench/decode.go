@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"sync"
 	"time"
@@ -21,14 +23,16 @@ import (
 // decodeEvents is how many dispatches a consumer takes in one round.
 const decodeEvents = 40_000
 
-// decode gives the same dispatches to our line, up to the event that ingest would get, and to a bare loop of the same websocket
-// library and encoding/json, each in a process of its own.
+var consumers = []string{"bot", "bare", "arikawa", "discordgo", "disgo"}
+
+// decode gives the same dispatches to our line, up to the event that ingest would get, to a bare loop of the same websocket
+// library and encoding/json, and to other libraries up to their handlers, each in a process of its own.
 func decode(r *report, rounds int) error {
-	var ratios []float64
+	cpus, bytes := map[string][]float64{}, map[string][]float64{}
 	for round := range rounds {
-		took := map[string]float64{}
-		for i := range 2 {
-			kind := []string{"bot", "bare"}[(i+round)%2]
+		took := map[string]serverReport{}
+		for i := range consumers {
+			kind := consumers[(i+round)%len(consumers)]
 			g, err := start("gateway")
 			if err != nil {
 				return err
@@ -49,12 +53,18 @@ func decode(r *report, rounds int) error {
 			if err != nil || used.Err != "" {
 				return fmt.Errorf("decode by %s: %v %s", kind, err, used.Err)
 			}
-			took[kind] = used.CPU
+			took[kind] = used
+			fmt.Fprintf(os.Stderr, "decode round %d %-10s %6.2f µs CPU and %6.0f bytes an event\n", round+1, kind, used.CPU/decodeEvents*1e6, float64(used.Bytes)/decodeEvents)
 		}
-		fmt.Fprintf(os.Stderr, "decode round %d: bot %.2f µs CPU an event, bare %.2f\n", round+1, took["bot"]/decodeEvents*1e6, took["bare"]/decodeEvents*1e6)
-		ratios = append(ratios, took["bot"]/took["bare"])
+		for _, k := range consumers[1:] {
+			cpus[k] = append(cpus[k], took["bot"].CPU/took[k].CPU)
+			bytes[k] = append(bytes[k], float64(took["bot"].Bytes)/float64(took[k].Bytes))
+		}
 	}
-	r.add("decode_cpu_vs_bare", ratios)
+	for _, k := range consumers[1:] {
+		r.add("decode_cpu_vs_"+k, cpus[k])
+		r.add("decode_bytes_vs_"+k, bytes[k])
+	}
 	return nil
 }
 
@@ -109,8 +119,7 @@ func dispatches(ctx context.Context, ws *websocket.Conn, addr string) error {
 		}
 	}()
 	for i := range decodeEvents {
-		m := gatewayMessage(1_200_000_000_000_000_000, i)
-		if err := say(fmt.Appendf(nil, `{"t":"MESSAGE_CREATE","s":%d,"op":0,"d":%s}`, i+2, m.Payload)); err != nil {
+		if err := say(everyday(i)); err != nil {
 			return err
 		}
 	}
@@ -118,27 +127,63 @@ func dispatches(ctx context.Context, ws *websocket.Conn, addr string) error {
 	return nil
 }
 
+// everyday is a MESSAGE_CREATE of 1.3 KB as Discord sends it: a text, an author with all that belongs to one, the member, an embed.
+func everyday(i int) []byte {
+	id := 1_200_000_000_000_000_000 + uint64(i)<<10
+	return fmt.Appendf(nil, `{"t":"MESSAGE_CREATE","s":%d,"op":0,"d":{"type":0,"tts":false,"timestamp":"2026-11-23T15:28:09.242000+00:00","pinned":false,"nonce":"1442143536431005696",`+
+		`"mentions":[],"mention_roles":[],"mention_everyone":false,"member":{"roles":["1101874862315184183","1127635416381468742"],"premium_since":null,"pending":false,"nick":"somebody",`+
+		`"mute":false,"joined_at":"2021-03-01T12:00:00.000000+00:00","flags":0,"deaf":false,"communication_disabled_until":null,"banner":null,"avatar":null},"id":"%d","flags":0,`+
+		`"embeds":[{"type":"article","url":"https://example.org/a/page/%d","title":"A page that somebody shares","description":"What a page says about itself, in a sentence or two that are cut at some length.",`+
+		`"color":3447003,"provider":{"name":"Example"},"thumbnail":{"url":"https://example.org/picture.png","proxy_url":"https://media.example.net/picture.png","width":1200,"height":630}}],`+
+		`"edited_timestamp":null,"content":"message %d, in which somebody says what there is to say today about this and that: https://example.org/a/page/%d","components":[],"channel_type":0,`+
+		`"channel_id":"%d","author":{"username":"somebody%d","public_flags":0,"primary_guild":null,"id":"%d","global_name":"Some Body","discriminator":"0","collectibles":null,"clan":null,`+
+		`"avatar_decoration_data":null,"avatar":"8342729096ea3675442027381ff50dfe"},"attachments":[],"guild_id":"1101874862315184180"}}`,
+		i+2, id, i, i, i, 1101874862315184200+i%50, i%500, 201874862315184100+i%500)
+}
+
 // counting is the sink, and the keeper of sessions, of a bot that is measured.
 type counting struct {
-	mu   sync.Mutex
-	n    int
-	from float64
-	done chan float64
+	meter
+	done chan serverReport
 }
 
 func (c *counting) Put(_ context.Context, ev tidings.Event) error {
-	if _, ok := ev.Body.(tidings.MessageCreated); !ok {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch c.n++; c.n {
-	case 1:
-		c.from = cpu()
-	case decodeEvents:
-		c.done <- cpu() - c.from
+	if _, ok := ev.Body.(tidings.MessageCreated); ok {
+		if used, all := c.one(); all {
+			c.done <- used
+		}
 	}
 	return nil
+}
+
+// meter measures from the first event to the last.
+type meter struct {
+	mu   sync.Mutex
+	n    int
+	from serverReport
+}
+
+// one counts an event. all is true with the last one, and used is what all have cost.
+func (m *meter) one() (used serverReport, all bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch m.n++; m.n {
+	case 1:
+		m.from = spent()
+	case decodeEvents:
+		used = spent()
+		used.CPU -= m.from.CPU
+		used.Bytes -= m.from.Bytes
+		return used, true
+	}
+	return used, false
+}
+
+// spent is what the process has used of the processor, and allocated.
+func spent() serverReport {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return serverReport{CPU: cpu(), Bytes: int64(m.TotalAlloc)}
 }
 
 func (c *counting) LeaseShard(_ context.Context, shard, shards int, owner string, _ time.Duration) (tidings.GatewaySession, error) {
@@ -154,26 +199,40 @@ func (c *counting) ReleaseShard(context.Context, tidings.GatewaySession) error {
 func (c *counting) SaveSession(context.Context, tidings.GatewaySession) error { return nil }
 
 func runConsumer(kind, addr string) error {
-	var r serverReport
-	var err error
-	if kind == "bot" {
-		r.CPU, err = consumeByBot(addr)
-	} else {
-		r.CPU, err = consumeBare(addr)
+	consume := map[string]func(string) (serverReport, error){
+		"bot": consumeByBot, "bare": consumeBare, "arikawa": consumeByArikawa, "discordgo": consumeByDiscordgo, "disgo": consumeByDisgo,
+	}[kind]
+	if consume == nil {
+		return fmt.Errorf("no consumer %q", kind)
 	}
+	if at := os.Getenv("BENCH_PROFILE"); at != "" {
+		f, err := os.Create(at + "." + kind)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	r, err := consume(addr)
 	if err != nil {
 		r.Err = err.Error()
 	}
+	pprof.StopCPUProfile()
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-func consumeByBot(addr string) (float64, error) {
-	c := &counting{done: make(chan float64, 1)}
+// consumeTime bounds one consumer's round.
+const consumeTime = time.Minute
+
+func consumeByBot(addr string) (serverReport, error) {
+	c := &counting{done: make(chan serverReport, 1)}
 	b, err := bot.New(bot.Options{Token: "bench", URL: "http://" + addr, Sink: c, Sessions: c})
 	if err != nil {
-		return 0, err
+		return serverReport{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), consumeTime)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
@@ -181,26 +240,26 @@ func consumeByBot(addr string) (float64, error) {
 	case used := <-c.done:
 		return used, nil
 	case err := <-ended:
-		return 0, fmt.Errorf("the bot ended after %d events: %w", c.n, err)
+		return serverReport{}, fmt.Errorf("the bot ended after %d events: %w", c.n, err)
 	}
 }
 
-func consumeBare(addr string) (float64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+func consumeBare(addr string) (serverReport, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), consumeTime)
 	defer cancel()
 	ws, _, err := websocket.Dial(ctx, "ws://"+addr, nil)
 	if err != nil {
-		return 0, err
+		return serverReport{}, err
 	}
 	defer ws.CloseNow()
 	if err := ws.Write(ctx, websocket.MessageText, []byte(`{"op":2,"d":{}}`)); err != nil {
-		return 0, err
+		return serverReport{}, err
 	}
-	n, from := 0, 0.0
-	for n < decodeEvents {
+	var m meter
+	for {
 		_, b, err := ws.Read(context.Background())
 		if err != nil {
-			return 0, err
+			return serverReport{}, err
 		}
 		var e struct {
 			Op int    `json:"op"`
@@ -217,16 +276,15 @@ func consumeBare(addr string) (float64, error) {
 			} `json:"d"`
 		}
 		if err := json.Unmarshal(b, &e); err != nil {
-			return 0, err
+			return serverReport{}, err
 		}
 		if e.T == "MESSAGE_CREATE" {
-			if n++; n == 1 {
-				from = cpu()
-			}
 			if _, err := strconv.ParseUint(e.D.ID, 10, 64); err != nil {
-				return 0, err
+				return serverReport{}, err
+			}
+			if used, all := m.one(); all {
+				return used, nil
 			}
 		}
 	}
-	return cpu() - from, nil
 }

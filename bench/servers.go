@@ -43,6 +43,7 @@ type serverReport struct {
 	CPU       float64 // seconds
 	Took      float64 // seconds
 	RSS       int64   // bytes
+	Bytes     int64   // allocated
 }
 
 func cpu() float64 {

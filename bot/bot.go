@@ -192,7 +192,7 @@ func New(o Options) (*Bot, error) {
 	if b.metrics, err = newMetrics(o.Metrics, b.Status); err != nil {
 		return nil, fmt.Errorf("register the bot's metrics: %w", err)
 	}
-	b.rest = newREST(token, base, b.http, o.Limiter, b.dead, b.metrics, o.Log)
+	b.rest = newREST(token, base, b.http, o.Limiter, b.metrics, o.Log)
 	return b, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -49,12 +48,6 @@ type dispatch struct {
 	at   time.Time
 }
 
-// Op implements ws.Event.
-func (*dispatch) Op() ws.OpCode { return opDispatch }
-
-// EventType implements ws.Event.
-func (d *dispatch) EventType() ws.EventType { return ws.EventType(d.name) }
-
 // frameError says that a frame could not be read, and after which sequence it came.
 type frameError struct {
 	after int64
@@ -71,12 +64,14 @@ func (e *frameError) Unwrap() error { return e.err }
 // reconnecting would wipe the session on op 9 and knows no resume URL, so the shard makes a new one instead.
 //
 // It keeps the bytes of every dispatch, takes whatever it does not know, beats the heart, and finds a dead connection
-// within 1.5 heartbeats. arikawa answers HELLO with IDENTIFY or RESUME. Its own heartbeat would come without jitter, say 0
+// within 1.5 heartbeats. Dispatches do not go through arikawa, which has no use for them. It answers HELLO with IDENTIFY or RESUME. Its own heartbeat would come without jitter, say 0
 // for null, wait behind its limit of commands, and notice a dead connection late or never.
 type conn struct {
 	http *http.Client
 	// identify is called right before IDENTIFY is sent.
 	identify func()
+	// heard is given each dispatch, by the reader; it must not wait. An error ends the connection.
+	heard func(*dispatch) error
 	// skip names the sequences after which a frame that cannot be read is left out. Elsewhere it ends the connection, so
 	// that a resume brings it again.
 	skip   map[int64]bool
@@ -97,8 +92,8 @@ type conn struct {
 var _ ws.Connection = (*conn)(nil)
 
 // newConn returns an undialled connection that goes on after seq; 0 for a new session.
-func newConn(client *http.Client, seq int64, skip map[int64]bool, identify func()) *conn {
-	c := &conn{http: client, skip: skip, identify: identify, asked: make(chan struct{}, 1)}
+func newConn(client *http.Client, seq int64, skip map[int64]bool, identify func(), heard func(*dispatch) error) *conn {
+	c := &conn{http: client, skip: skip, identify: identify, heard: heard, asked: make(chan struct{}, 1)}
 	c.seq.Store(seq)
 	return c
 }
@@ -201,6 +196,9 @@ func (c *conn) read(ctx context.Context, socket *websocket.Conn, out chan<- ws.O
 		if err != nil {
 			return err
 		}
+		if op.Data == nil {
+			continue
+		}
 		select {
 		case out <- op:
 		case <-ctx.Done():
@@ -209,7 +207,8 @@ func (c *conn) read(ctx context.Context, socket *websocket.Conn, out chan<- ws.O
 	}
 }
 
-// take turns one message into what arikawa's loop and the shard need. An error ends the connection.
+// take gives a dispatch to heard, and turns any other message into what arikawa's loop needs; without data there is nothing for it.
+// An error ends the connection.
 func (c *conn) take(ctx context.Context, b []byte) (ws.Op, error) {
 	f, err := parseFrame(b)
 	if after := c.seq.Load(); err != nil && c.skip[after] {
@@ -223,7 +222,7 @@ func (c *conn) take(ctx context.Context, b []byte) (ws.Op, error) {
 	}
 	switch f.op {
 	case opDispatch:
-		d := &dispatch{name: f.name, seq: f.seq, raw: slices.Clone(f.data), at: time.Now()}
+		d := &dispatch{name: f.name, seq: f.seq, raw: bytes.Clone(f.data), at: time.Now()}
 		if f.seq > c.seq.Load() || f.name == "READY" {
 			c.seq.Store(f.seq)
 		}
@@ -231,7 +230,7 @@ func (c *conn) take(ctx context.Context, b []byte) (ws.Op, error) {
 			c.alive.Store(time.Now().UnixNano())
 			c.ready.Store(true)
 		}
-		return ws.Op{Code: opDispatch, Type: d.EventType(), Sequence: f.seq, Data: d}, nil
+		return ws.Op{}, c.heard(d)
 	case opHello:
 		return c.hello(ctx, f)
 	case opHeartbeatACK:

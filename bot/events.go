@@ -16,7 +16,7 @@ var errIgnored = errors.New("ignored")
 
 // decoders holds what each dispatch of interest becomes. It sets the event's guild, channel and body. READY and RESUMED
 // are about the session and handled in dispatch.go.
-var decoders = map[string]func(ev *tidings.Event, raw []byte) error{
+var decoders = named(map[string]func(ev *tidings.Event, raw []byte) error{
 	"GUILD_CREATE": guildCreate,
 	"GUILD_UPDATE": guildUpdate,
 	"GUILD_DELETE": guildDelete,
@@ -52,6 +52,20 @@ var decoders = map[string]func(ev *tidings.Event, raw []byte) error{
 	"MESSAGE_REACTION_REMOVE_ALL":   reaction(tidings.ReactionsCleared),
 	"MESSAGE_POLL_VOTE_ADD":         pollVote(false),
 	"MESSAGE_POLL_VOTE_REMOVE":      pollVote(true),
+})
+
+// decoder reads the data of one kind of dispatch.
+type decoder struct {
+	name string
+	read func(ev *tidings.Event, raw []byte) error
+}
+
+func named(all map[string]func(ev *tidings.Event, raw []byte) error) map[string]decoder {
+	out := make(map[string]decoder, len(all))
+	for name, read := range all {
+		out[name] = decoder{name, read}
+	}
+	return out
 }
 
 // Intents are the gateway intents that the events above need: GUILDS, GUILD_MEMBERS, GUILD_MESSAGES,
@@ -62,12 +76,12 @@ const Intents = 1<<0 | 1<<1 | 1<<9 | 1<<10 | 1<<15 | 1<<24
 // decode makes an event of one dispatch. errIgnored and [tidings.ErrInvalid] come without a usable event; an error that
 // is errHalf comes beside one. raw becomes part of message events and must not change afterwards.
 func decode(name string, raw []byte) (tidings.Event, error) {
-	f, ok := decoders[name]
+	d, ok := decoders[name]
 	if !ok {
 		return tidings.Event{}, errIgnored
 	}
 	var ev tidings.Event
-	err := f(&ev, raw)
+	err := d.read(&ev, raw)
 	if err != nil && !errors.Is(err, errHalf) {
 		return tidings.Event{}, err
 	}

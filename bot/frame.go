@@ -1,10 +1,10 @@
 package bot
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 )
 
 // Op codes of the gateway. Source: discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-opcodes.
@@ -78,29 +78,29 @@ func scanFrame(b []byte) (f frame, ok bool) {
 		if !ok {
 			return f, false
 		}
-		switch key {
+		switch string(key) {
 		case "op":
-			n, err := strconv.Atoi(string(value))
-			if err != nil {
+			n, ok := wholeNumber(value)
+			if !ok {
 				return f, false
 			}
-			f.op, hasOp = n, true
+			f.op, hasOp = int(n), true
 		case "s":
 			f.seq = 0
 			if string(value) != "null" {
-				n, err := strconv.ParseInt(string(value), 10, 64)
-				if err != nil {
+				if f.seq, ok = wholeNumber(value); !ok {
 					return f, false
 				}
-				f.seq = n
 			}
 		case "t":
 			f.name = ""
 			if string(value) != "null" {
 				t := scanner{b: value}
-				if f.name, ok = t.plainString(); !ok {
+				name, ok := t.plainString()
+				if !ok {
 					return f, false
 				}
+				f.name = eventName(name)
 			}
 		case "d":
 			f.data = value
@@ -110,6 +110,28 @@ func scanFrame(b []byte) (f frame, ok bool) {
 	}
 	s.space()
 	return f, hasOp && s.i == len(b)
+}
+
+// eventName is the name of a dispatch; those that are of interest are not made again for each.
+func eventName(b []byte) string {
+	if d, ok := decoders[string(b)]; ok {
+		return d.name
+	}
+	return string(b)
+}
+
+// wholeNumber reads digits alone; anything else is left to encoding/json.
+func wholeNumber(b []byte) (n int64, ok bool) {
+	if len(b) == 0 || len(b) > 18 || len(b) > 1 && b[0] == '0' {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
 }
 
 // scanner walks over JSON without decoding it. It trusts the inside of nested values, which their own decoder checks.
@@ -139,21 +161,21 @@ func (s *scanner) eat(c byte) bool {
 }
 
 // plainString reads a string of printable ASCII without escapes.
-func (s *scanner) plainString() (string, bool) {
+func (s *scanner) plainString() ([]byte, bool) {
 	if !s.eat('"') {
-		return "", false
+		return nil, false
 	}
 	start := s.i
 	for ; s.i < len(s.b); s.i++ {
 		switch c := s.b[s.i]; {
 		case c == '"':
 			s.i++
-			return string(s.b[start : s.i-1]), true
+			return s.b[start : s.i-1], true
 		case c == '\\' || c < 0x20 || c >= 0x7f:
-			return "", false
+			return nil, false
 		}
 	}
-	return "", false
+	return nil, false
 }
 
 // value steps over one value and returns its bytes.
@@ -180,24 +202,32 @@ func (s *scanner) value() ([]byte, bool) {
 			}
 			s.i++
 		}
-		if !json.Valid(s.b[start:s.i]) {
+		v := s.b[start:s.i]
+		if _, ok := wholeNumber(v); !ok && string(v) != "null" && !json.Valid(v) {
 			return nil, false
 		}
 	}
 	return s.b[start:s.i], true
 }
 
+// skipString goes from quote to quote; one after an odd number of backslashes does not end the string.
 func (s *scanner) skipString() bool {
-	for s.i++; s.i < len(s.b); s.i++ {
-		switch s.b[s.i] {
-		case '\\':
-			s.i++
-		case '"':
+	s.i++
+	for start := s.i; ; s.i++ {
+		n := bytes.IndexByte(s.b[s.i:], '"')
+		if n < 0 {
+			return false
+		}
+		s.i += n
+		slashes := 0
+		for i := s.i - 1; i >= start && s.b[i] == '\\'; i-- {
+			slashes++
+		}
+		if slashes%2 == 0 {
 			s.i++
 			return true
 		}
 	}
-	return false
 }
 
 // skipNested counts brackets outside of strings; whether they match in kind is for the value's decoder to say.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/url"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/gateway"
@@ -26,9 +27,14 @@ var (
 	errReady    = errors.New("READY without a session_id")
 )
 
-// life is one connection as the shard sees it: which session it carries and how far it has come.
+// life is one connection as the shard sees it: which session it carries and how far it has come. The connection's reader and
+// the loop that waits for its end share it.
 type life struct {
 	shard *shard
+	watch *time.Timer // until READY or RESUMED
+
+	mu    sync.Mutex
+	ended bool // nothing is taken any more
 	// session is what events are marked with; nil until READY of a new session. It is replaced, never changed, because
 	// queued events point to it.
 	session *tidings.GatewaySession
@@ -44,8 +50,9 @@ type life struct {
 func (s *shard) connect(ctx context.Context, lease tidings.GatewaySession) ending {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	l := &life{shard: s, lease: lease, holes: time.NewTimer(time.Hour)}
+	l := &life{shard: s, lease: lease, holes: time.NewTimer(time.Hour), watch: time.NewTimer(s.bot.pace.ready)}
 	defer l.holes.Stop()
+	defer l.watch.Stop()
 
 	var base string
 	identify := func() {}
@@ -84,7 +91,7 @@ func (s *shard) connect(ctx context.Context, lease tidings.GatewaySession) endin
 		return ending{err: fmt.Errorf("%w: %w", errDial, err)}
 	}
 
-	c := newConn(s.bot.http, l.top, maps.Clone(s.badFrames), identify)
+	c := newConn(s.bot.http, l.top, maps.Clone(s.badFrames), identify, l.heard)
 	s.mu.Lock()
 	s.conn = c
 	s.mu.Unlock()
@@ -98,8 +105,7 @@ func (s *shard) connect(ctx context.Context, lease tidings.GatewaySession) endin
 	}
 	g := gateway.FromWebsocketGateway(ws.NewGateway(ws.NewCustomWebsocket(c, addr), opts), state)
 	ops := g.Connect(ctx)
-	watch := time.NewTimer(s.bot.pace.ready)
-	defer watch.Stop()
+	l.watch.Reset(s.bot.pace.ready)
 	var end error
 	stop := func(err error) {
 		if end == nil {
@@ -117,19 +123,20 @@ func (s *shard) connect(ctx context.Context, lease tidings.GatewaySession) endin
 			if end != nil {
 				break // Only drained, so that arikawa's loop can end.
 			}
-			if err := l.take(op); err != nil {
+			if err := closed(op); err != nil {
 				stop(err)
-			} else if d, ok := op.Data.(*dispatch); ok && l.since.IsZero() && d.name != "" {
-				watch.Reset(s.bot.pace.ready) // A replay flows.
 			}
-		case <-watch.C:
-			if l.since.IsZero() {
+		case <-l.watch.C:
+			if !l.begun() {
 				stop(errNoReady)
 			}
 		case <-l.holes.C:
 			if err := l.judgeHoles(); err != nil {
 				stop(err)
 			}
+		}
+		if end != nil {
+			l.end()
 		}
 	}
 	c.Close(false)
@@ -184,11 +191,9 @@ func (s *shard) identifier() gateway.Identifier {
 	return gateway.Identifier{IdentifyCommand: cmd} // The gate limits, not arikawa.
 }
 
-// take looks at what came. An error ends the connection.
-func (l *life) take(op ws.Op) error {
+// closed returns why a connection ended, should that be what arikawa says.
+func closed(op ws.Op) error {
 	switch d := op.Data.(type) {
-	case *dispatch:
-		return l.dispatch(d)
 	case *ws.CloseEvent:
 		return d
 	case *ws.BackgroundErrorEvent:
@@ -201,13 +206,43 @@ func (l *life) take(op ws.Op) error {
 	return nil
 }
 
+func (l *life) begun() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.since.IsZero()
+}
+
+func (l *life) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+}
+
+// heard takes in what the connection's reader has read. An error ends the connection.
+func (l *life) heard(d *dispatch) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return ws.ErrWebsocketClosed
+	}
+	if err := l.dispatch(d); err != nil {
+		l.ended = true
+		return err
+	}
+	if l.since.IsZero() && d.name != "" {
+		l.watch.Reset(l.shard.bot.pace.ready) // A replay flows.
+	}
+	return nil
+}
+
+// dispatch is called by heard, which holds the lock.
 func (l *life) dispatch(d *dispatch) error {
 	s := l.shard
 	s.set(func(st *ShardStatus) {
 		st.Received++
 		st.LastEvent = d.at
 	})
-	s.bot.metrics.received.WithLabelValues(label(d.name)).Inc()
+	s.bot.metrics.heard(d.name)
 	switch d.name {
 	case "READY":
 		var ready struct {
@@ -295,6 +330,8 @@ func (l *life) note(d *dispatch, lowest int64) error {
 // judgeHoles ends the connection when sequences are still missing, so that a resume brings them. It asks for each once:
 // what Discord leaves out twice will not come, and then only a new session shows what has become of everything.
 func (l *life) judgeHoles() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	s, p := l.shard, l.shard.bot.pace
 	if len(l.missing) == 0 && !l.lost {
 		return nil

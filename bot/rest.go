@@ -1,11 +1,13 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,13 +28,12 @@ import (
 type REST struct {
 	client    *api.Client
 	transport *transport
-	dead      DeadLetterer
 	metrics   *metrics
 	log       *slog.Logger
 	strange   *once
 }
 
-func newREST(token string, base *url.URL, c *http.Client, l Limiter, dead DeadLetterer, m *metrics, log *slog.Logger) *REST {
+func newREST(token string, base *url.URL, c *http.Client, l Limiter, m *metrics, log *slog.Logger) *REST {
 	t := newTransport(base, c, l, m, log)
 	t.trips = true
 	client := *c
@@ -45,7 +46,7 @@ func newREST(token string, base *url.URL, c *http.Client, l Limiter, dead DeadLe
 	// arikawa's own limiter knows neither buckets nor a fractional Retry-After.
 	a.Client.OnRequest = []httputil.RequestOption{httputil.WithHeaders(http.Header{"Authorization": {"Bot " + token}})}
 	a.Client.OnResponse = nil
-	return &REST{client: a, transport: t, dead: dead, metrics: m, log: log, strange: newOnce()}
+	return &REST{client: a, transport: t, metrics: m, log: log, strange: newOnce()}
 }
 
 // get asks for path, which begins without a slash, and decodes the answer into to.
@@ -177,18 +178,27 @@ type PageQuery struct {
 	Limit  int // 1 to 100; 0 is 100
 }
 
-// Messages fetches one page, newest first. Each message carries its payload as it came. A message that cannot be
-// understood is counted and dead-lettered and does not fail the page.
-//
-// An empty page does not mean that there is nothing: without READ_MESSAGE_HISTORY Discord answers with one as well.
-func (r *REST) Messages(ctx context.Context, channel discord.ChannelID, q PageQuery) ([]tidings.Message, error) {
-	messages, _, err := r.Page(ctx, channel, q)
-	return messages, err
+// Page is a page of a channel's messages.
+type Page struct {
+	// Messages are what could be made out, newest first. Each carries its payload as it came.
+	Messages []tidings.Message
+	// Full says that the page holds as many as were asked for: one that is neither full nor empty ends where the channel does.
+	Full bool
+	// Unclear are the ranges in which the page shows something whose id, channel or author cannot be made out: of its own id
+	// where that can be read, else between its neighbours; After is 0 for what is last on the page.
+	Unclear []tidings.IDRange
 }
 
-// Page is Messages that also reports whether the page was full: one that is neither full nor empty ends where the channel
-// does.
-func (r *REST) Page(ctx context.Context, channel discord.ChannelID, q PageQuery) (messages []tidings.Message, full bool, err error) {
+// Messages fetches one page, newest first. It is the part of [REST.Page] that could be made out.
+func (r *REST) Messages(ctx context.Context, channel discord.ChannelID, q PageQuery) ([]tidings.Message, error) {
+	p, err := r.Page(ctx, channel, q)
+	return p.Messages, err
+}
+
+// Page fetches one page. A message that cannot be understood does not fail it.
+//
+// An empty page does not mean that there is nothing: without READ_MESSAGE_HISTORY Discord answers with one as well.
+func (r *REST) Page(ctx context.Context, channel discord.ChannelID, q PageQuery) (Page, error) {
 	query := url.Values{"limit": {strconv.Itoa(limit(q.Limit))}}
 	for _, p := range []struct {
 		name string
@@ -198,62 +208,114 @@ func (r *REST) Page(ctx context.Context, channel discord.ChannelID, q PageQuery)
 			query.Set(p.name, p.id.String())
 		}
 	}
-	var page []json.RawMessage
-	if err := r.get(ctx, &page, "channels/"+channel.String()+"/messages", query); err != nil {
-		return nil, false, fmt.Errorf("get messages of channel %d: %w", channel, err)
+	var shown []json.RawMessage
+	if err := r.get(ctx, &shown, "channels/"+channel.String()+"/messages", query); err != nil {
+		return Page{}, fmt.Errorf("get messages of channel %d: %w", channel, err)
 	}
-	messages = make([]tidings.Message, 0, len(page))
-	for _, raw := range page {
-		m, err := tidings.ParseMessage(raw, q.Guild)
-		if err != nil {
-			r.badMessage(ctx, channel, q.Guild, raw, err)
-			continue
-		}
-		if m.Flags&tidings.FlagEphemeral != 0 {
-			continue
-		}
-		messages = append(messages, m)
+	page := Page{Messages: make([]tidings.Message, 0, len(shown)), Full: len(shown) >= limit(q.Limit)}
+	newer, nameless := discord.MessageID(math.MaxInt64), false
+	if q.Before != 0 {
+		newer = q.Before
 	}
-	slices.SortStableFunc(messages, func(a, b tidings.Message) int {
+	for _, one := range newestFirst(shown) {
+		id, raw := one.id, one.raw
 		switch {
-		case a.ID > b.ID:
-			return -1
-		case a.ID < b.ID:
-			return 1
+		case id == 0:
+			r.strangeMessage(channel, 0, errors.New("its id cannot be made out"))
+			nameless = true
+			continue
+		case id == newer && q.Before != id:
+			continue // twice
+		case id >= newer:
+			return Page{}, fmt.Errorf("get messages of channel %d: %w: a page below %d shows message %d", channel, tidings.ErrUnavailable, newer, id)
 		}
-		return 0
-	})
-	return messages, len(page) >= limit(q.Limit), nil
+		if nameless {
+			page.Unclear = append(page.Unclear, tidings.IDRange{After: id, To: newer - 1})
+		}
+		newer, nameless = id, false
+		m, err := tidings.ParseMessage(raw, q.Guild)
+		switch {
+		case err == nil && m.Channel != channel:
+			err = fmt.Errorf("it says that it is of channel %d", m.Channel)
+		case err == nil && m.Author == 0:
+			err = errors.New("its author cannot be made out")
+		}
+		if err != nil {
+			r.strangeMessage(channel, id, err)
+			page.Unclear = append(page.Unclear, tidings.IDRange{After: id - 1, To: id})
+			continue
+		}
+		if m.Flags&tidings.FlagEphemeral == 0 {
+			page.Messages = append(page.Messages, m)
+		}
+	}
+	if nameless {
+		page.Unclear = append(page.Unclear, tidings.IDRange{To: newer - 1})
+	}
+	return page, nil
 }
 
-// badMessage keeps a message of a page that could not be understood.
-func (r *REST) badMessage(ctx context.Context, channel discord.ChannelID, guild discord.GuildID, raw []byte, cause error) {
+type shownMessage struct {
+	id  discord.MessageID // 0 when it cannot be made out
+	raw json.RawMessage
+}
+
+// newestFirst reads the ids of a page's messages. Discord shows the newest first; should something on the way have mixed them, they
+// are sorted, unless one has no id to sort by.
+func newestFirst(shown []json.RawMessage) []shownMessage {
+	list, sortable := make([]shownMessage, len(shown)), true
+	for i, raw := range shown {
+		list[i] = shownMessage{discord.MessageID(idOf(raw)), raw}
+		sortable = sortable && list[i].id != 0
+	}
+	if sortable {
+		slices.SortStableFunc(list, func(a, b shownMessage) int { return cmp.Compare(b.id, a.id) })
+	}
+	return list
+}
+
+// Pins fetches the newest pinned messages of a channel, 50 at most, the last pinned first, and whether there are more.
+// Source: discord.com/developers/docs/resources/message#get-channel-pins.
+func (r *REST) Pins(ctx context.Context, channel discord.ChannelID) (pinned []discord.MessageID, more bool, err error) {
+	var page struct {
+		Items []struct {
+			Message struct {
+				ID discord.MessageID `json:"id"`
+			} `json:"message"`
+		} `json:"items"`
+		More bool `json:"has_more"`
+	}
+	if err := r.get(ctx, &page, "channels/"+channel.String()+"/messages/pins", url.Values{"limit": {"50"}}); err != nil {
+		return nil, false, fmt.Errorf("get pins of channel %d: %w", channel, err)
+	}
+	for _, item := range page.Items {
+		if item.Message.ID.IsValid() {
+			pinned = append(pinned, item.Message.ID)
+		}
+	}
+	return pinned, page.More, nil
+}
+
+// strangeMessage counts a message of a page that could not be understood.
+func (r *REST) strangeMessage(channel discord.ChannelID, message discord.MessageID, cause error) {
 	r.metrics.badLines.Inc()
-	message := discord.MessageID(idOf(raw))
 	if r.strange.first("message") {
-		r.log.Error("a fetched message could not be understood; more of them are only counted", "channel", channel, "message", message, "err", cause)
-	}
-	if r.dead == nil || message == 0 {
-		return
-	}
-	ev := tidings.Event{
-		Source: tidings.SourceBackfill, Guild: guild, Channel: channel, At: time.Now(),
-		Body: tidings.MessageCreated{Message: tidings.Message{
-			Guild: guild, Channel: channel, ID: message, Payload: raw, Partial: true,
-		}},
-	}
-	if err := r.dead.DeadLetter(ctx, ev, cause); err != nil && ctx.Err() == nil {
-		r.log.Error("a dead letter could not be kept", "channel", channel, "message", message, "err", err)
+		r.log.Error("a fetched message could not be understood; it stays missing and is asked for again, more of them are only counted",
+			"channel", channel, "message", message, "err", cause)
 	}
 }
 
-// Message fetches one message. Only [tidings.ErrNotFound] with the code 10008 says that it is deleted.
+// Message fetches one message. Only [tidings.ErrNotFound] with the code 10008 says that it is deleted; [tidings.ErrInvalid] that it
+// is there and cannot be understood, when no *APIError is in the error.
 func (r *REST) Message(ctx context.Context, channel discord.ChannelID, message discord.MessageID) (tidings.Message, error) {
 	var raw json.RawMessage
 	if err := r.get(ctx, &raw, "channels/"+channel.String()+"/messages/"+message.String(), nil); err != nil {
 		return tidings.Message{}, fmt.Errorf("get message %d of channel %d: %w", message, channel, err)
 	}
 	m, err := tidings.ParseMessage(raw, 0)
+	if err == nil && m.Author == 0 {
+		err = fmt.Errorf("%w message: no author", tidings.ErrInvalid)
+	}
 	if err != nil {
 		return tidings.Message{}, fmt.Errorf("get message %d of channel %d: %w", message, channel, err)
 	}

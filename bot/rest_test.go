@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -79,18 +80,31 @@ func TestMessagesOfAPageComeNewestFirstWithTheirBytes(t *testing.T) {
 
 func TestOneBadMessageDoesNotFailItsPage(t *testing.T) {
 	t.Parallel()
-	f, m := newFake(t), newMemory()
-	bad := `{"id":"101","channel_id":"9","content":5}`
-	f.on("GET /channels/9/messages", page(message9(102), bad, `null`, message9(100), strings.Replace(message9(99), `"type":0`, `"type":0,"nonce":5,"components":[{"type":17}]`, 1)))
-	ms, err := asking(t, f, m).Messages(t.Context(), 9, PageQuery{Guild: 7})
-	if err != nil || len(ms) != 3 {
-		t.Fatalf("Messages() = %d messages, %v, want 3", len(ms), err)
+	f := newFake(t)
+	f.on("GET /channels/9/messages", page(message9(102),
+		`{"id":"101","channel_id":"9","content":5}`,         // Nobody has written it.
+		`{"id":"100","channel_id":"8","author":{"id":"5"}}`, // It is of another channel.
+		message9(99), `null`, `{"id":[],"channel_id":"9","author":{"id":"5"}}`,
+		strings.Replace(message9(90), `"type":0`, `"type":0,"nonce":5,"components":[{"type":17}]`, 1),
+		`{"id":"89","channel_id":"9","author":{"id":"5"},"type":"odd","flags":-1,"content":"still here","edited_timestamp":"yesterday","mentions":[{"id":"6"},7],"embeds":5,"attachments":{}}`,
+		`{}`))
+	p, err := asking(t, f, newMemory()).Page(t.Context(), 9, PageQuery{Guild: 7})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(m.dead) != 1 {
-		t.Fatalf("%d dead letters, want 1", len(m.dead))
+	var ids []discord.MessageID
+	for _, m := range p.Messages {
+		ids = append(ids, m.ID)
 	}
-	if b := m.dead[0].Body.(tidings.MessageCreated).Message; b.ID != 101 || b.Channel != 9 || string(b.Payload) != bad {
-		t.Errorf("dead letter %+v, want message 101 with its bytes", b)
+	if want := []discord.MessageID{102, 99, 90, 89}; !slices.Equal(ids, want) {
+		t.Errorf("messages %v, want %v", ids, want)
+	}
+	odd := p.Messages[len(p.Messages)-1]
+	if odd.Content != "still here" || odd.Author != 5 || !slices.Equal(odd.Mentions.Users, []discord.UserID{6}) || !strings.Contains(string(odd.Payload), "yesterday") {
+		t.Errorf("the odd message is %+v, want what can be read of it, and its bytes", odd)
+	}
+	if want := []tidings.IDRange{{After: 100, To: 101}, {After: 99, To: 100}, {After: 90, To: 98}, {After: 0, To: 88}}; !slices.Equal(p.Unclear, want) {
+		t.Errorf("unclear are %v, want %v", p.Unclear, want)
 	}
 }
 

@@ -28,7 +28,7 @@ type shard struct {
 	status ShardStatus
 	conn   *conn // the current one, for its round trip
 
-	// The rest belongs to supervise alone.
+	// The rest belongs to supervise alone, and to the reader of the connection that it waits for.
 	refused   string    // a session that Discord will not resume
 	pauses    int       // op 9 with true in a row
 	badResume int       // dials of the resume URL that failed in a row

@@ -67,6 +67,7 @@ func (b *Bot) Status() Status {
 // metrics are the bot's. Labels have few values, whatever Discord sends.
 type metrics struct {
 	received   *prometheus.CounterVec
+	receivedOf map[string]prometheus.Counter // of received, by event
 	unreadable *prometheus.CounterVec
 	reconnects *prometheus.CounterVec
 	requests   *prometheus.CounterVec
@@ -96,6 +97,10 @@ func newMetrics(reg prometheus.Registerer, status func() Status) (*metrics, erro
 		resumes:    counter("gateway_resumes_total", "Sessions resumed."),
 		lost:       counter("gateway_lost_total", "Sequences that Discord left out and did not replay."),
 		badLines:   counter("discord_unreadable_messages_total", "Messages of fetched pages that could not be understood."),
+	}
+	m.receivedOf = map[string]prometheus.Counter{}
+	for name := range decoders {
+		m.receivedOf[name] = m.received.WithLabelValues(name)
 	}
 	if reg == nil {
 		return m, nil
@@ -134,6 +139,15 @@ func newMetrics(reg prometheus.Registerer, status func() Status) (*metrics, erro
 		}
 	}
 	return m, nil
+}
+
+// heard counts a dispatch.
+func (m *metrics) heard(name string) {
+	if c := m.receivedOf[name]; c != nil {
+		c.Inc()
+		return
+	}
+	m.received.WithLabelValues(label(name)).Inc()
 }
 
 // label keeps the set of event names in metrics fixed.

@@ -143,6 +143,7 @@ func decodeEnvelope(b []byte) (envelope, error) {
 		if d.guild == 0 || d.channel == 0 || len(d.frame.body()) == 0 || (d.version == 0) != (e.kind == kindRecovered) {
 			r.bad = true
 		}
+		d.bind()
 		e.delta = d
 	case kindAccess:
 		e.access.Guild, e.access.Version = discord.GuildID(r.uint()), r.int()

@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -24,6 +22,7 @@ type redisBus struct {
 	names     [busChannels]string
 	history   *history
 	publisher uint64
+	sharded   bool // the channels are shard channels; set by run before anything else uses it
 	receive   func(envelope)
 	lost      func(channel int)
 	log       *slog.Logger
@@ -36,8 +35,10 @@ type redisBus struct {
 	unsaid  uint32 // channels on which something was lost that the others must be told of
 	pending chan struct{}
 
-	// heard is the last sequence number of each publisher and channel. Only the subscriber uses it.
-	heard map[uint64]*[busChannels]uint64
+	deaf int // listeners that have lost their subscription
+
+	// heard is the last sequence number of each publisher, by channel. Only the channel's listener uses it.
+	heard [busChannels]map[uint64]uint64
 }
 
 type outgoing struct {
@@ -58,7 +59,6 @@ const (
 
 // Pauses of the Redis loops.
 const (
-	silence      = time.Second // without a word from Redis: it is asked for one
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = 2 * time.Second
 )
@@ -66,10 +66,10 @@ const (
 func newRedisBus(c redis.UniversalClient, prefix string, receive func(envelope), lost func(int), y *history, log *slog.Logger, m *metrics) *redisBus {
 	b := &redisBus{
 		client: c, history: y, receive: receive, lost: lost, log: log, metrics: m, pending: make(chan struct{}, 1),
-		heard: map[uint64]*[busChannels]uint64{},
 	}
 	for i := range b.names {
 		b.names[i] = prefix + "hub:" + strconv.Itoa(i)
+		b.heard[i] = map[uint64]uint64{}
 	}
 	var id [8]byte
 	rand.Read(id[:])
@@ -135,9 +135,20 @@ func (b *redisBus) next() []outgoing {
 }
 
 func (b *redisBus) run(ctx context.Context) {
+	if !b.askSharded(ctx) {
+		return
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { b.runPublish(ctx) })
-	wg.Go(func() { b.runSubscribe(ctx) })
+	if b.sharded {
+		// One subscription connection a channel, because each channel has its slot: a connection that is made anew subscribes
+		// to all that it had in one command, which a Cluster refuses for channels of several slots.
+		for i := range busChannels {
+			wg.Go(func() { b.runListen(ctx, b.names[i:i+1]) })
+		}
+	} else {
+		wg.Go(func() { b.runListen(ctx, b.names[:]) })
+	}
 	wg.Wait()
 }
 
@@ -231,7 +242,11 @@ func (b *redisBus) flush(ctx context.Context, batch []outgoing) error {
 			}
 			gone[o.log] = list
 		}
-		pipe.Publish(ctx, b.names[o.channel], o.payload)
+		if b.sharded {
+			pipe.SPublish(ctx, b.names[o.channel], o.payload)
+		} else {
+			pipe.Publish(ctx, b.names[o.channel], o.payload)
+		}
 	}
 	for g, list := range gone {
 		// A pipeline cannot fall back from EVALSHA once the server has forgotten the script.
@@ -242,108 +257,4 @@ func (b *redisBus) flush(ctx context.Context, batch []outgoing) error {
 	}
 	b.metrics.published.Add(float64(len(batch)))
 	return nil
-}
-
-func (b *redisBus) runSubscribe(ctx context.Context) {
-	pause := firstBackoff
-	failing := false
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := b.listen(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if time.Since(began) > 10*time.Second {
-			pause, failing = firstBackoff, false
-		}
-		if !failing {
-			b.log.Warn("listening to Redis ended, it is tried again", "err", err)
-		}
-		failing = true
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, lastBackoff)
-	}
-}
-
-var errSilent = errors.New("no answer from Redis")
-
-// listen receives until something goes wrong. The connection is not used again then, so that nobody has to know what
-// state it was in.
-func (b *redisBus) listen(ctx context.Context) error {
-	sub := b.client.Subscribe(ctx, b.names[:]...)
-	defer sub.Close()
-	stop := context.AfterFunc(ctx, func() { sub.Close() }) // receiving does not heed ctx
-	defer stop()
-	silences := 0
-	for {
-		msg, err := sub.ReceiveTimeout(ctx, silence)
-		var timeout net.Error
-		switch {
-		case err == nil:
-			silences = 0
-		case errors.As(err, &timeout) && timeout.Timeout():
-			// A connection that died without a word looks like one on which nothing happens.
-			if silences++; silences > 2 {
-				return errSilent
-			}
-			if err := sub.Ping(ctx); err != nil {
-				return fmt.Errorf("ping: %w", err)
-			}
-			continue
-		default:
-			return fmt.Errorf("receive: %w", err)
-		}
-		switch m := msg.(type) {
-		case *redis.Subscription:
-			// What was said before this moment did not come here.
-			if i := slices.Index(b.names[:], m.Channel); i >= 0 {
-				b.lose(i)
-			}
-		case *redis.Message:
-			if i := slices.Index(b.names[:], m.Channel); i >= 0 {
-				b.take(i, []byte(m.Payload))
-			}
-		}
-	}
-}
-
-// take passes on an envelope of another process.
-func (b *redisBus) take(channel int, payload []byte) {
-	e, err := decodeEnvelope(payload)
-	if err != nil {
-		b.log.Warn("an envelope cannot be read", "channel", channel, "err", err)
-		b.lose(channel)
-		return
-	}
-	if e.publisher == b.publisher {
-		return // delivered here already
-	}
-	last := b.heard[e.publisher]
-	if last == nil {
-		if len(b.heard) >= maxPublishers {
-			clear(b.heard) // processes that ended long ago; the living are learnt again with their next word
-		}
-		last = new([busChannels]uint64)
-		b.heard[e.publisher] = last
-	}
-	seen := last[channel]
-	if e.seq <= seen {
-		return // a repeat of the client library's
-	}
-	last[channel] = e.seq
-	if seen != 0 && e.seq != seen+1 || e.kind == kindLost {
-		// What is missing of a Discord channel also shows in its versions, so that newer frames wait for the sweep.
-		b.lose(channel)
-	}
-	b.metrics.received.Inc()
-	b.receive(e)
-}
-
-func (b *redisBus) lose(channel int) {
-	b.metrics.busLosses.Inc()
-	b.lost(channel)
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/coder/websocket"
@@ -14,14 +15,16 @@ import (
 
 // conn is one live socket.
 type conn struct {
-	hub   *Hub
-	who   Who
-	id    string // names the connection to its client
-	key   sessionKey
-	ws    *websocket.Conn
-	out   *outbox
-	shard *shard
-	user  *user
+	hub *Hub
+	who Who
+	id  string // names the connection to its client
+	key sessionKey
+	ws  *websocket.Conn
+	out *outbox
+	// packed says that the peer takes compressed frames.
+	packed bool
+	shard  *shard
+	user   *user
 
 	// The reader's alone.
 	limit    *rate.Limiter // nil before the first frame
@@ -31,6 +34,7 @@ type conn struct {
 	// Guarded by Hub.mu.
 	live    bool      // its snapshot is on its way: it wants access frames
 	checked time.Time // when its session was last known to stand
+	here    time.Time // when its person was last known to look at it; zero when they do not
 
 	// The rest is the shard loop's alone.
 	person   *person
@@ -78,9 +82,10 @@ func (c *conn) take(d *delta) {
 }
 
 func (c *conn) pass(d *delta) {
-	c.add(d.frame)
-	if d.message != nil && c.watches(d.channel) {
-		c.add(d.message)
+	if d.both != nil && c.watches(d.channel) {
+		c.add(d.both)
+	} else {
+		c.add(d.frame)
 	}
 }
 
@@ -129,7 +134,7 @@ func (c *conn) open(snap snapshot) {
 		return
 	}
 	c.state = connLive
-	c.send(append(append([]byte(nil), snap.hello.b...), snap.frame.b...), true)
+	c.send(append(slices.Clone(snap.hello.b), snap.frame.wire(c.packed)...), true)
 	c.floors = snap.floors
 	last := snap.versions // it is this connection's own
 	unsure := map[discord.ChannelID]*delta{}

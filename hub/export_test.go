@@ -96,3 +96,6 @@ func (h *Hub) Journaled() bool {
 	defer h.mu.Unlock()
 	return len(h.moved) == 0 && h.journaled.Load() == h.pos
 }
+
+// Lasting is how long the word of a page holds that somebody looks at it.
+func (h *Hub) Lasting(d time.Duration) { h.present.lasts = d }

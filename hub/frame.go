@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -26,17 +27,47 @@ const (
 
 // frame is one prepared websocket text frame: the bytes that go to every connection, never changed once made.
 type frame struct {
-	b    []byte
-	head int // length of the websocket header
+	b     []byte
+	head  int      // length of the websocket header
+	parts []*frame // of several that always go together: b is one behind the other
+
+	packing sync.Once
+	small   []byte // what packed returns
 }
 
+// body is the text of a frame without parts.
 func (f *frame) body() []byte { return f.b[f.head:] }
+
+// count is how many frames it is.
+func (f *frame) count() int { return max(1, len(f.parts)) }
+
+// together makes one of several frames.
+func together(parts ...*frame) *frame {
+	n := 0
+	for _, p := range parts {
+		n += len(p.b)
+	}
+	b := make([]byte, 0, n)
+	for _, p := range parts {
+		b = append(b, p.b...)
+	}
+	return &frame{b: b, parts: parts}
+}
 
 // headRoom is the longest header of an unmasked frame.
 const headRoom = 10
 
-// seal writes the websocket header in front of a body that begins at buf[headRoom].
-func seal(buf []byte) *frame {
+// First bytes of websocket frames.
+const (
+	finalText = 0x81
+	packedBit = 0x40
+)
+
+// seal writes the header of a text frame in front of a body that begins at buf[headRoom].
+func seal(buf []byte) *frame { return sealAs(buf, finalText) }
+
+// sealAs is seal with a first byte of its own.
+func sealAs(buf []byte, first byte) *frame {
 	n := len(buf) - headRoom
 	var head int
 	switch {
@@ -52,7 +83,7 @@ func seal(buf []byte) *frame {
 		buf[headRoom-9] = 127
 		binary.BigEndian.PutUint64(buf[headRoom-8:], uint64(n))
 	}
-	buf[headRoom-head] = 0x81 // final, text
+	buf[headRoom-head] = first
 	return &frame{b: buf[headRoom-head:], head: head}
 }
 

@@ -40,7 +40,7 @@ type Store interface {
 type Options struct {
 	Access Access
 	Store  Store
-	// Redis carries changes between processes; nil when there is only one.
+	// Redis carries changes between processes; nil when there is only one. The hub makes a client of its own with the same options.
 	Redis  redis.UniversalClient
 	Prefix string // of the Redis channels' names
 	// Encode makes the JSON of a message as API and live socket show it.
@@ -110,8 +110,11 @@ type Hub struct {
 	watched  atomic.Int64 // when the last of them stopped, in Unix nanoseconds
 	revs     *revs
 
-	history   *history     // nil without Redis
-	journaled atomic.Int64 // the position up to which the journal is written
+	redis      redis.UniversalClient // the hub's own; nil without Redis
+	closeRedis func() error
+	present    presence
+	history    *history     // nil without Redis
+	journaled  atomic.Int64 // the position up to which the journal is written
 
 	tasks   sync.WaitGroup // goroutines of gates and flushers
 	serving sync.WaitGroup // connections
@@ -165,14 +168,16 @@ func New(o Options) *Hub {
 	if h.maxPerUser == 0 {
 		h.maxPerUser = 32
 	}
+	h.present = presence{o.Redis, o.Prefix, h.timing.heartbeat * 5 / 2}
 	for range max(1, runtime.GOMAXPROCS(0)) {
 		h.shards = append(h.shards, newShard(h))
 	}
 	if o.Redis == nil {
 		h.bus = localBus{}
 	} else {
-		h.history = newHistory(o.Redis, o.Prefix)
-		h.bus = newRedisBus(o.Redis, o.Prefix, h.receive, h.lost, h.history, h.log, h.metrics)
+		h.redis, h.closeRedis = ownClient(o.Redis)
+		h.history = newHistory(h.redis, o.Prefix)
+		h.bus = newRedisBus(h.redis, o.Prefix, h.receive, h.lost, h.history, h.log, h.metrics)
 	}
 	return h
 }
@@ -234,6 +239,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	h.tasks.Wait()
 	close(stopShards)
 	shards.Wait()
+	if h.redis != nil {
+		_ = h.closeRedis()
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ type op struct {
 	Channel  string   `json:"channel"`
 	UpTo     string   `json:"up_to"`
 	Rev      int64    `json:"rev"`
+	On       bool     `json:"on"`
 }
 
 // parseOp reads a client's frame. A wrong is what to answer when it is understood but cannot be done; an error means that
@@ -85,6 +86,9 @@ func (c *conn) act(ctx context.Context, line string) (int, error) {
 		c.hub.mu.Lock()
 		c.tell(pongFrame(c.hub.cursorOf(c.user).String()))
 		c.hub.mu.Unlock()
+		c.still()
+	case "here":
+		c.setHere(o.On)
 	case "watch":
 		c.shard.do(func(*shard) { c.startWatching(ids, o.All) })
 	case "unwatch":

@@ -111,9 +111,9 @@ const (
 )
 
 func (d *delta) size() int {
-	n := 160 + len(d.frame.b)
+	n := 300 + len(d.frame.b)
 	if d.message != nil {
-		n += len(d.message.b)
+		n += 200 + len(d.message.b)
 	}
 	return n
 }
@@ -267,7 +267,7 @@ func (c *conn) reopen(hello *frame, missed []kept, floors map[discord.ChannelID]
 	c.state, c.floors = connLive, floors
 	b := slices.Clone(hello.b)
 	for _, k := range missed {
-		b = append(b, k.frame.b...)
+		b = append(b, k.frame.wire(c.packed)...)
 		if k.message != nil {
 			c.missed = append(c.missed, k.delta)
 		}

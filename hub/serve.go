@@ -37,7 +37,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 
 	hj := &hijacker{ResponseWriter: w, bound: h.bounds.pending, tasks: &h.tasks}
 	ws, err := websocket.Accept(hj, r, &websocket.AcceptOptions{
-		Subprotocols: []string{subprotocol}, OriginPatterns: h.origins,
+		Subprotocols: []string{subprotocol}, OriginPatterns: h.origins, CompressionMode: websocket.CompressionNoContextTakeover,
 	})
 	if err != nil {
 		h.log.Debug("live socket refused", "err", err)
@@ -46,6 +46,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 	}
 	ws.SetReadLimit(maxFrame)
 	c := &conn{hub: h, who: who, id: randomHex(8), key: keyOf(who.Session), ws: ws, out: hj.out}
+	c.packed = w.Header().Get("Sec-WebSocket-Extensions") != "" // Accept has agreed to permessage-deflate, the only one that it knows
 	c.out.woken = func() { go c.read() }
 	if c.out.raw != nil {
 		c.out.poller = poller
@@ -166,6 +167,7 @@ func (c *conn) wrong(reason string) {
 func (c *conn) finish() {
 	_ = c.ws.CloseNow()
 	if c.user != nil {
+		c.setHere(false)
 		c.hub.unregister(c)
 	}
 	c.hub.serving.Done()

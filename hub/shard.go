@@ -45,9 +45,22 @@ type delta struct {
 	accessVersion int64
 	frame         *frame
 	message       *frame // for those who watch the channel; nil for none
+	both          *frame // frame and message together; nil without a message
 	// What the log in Redis needs to drop what messages said that are gone. Only the process that tells it knows.
 	id   discord.MessageID   // of message
 	gone []discord.MessageID // that are deleted with this delta
+}
+
+// bind makes both of frame and message, which then share its bytes.
+func (d *delta) bind() {
+	if d.message == nil {
+		return
+	}
+	d.both = together(d.frame, d.message)
+	n := len(d.frame.b)
+	d.frame = &frame{b: d.both.b[:n:n], head: d.frame.head}
+	d.message = &frame{b: d.both.b[n:], head: d.message.head}
+	d.both.parts = []*frame{d.frame, d.message}
 }
 
 // person is one user's connections in a shard.
@@ -66,6 +79,7 @@ type crowd struct {
 // join is several frames made into one write, shared by all connections that get the same ones.
 type join struct {
 	frames []*frame
+	packed bool
 	bytes  []byte
 }
 
@@ -106,7 +120,7 @@ func (s *shard) run(stop <-chan struct{}) {
 	defer tick.Stop()
 	wait := time.NewTimer(0)
 	<-wait.C
-	var last time.Time
+	var last time.Time // the end of the last pass
 	for {
 		select {
 		case <-stop:
@@ -114,13 +128,14 @@ func (s *shard) run(stop <-chan struct{}) {
 		case <-tick.C:
 			s.beat(time.Now())
 		case <-s.kick:
-			// After a pause a frame leaves at once; in a burst, passes keep a distance, and each takes what came meanwhile.
-			if d := s.hub.timing.window - time.Since(last); d > 0 {
-				wait.Reset(d)
+			// After a pause a frame leaves at once. When changes come closely, each pass waits for what comes within the window:
+			// a write costs the same for one frame and for ten.
+			if w := s.hub.timing.window; w > 0 && time.Since(last) < 2*w {
+				wait.Reset(w)
 				<-wait.C
 			}
-			last = time.Now()
 			s.pass()
+			last = time.Now()
 		}
 	}
 }
@@ -165,49 +180,57 @@ func (s *shard) deliver(d *delta) {
 
 // flush writes what the pass has gathered, once per connection.
 func (s *shard) flush() {
+	frames := 0
 	for _, c := range s.touched {
-		s.write(c)
+		frames += s.write(c)
 	}
+	s.hub.metrics.delivered.Add(float64(frames))
 	clear(s.touched)
 	s.touched = s.touched[:0]
 	clear(s.joined)
 }
 
-func (s *shard) write(c *conn) {
+// write sends what a connection is to get, and returns how many frames that were.
+func (s *shard) write(c *conn) int {
+	frames := 0
 	switch len(c.pend) {
 	case 0:
-		return
+		return 0
 	case 1:
-		c.send(c.pend[0].b, false)
+		c.send(c.pend[0].wire(c.packed), false)
 	default:
-		c.send(s.join(c.pend), false)
+		c.send(s.join(c.pend, c.packed), false)
 	}
-	s.hub.metrics.delivered.Add(float64(len(c.pend)))
+	for _, f := range c.pend {
+		frames += f.count()
+	}
 	clear(c.pend)
 	c.pend = c.pend[:0]
 	if cap(c.pend) > 64 {
 		c.pend = nil
 	}
+	return frames
 }
 
 // join concatenates frames; connections that get the same frames share the bytes.
-func (s *shard) join(fs []*frame) []byte {
+func (s *shard) join(fs []*frame, packed bool) []byte {
 	var h maphash.Hash
 	h.SetSeed(s.seed)
+	maphash.WriteComparable(&h, packed)
 	n := 0
 	for _, f := range fs {
 		maphash.WriteComparable(&h, f)
 		n += len(f.b)
 	}
 	sum := h.Sum64()
-	if j, ok := s.joined[sum]; ok && slices.Equal(j.frames, fs) {
+	if j, ok := s.joined[sum]; ok && j.packed == packed && slices.Equal(j.frames, fs) {
 		return j.bytes
 	}
 	b := make([]byte, 0, n)
 	for _, f := range fs {
-		b = append(b, f.b...)
+		b = append(b, f.wire(packed)...)
 	}
-	s.joined[sum] = join{frames: slices.Clone(fs), bytes: b}
+	s.joined[sum] = join{frames: slices.Clone(fs), packed: packed, bytes: b}
 	return b
 }
 

@@ -21,6 +21,7 @@ func (h *Hub) Tell(_ context.Context, r tidings.Result) {
 			guild: d.Guild, channel: d.Channel, version: d.Version, accessVersion: d.AccessVersion,
 			frame: deltaFrame(d), message: h.messageFrame(d), id: d.ID, gone: goneWith(d),
 		}
+		out.bind()
 		h.dispatch(out)
 		h.bus.publish(channelOf(uint64(d.Guild)), envelope{kind: kindDelta, delta: out})
 	}

@@ -14,6 +14,7 @@ func envelopes() []envelope {
 	d := &delta{guild: 1, channel: 2, version: 3, accessVersion: 4, frame: textFrame([]byte(`{"op":"delta"}`))}
 	withMessage := *d
 	withMessage.message = textFrame(bytes.Repeat([]byte("m"), 70_000))
+	withMessage.bind()
 	return []envelope{
 		{publisher: 1<<63 + 5, seq: 9, kind: kindDelta, delta: d},
 		{publisher: 1, seq: 1 << 40, kind: kindDelta, delta: &withMessage},

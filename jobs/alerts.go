@@ -18,9 +18,10 @@ import (
 // AlertsKind is the kind of the job that lets every webhook look once more, for what was stored and never told.
 const AlertsKind = "alerts"
 
-// AlertStore lists what webhooks want, and takes jobs. It is *store.Store.
+// AlertStore lists what webhooks and browsers want, and takes jobs. It is *store.Store.
 type AlertStore interface {
 	OutgoingWishes(ctx context.Context) ([]store.OutgoingWish, error)
+	PushWishes(ctx context.Context) ([]store.OutgoingWish, error)
 	Enqueue(ctx context.Context, jobs ...store.NewJob) (fresh int, err error)
 }
 
@@ -82,7 +83,7 @@ func (a *Alerts) Run(ctx context.Context) error {
 		a.heard = nil
 		a.mu.Unlock()
 		if time.Since(read) > wishesFor {
-			fresh, err := a.store.OutgoingWishes(ctx)
+			fresh, err := a.wishes(ctx)
 			if err != nil {
 				if ctx.Err() == nil {
 					a.log.Warn("what webhooks want cannot be read; they are told later", "err", err)
@@ -104,22 +105,46 @@ func (a *Alerts) Run(ctx context.Context) error {
 	}
 }
 
+// wishes lists those of webhooks and of browsers.
+func (a *Alerts) wishes(ctx context.Context) ([]store.OutgoingWish, error) {
+	webhooks, err := a.store.OutgoingWishes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	browsers, err := a.store.PushWishes(ctx)
+	return append(webhooks, browsers...), err
+}
+
 // Look is the handler of [AlertsKind].
 func (a *Alerts) Look(ctx context.Context, _ store.Job) error {
-	wishes, err := a.store.OutgoingWishes(ctx)
+	return a.lookAll(ctx, a.store.OutgoingWishes)
+}
+
+// LookPush is the handler of [PushesKind].
+func (a *Alerts) LookPush(ctx context.Context, _ store.Job) error {
+	return a.lookAll(ctx, a.store.PushWishes)
+}
+
+func (a *Alerts) lookAll(ctx context.Context, list func(context.Context) ([]store.OutgoingWish, error)) error {
+	wishes, err := list(ctx)
 	if err != nil {
 		return err
 	}
-	var jobs []store.NewJob
-	for _, w := range wishes {
-		jobs = append(jobs, sendJob(w))
+	// Many browsers may be told; a statement has room for a part of them.
+	for some := range slices.Chunk(wishes, 500) {
+		var jobs []store.NewJob
+		for _, w := range some {
+			jobs = append(jobs, sendJob(w))
+		}
+		if _, err := a.store.Enqueue(ctx, jobs...); err != nil {
+			return err
+		}
 	}
-	_, err = a.store.Enqueue(ctx, jobs...)
-	return err
+	return nil
 }
 
 func sendJob(w store.OutgoingWish) store.NewJob {
-	return store.NewJob{Kind: store.SendWebhook, Key: strconv.FormatInt(w.ID, 10)}
+	return store.NewJob{Kind: w.Kind, Key: strconv.FormatInt(w.ID, 10)}
 }
 
 // wanted lists the jobs of webhooks that may want something of what was heard.
@@ -159,7 +184,35 @@ func mayWant(w store.OutgoingWish, set *tidings.VisibleSet, d tidings.Delta) boo
 			}
 		}
 	}
+	if len(w.Everything) > 0 {
+		if slices.Contains(w.Everything, 0) {
+			return true
+		}
+		if c, above := placed(set.Guilds[i], d.Channel); store.InPlaces(w.Everything, c, above) {
+			return true
+		}
+	}
 	return w.View != nil && (len(w.View.Authors) == 0 || slices.Contains(w.View.Authors, d.Author)) && (!w.View.Mentions || !d.Mentions.None())
+}
+
+// placed is a channel, and what that is in which it is in, as far as a guild shows them.
+func placed(g tidings.VisibleGuild, id discord.ChannelID) (c tidings.Channel, above discord.ChannelID) {
+	c = tidings.Channel{ID: id, Guild: g.Guild.ID}
+	for _, list := range [][]tidings.Channel{g.Channels, g.Parents} {
+		for _, x := range list {
+			if x.ID == id {
+				c.Parent = x.Parent
+			}
+		}
+	}
+	for _, list := range [][]tidings.Channel{g.Channels, g.Parents} {
+		for _, x := range list {
+			if x.ID == c.Parent {
+				above = x.Parent
+			}
+		}
+	}
+	return c, above
 }
 
 // longestWord is the part of a keyword that a text with it surely has: its longest run of letters.

@@ -18,6 +18,9 @@ import (
 // Gaps keeps what is missing. It is *store.Store.
 type Gaps interface {
 	Stored
+	// BeginPage notes that a page of a gap is about to be asked for, and returns when, by the database's clock;
+	// [tidings.ErrNotFound] when the gap is not open any more.
+	BeginPage(ctx context.Context, g store.Gap) (time.Time, error)
 	ChannelGaps(ctx context.Context, channel discord.ChannelID) ([]store.Gap, error)
 	AdvanceGap(ctx context.Context, g store.Gap, above discord.MessageID) (recovered int, err error)
 	CloseGap(ctx context.Context, g store.Gap) (recovered int, err error)
@@ -84,7 +87,7 @@ func (f *Fetch) channel(ctx context.Context, j store.Job, pages int, wanted func
 		return err
 	}
 	for _, g := range gaps {
-		if !wanted(g) {
+		if !wanted(g) || !g.Due {
 			continue
 		}
 		if g.Guild == 0 {
@@ -116,7 +119,9 @@ func final(err error) error {
 
 // heal reads one gap.
 func (f *Fetch) heal(ctx context.Context, g store.Gap, pages *int) error {
-	r := reader{history: f.History, door: f.Door, stored: f.Gaps}
+	r := reader{history: f.History, door: f.Door, stored: f.Gaps, begin: func(ctx context.Context) (time.Time, error) {
+		return f.Gaps.BeginPage(ctx, g)
+	}}
 	for done := false; !done && g.Rest > g.From; {
 		if *pages == 0 {
 			return ErrYield
@@ -124,7 +129,7 @@ func (f *Fetch) heal(ctx context.Context, g store.Gap, pages *int) error {
 		*pages--
 		down, last, err := r.page(ctx, g.Guild, g.Channel, g.From, g.Rest+1)
 		if err != nil {
-			return err
+			return ignoreClosed(err)
 		}
 		if done = last; done {
 			break

@@ -34,23 +34,30 @@ type past struct {
 	hidden    []discord.MessageID // exist, but are on no page
 	asked     []discord.MessageID // by Deleted
 	edited    map[discord.MessageID]string
-	payload   map[uint64]string // more fields of messages, by id
-	during    func()            // called once while a page is on its way
+	payload   map[uint64]string          // more fields of messages, by id
+	during    func()                     // called once while a page is on its way
+	unclear   map[discord.MessageID]bool // cannot be made out
 }
 
-func (p *past) MessagesBefore(_ context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) ([]tidings.Message, bool, error) {
+func (p *past) MessagesBefore(_ context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) (jobs.HistoryPage, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pages++
 	if p.failAfter > 0 && p.pages > p.failAfter {
 		if p.silent {
-			return nil, false, nil
+			return jobs.HistoryPage{}, nil
 		}
-		return nil, false, p.err
+		return jobs.HistoryPage{}, p.err
 	}
-	var page []tidings.Message
+	var page jobs.HistoryPage
+	shown := 0
 	for _, id := range slices.Backward(p.ids) {
-		if id < before && len(page) < limit {
+		if id < before && shown < limit {
+			shown++
+			if p.unclear[id] {
+				page.Unclear = append(page.Unclear, tidings.IDRange{After: id - 1, To: id})
+				continue
+			}
 			m := said(c, id)
 			if text, ok := p.edited[id]; ok {
 				m.Content, m.EditedMS = text, 1
@@ -58,14 +65,15 @@ func (p *past) MessagesBefore(_ context.Context, g discord.GuildID, c discord.Ch
 			if more := p.payload[uint64(id)]; more != "" {
 				m = with(m, more)
 			}
-			page = append(page, m)
+			page.Messages = append(page.Messages, m)
 		}
 	}
+	page.Full = shown == limit
 	if p.during != nil {
 		p.during()
 		p.during = nil
 	}
-	return page, len(page) == limit, nil
+	return page, nil
 }
 
 func (p *past) Deleted(_ context.Context, _ discord.ChannelID, id discord.MessageID) (bool, error) {
@@ -257,6 +265,117 @@ func TestTheNewestMessageIsDeleted(t *testing.T) {
 	}
 }
 
+// TestWhatCannotBeMadeOutStaysMissing: the page shows a message that nobody can read, also one that the gateway told before. All
+// around it is healed, it stays a gap, and it is fetched once it can be made out.
+func TestWhatCannotBeMadeOutStaysMissing(t *testing.T) {
+	t.Parallel()
+	all := ids(250)
+	odd, told := all[150], all[60]
+	p := &past{ids: all, unclear: map[discord.MessageID]bool{odd: true, told: true}}
+	s, db, door, fetch := fetching(t, p)
+	if err := door.Commit(t.Context(), tidings.Event{Guild: testGuild, Channel: testChannel, Body: tidings.MessageCreated{Message: said(testChannel, told)}}); err != nil {
+		t.Fatal(err)
+	}
+	openGap(t, s, all[0]-1, all[249])
+	heal := func() {
+		t.Helper()
+		if err := fetch.Handle(t.Context(), store.Job{Key: testChannel.String()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heal()
+	db.MustExec(`DELETE FROM jobs`)
+	if got := stored(t, db); len(got) != 249 || slices.Contains(got, odd) {
+		t.Errorf("%d messages are stored, want all but the one that nobody can read", len(got))
+	}
+	if len(p.asked) != 0 {
+		t.Errorf("Discord was asked whether %v are deleted, which it shows", p.asked)
+	}
+	open := gaps(t, s)
+	if len(open) != 2 || open[0].From != odd-1 || open[0].To != odd || open[1].To != told {
+		t.Fatalf("the gaps are %+v, want those of the two", open)
+	}
+	pages := p.pages
+	heal()
+	if n, err := s.EnqueueHealing(t.Context(), 10); p.pages != pages || n != 0 || err != nil {
+		t.Errorf("it was asked for again at once: %d pages, %d jobs, %v", p.pages-pages, n, err)
+	}
+	db.MustExec(`UPDATE gaps SET retry_at = now()`)
+	heal() // It is no clearer yet.
+	if open := gaps(t, s); len(open) != 2 || open[0].Due {
+		t.Fatalf("the gaps are %+v, want the two, put off", open)
+	}
+	p.unclear = nil
+	db.MustExec(`UPDATE gaps SET retry_at = now()`)
+	if n, err := s.EnqueueHealing(t.Context(), 10); n != 1 || err != nil {
+		t.Errorf("EnqueueHealing() = %d, %v, want one job", n, err)
+	}
+	heal()
+	if got := stored(t, db); !slices.Equal(got, all) || len(gaps(t, s)) != 0 {
+		t.Errorf("%d messages are stored and %d gaps open, want 250 and none", len(got), len(gaps(t, s)))
+	}
+}
+
+// TestWhatIsMissedWhileAPageIsUnderWayStaysMissing: the page may have been made before.
+func TestWhatIsMissedWhileAPageIsUnderWayStaysMissing(t *testing.T) {
+	t.Parallel()
+	all := ids(30)
+	p := &past{ids: slices.Delete(slices.Clone(all), 20, 21)}
+	s, db, _, fetch := fetching(t, p)
+	openGap(t, s, all[0]-1, all[29])
+	p.during = func() {
+		ev := tidings.Event{Guild: testGuild, Channel: testChannel, Body: tidings.MessageCreated{Message: said(testChannel, all[20])}}
+		if err := s.DeadLetter(t.Context(), ev, errors.New("too odd")); err != nil {
+			t.Error(err)
+		}
+	}
+	job := store.Job{Key: testChannel.String()}
+	if err := fetch.Handle(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	if open := gaps(t, s); len(open) != 1 || open[0].From != all[20]-1 || open[0].To != all[20] {
+		t.Fatalf("the gaps are %+v, want that of the one message", open)
+	}
+	p.ids = all
+	if err := fetch.Handle(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	if got := stored(t, db); !slices.Equal(got, all) || len(gaps(t, s)) != 0 {
+		t.Errorf("%d messages are stored, want all; open gaps %+v", len(got), gaps(t, s))
+	}
+}
+
+// TestAFetchedMessageThatCannotBeStoredStaysMissing: it is kept once, and read again later and later.
+func TestAFetchedMessageThatCannotBeStoredStaysMissing(t *testing.T) {
+	t.Parallel()
+	all := ids(30)
+	p := &past{ids: all}
+	s, db, _, fetch := fetching(t, p)
+	db.MustExec(fmt.Sprintf(`ALTER TABLE messages ADD CONSTRAINT odd CHECK (id <> %d)`, all[7]))
+	openGap(t, s, all[0]-1, all[29])
+	job := store.Job{Key: testChannel.String()}
+	for range 3 {
+		if err := fetch.Handle(t.Context(), job); err != nil {
+			t.Fatal(err)
+		}
+		if open := gaps(t, s); len(stored(t, db)) != 29 || len(open) != 1 || open[0].To != all[7] || open[0].Due {
+			t.Fatalf("%d messages are stored and the gaps are %+v, want 29 and that of the one, put off", len(stored(t, db)), open)
+		}
+		db.MustExec(`UPDATE gaps SET retry_at = now()`)
+	}
+	var letters int
+	if err := db.Get(&letters, `SELECT count(*) FROM dead_events`); err != nil || letters != 1 {
+		t.Errorf("%d dead letters, %v, want one", letters, err)
+	}
+	db.MustExec(`ALTER TABLE messages DROP CONSTRAINT odd`)
+	if err := fetch.Handle(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	if got := stored(t, db); !slices.Equal(got, all) || len(gaps(t, s)) != 0 {
+		t.Errorf("%d messages are stored, want all; open gaps %+v", len(got), gaps(t, s))
+	}
+}
+
 func TestWhatIsAboveTheGapIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	all := ids(30)
@@ -300,8 +419,8 @@ func TestADeletedChannelHasNoGaps(t *testing.T) {
 
 type refusing struct{ err error }
 
-func (r refusing) MessagesBefore(context.Context, discord.GuildID, discord.ChannelID, discord.MessageID, int) ([]tidings.Message, bool, error) {
-	return nil, false, r.err
+func (r refusing) MessagesBefore(context.Context, discord.GuildID, discord.ChannelID, discord.MessageID, int) (jobs.HistoryPage, error) {
+	return jobs.HistoryPage{}, r.err
 }
 
 func (r refusing) Deleted(context.Context, discord.ChannelID, discord.MessageID) (bool, error) {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tidings"
@@ -112,6 +113,7 @@ func (x *target) client() *http.Client {
 // reader is somebody with a webhook, in a guild of one open channel and one that is hidden.
 type reader struct {
 	t     *testing.T
+	db    *sqlx.DB
 	store *store.Store
 	hook  store.OutgoingWebhook
 	out   *jobs.Outgoing
@@ -127,8 +129,8 @@ const (
 )
 
 func newReader(t *testing.T, hook store.OutgoingWebhook) *reader {
-	s, _, _ := open(t)
-	r := &reader{t: t, store: s, at: newTarget(t), sees: []discord.ChannelID{501, 502}, last: tidings.FirstID(time.Now().Add(time.Hour))}
+	s, db, _ := open(t)
+	r := &reader{t: t, db: db, store: s, at: newTarget(t), sees: []discord.ChannelID{501, 502}, last: tidings.FirstID(time.Now().Add(time.Hour))}
 	ctx := t.Context()
 	if _, err := s.SaveUser(ctx, tidings.User{ID: readerID, Name: "Ada"}); err != nil {
 		t.Fatal(err)

@@ -12,11 +12,58 @@ import (
 	"tidings"
 )
 
+// HistoryPage is a page of a channel's past.
+type HistoryPage struct {
+	Messages []tidings.Message // newest first
+	Full     bool              // there may be more below
+	// Unclear are ranges in which there is a message that cannot be made out; After is 0 in that of the page's last.
+	Unclear []tidings.IDRange
+}
+
+// lowest is the lowest id that the page is known to show; 0 for none.
+func (p HistoryPage) lowest() discord.MessageID {
+	var low discord.MessageID
+	if n := len(p.Messages); n > 0 {
+		low = p.Messages[n-1].ID
+	}
+	for _, r := range p.Unclear {
+		if r.After > 0 && (low == 0 || r.After+1 < low) {
+			low = r.After + 1
+		}
+	}
+	return low
+}
+
+// newest is the highest id that the page may show.
+func (p HistoryPage) newest() discord.MessageID {
+	var top discord.MessageID
+	if len(p.Messages) > 0 {
+		top = p.Messages[0].ID
+	}
+	for _, r := range p.Unclear {
+		if r.After > 0 {
+			top = max(top, r.After+1)
+		}
+	}
+	return top
+}
+
+// unclear returns the parts of the page's unclear ranges that lie above one id, exclusive, and up to another, inclusive.
+func (p HistoryPage) unclear(after, to discord.MessageID) []tidings.IDRange {
+	var list []tidings.IDRange
+	for _, r := range p.Unclear {
+		if r = r.Within(after, to); !r.Empty() {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
 // History reads a channel's past from Discord. It is bot's REST, with a page's options filled in by cmd.
 type History interface {
-	// MessagesBefore returns up to limit messages closest below an id, newest first. full says that there may be more below.
-	// An empty page does not mean that there are none: that is also Discord's answer without READ_MESSAGE_HISTORY.
-	MessagesBefore(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, before discord.MessageID, limit int) (page []tidings.Message, full bool, err error)
+	// MessagesBefore returns up to limit messages closest below an id. An empty page does not mean that there are none: that is
+	// also Discord's answer without READ_MESSAGE_HISTORY.
+	MessagesBefore(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, before discord.MessageID, limit int) (HistoryPage, error)
 	// MayReadHistory reports whether the bot itself may read the channel's history, as Discord says now.
 	MayReadHistory(ctx context.Context, guild discord.GuildID, channel discord.ChannelID) (bool, error)
 	// Deleted reports whether Discord says of one message that it does not exist (404 with the code 10008).
@@ -34,6 +81,8 @@ type Stored interface {
 	Clock(ctx context.Context) (time.Time, error)
 	// LiveIDs lists messages between two ids, both exclusive, that were recorded before a time and are not deleted.
 	LiveIDs(ctx context.Context, channel discord.ChannelID, above, below discord.MessageID, before time.Time) ([]discord.MessageID, error)
+	// KeepUnclear keeps ranges in which something that Discord shows cannot be made out as gaps, which are read again later and later.
+	KeepUnclear(ctx context.Context, channel discord.ChannelID, ranges []tidings.IDRange) error
 }
 
 const pageSize = 100 // Discord's limit
@@ -43,24 +92,31 @@ type reader struct {
 	history History
 	door    Door
 	stored  Stored
-	newest  discord.MessageID // of all pages
+	// begin, where it is set, notes that a page is about to be asked for, and when; otherwise the time is enough.
+	begin  func(context.Context) (time.Time, error)
+	newest discord.MessageID // of all pages
 }
 
 // page reads the newest messages between two ids, above exclusive and below exclusive too, puts them through the door and
-// buries what is stored there but gone. It returns the id above which everything is settled now, and whether that is all.
+// buries what is stored there but gone. It returns the id above which everything is settled now, or kept as unclear, and whether
+// that is all.
 func (r *reader) page(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, above, below discord.MessageID) (down discord.MessageID, done bool, err error) {
-	asked, err := r.stored.Clock(ctx)
+	begin := r.begin
+	if begin == nil {
+		begin = r.stored.Clock
+	}
+	asked, err := begin(ctx)
 	if err != nil {
 		return 0, false, err
 	}
-	page, full, err := r.history.MessagesBefore(ctx, guild, channel, below, pageSize)
+	page, err := r.history.MessagesBefore(ctx, guild, channel, below, pageSize)
 	if errors.Is(err, tidings.ErrNotFound) {
 		return above, true, nil // The channel is deleted: nothing can be missing in it any more.
 	}
 	if err != nil {
 		return 0, false, err
 	}
-	if len(page) == 0 && !full {
+	if len(page.Messages) == 0 && len(page.Unclear) == 0 && !page.Full {
 		may, err := r.history.MayReadHistory(ctx, guild, channel)
 		if err != nil {
 			return 0, false, err
@@ -69,20 +125,25 @@ func (r *reader) page(ctx context.Context, guild discord.GuildID, channel discor
 			return 0, false, fmt.Errorf("%w: the bot may not read the history of channel %d", tidings.ErrForbidden, channel)
 		}
 	}
-	if len(page) > 0 {
-		r.newest = max(r.newest, page[0].ID)
-	}
+	r.newest = max(r.newest, page.newest())
 	down = above
-	if full {
-		if len(page) == 0 {
+	if page.Full {
+		low := page.lowest()
+		if low == 0 {
 			return 0, false, fmt.Errorf("channel %d: nothing on a page below %d could be understood", channel, below)
 		}
-		down = max(above, page[len(page)-1].ID-1)
+		down = max(above, low-1)
 	}
-	if err := r.record(ctx, guild, channel, page, down, below, asked); err != nil {
+	if err := r.record(ctx, guild, channel, page.Messages, down, below, asked); err != nil {
 		return 0, false, err
 	}
-	if err := r.bury(ctx, guild, channel, page, down, below, asked); err != nil {
+	unclear := page.unclear(down, below-1)
+	if len(unclear) > 0 {
+		if err := r.stored.KeepUnclear(ctx, channel, unclear); err != nil {
+			return 0, false, err
+		}
+	}
+	if err := r.bury(ctx, guild, channel, page.Messages, unclear, down, below, asked); err != nil {
 		return 0, false, err
 	}
 	return down, down <= above, nil
@@ -114,7 +175,7 @@ func (r *reader) record(ctx context.Context, guild discord.GuildID, channel disc
 
 // bury deletes what was stored in the range before the page was asked for and is not on it. A message may have come to the
 // page late, and the bot may have lost its right to read: so Discord is asked about each.
-func (r *reader) bury(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, page []tidings.Message, above, below discord.MessageID, asked time.Time) error {
+func (r *reader) bury(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, page []tidings.Message, unclear []tidings.IDRange, above, below discord.MessageID, asked time.Time) error {
 	live, err := r.stored.LiveIDs(ctx, channel, above, below, asked)
 	if err != nil || len(live) == 0 {
 		return err
@@ -124,7 +185,7 @@ func (r *reader) bury(ctx context.Context, guild discord.GuildID, channel discor
 		there[m.ID] = true
 	}
 	for _, id := range live {
-		if there[id] {
+		if there[id] || slices.ContainsFunc(unclear, func(r tidings.IDRange) bool { return r.Holds(id) }) {
 			continue
 		}
 		gone, err := r.history.Deleted(ctx, channel, id)

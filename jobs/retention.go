@@ -29,63 +29,6 @@ func Retention(r Retainer, tell func(context.Context, tidings.Result), log *slog
 	}
 }
 
-// RetryKind is the kind of the job that tries again what has died.
-const RetryKind = "retry-failed"
-
-// Reviver brings back jobs that have died, after a delay that grows with each time. It is *store.Store.
-type Reviver interface {
-	ReviveDue(ctx context.Context, limit int) (int, error)
-	DeadEvents(ctx context.Context, limit int) ([]store.DeadEvent, error)
-	// EventRevived forgets an event that is stored now; EventStillDead puts it off.
-	EventRevived(ctx context.Context, id int64) error
-	EventStillDead(ctx context.Context, id int64, cause error) error
-	Record(ctx context.Context, events []tidings.Event, marks []tidings.Mark) (tidings.Result, error)
-}
-
-// retriesAtOnce bounds one look.
-const retriesAtOnce = 200
-
-// Retry is the handler of [RetryKind].
-func Retry(r Reviver, tell func(context.Context, tidings.Result), log *slog.Logger) Handler {
-	return func(ctx context.Context, _ store.Job) error {
-		n, err := r.ReviveDue(ctx, retriesAtOnce)
-		if err != nil {
-			return err
-		}
-		dead, err := r.DeadEvents(ctx, retriesAtOnce)
-		if err != nil {
-			return err
-		}
-		stored := 0
-		for _, d := range dead {
-			// Not through the door, which would bury it a second time.
-			ev, err := d.Event()
-			var result tidings.Result
-			if err == nil {
-				result, err = r.Record(ctx, []tidings.Event{ev}, nil)
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err != nil {
-				if err := r.EventStillDead(ctx, d.ID, err); err != nil {
-					return err
-				}
-				continue
-			}
-			tell(ctx, result)
-			if err := r.EventRevived(ctx, d.ID); err != nil {
-				return err
-			}
-			stored++
-		}
-		if n > 0 || len(dead) > 0 {
-			log.Info("what has died is tried again", "jobs", n, "events", len(dead), "stored", stored)
-		}
-		return nil
-	}
-}
-
 // RefreshKind is the kind of the job that fills a channel's recent messages into Redis again. Its key is the channel's id.
 const RefreshKind = store.FillCache
 

@@ -59,6 +59,12 @@ func Excerpt(m tidings.Message) string {
 	return "Message without text"
 }
 
+// AuthorName is what whoever wrote a message is called there.
+func AuthorName(m tidings.Message) string {
+	p := parsePayload(m.Payload)
+	return author(p.Author, p.Member, m.Author).Name
+}
+
 func firstText(c payloadComponent, depth int) string {
 	if c.Content != "" || depth > 6 {
 		return string(c.Content)

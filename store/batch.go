@@ -85,6 +85,7 @@ type heldMessage struct {
 	// reacted is when what was told of its reactions changed them last; reacting says that it is now.
 	reacted  time.Time
 	reacting bool
+	teller
 }
 
 // newBatch notes what the events concern.
@@ -165,6 +166,9 @@ func (b *batch) apply(ev tidings.Event) error {
 			err = b.reactions(ev, e)
 		}
 		if err == nil {
+			err = b.votes(ev, e)
+		}
+		if err == nil {
 			c.hear(ev, e.Message.ID)
 		}
 	case tidings.MessageUpdated:
@@ -205,7 +209,7 @@ func (b *batch) see(ev tidings.Event, m tidings.Message, created bool) error {
 	}
 	switch {
 	case row.known:
-		return b.revise(ev, row, m, weigh(row, m, ev.Source, created))
+		return b.revise(ev, row, m, b.weigh(ev, row, m, created))
 	case m.Partial:
 		b.gaps = append(b.gaps, gap{channel: ev.Channel, from: m.ID - 1, to: m.ID, reason: "an update named only a part of an unknown message"})
 		return nil
@@ -220,6 +224,7 @@ func (b *batch) insert(ev tidings.Event, row *heldMessage, m tidings.Message) {
 	m.Guild, m.Mentions, m.Content = c.guild, compactMentions(m.Mentions), clean(m.Content)
 	row.Message, row.source = m, ev.Source
 	row.known, row.changed = true, true
+	row.toldBy(ev)
 	if m.Countable && m.ID < c.lastSeen {
 		b.comesLate(ev, m.ID)
 	}
@@ -234,42 +239,12 @@ func (b *batch) insert(ev tidings.Event, row *heldMessage, m tidings.Message) {
 	b.tell(ev, row, d)
 }
 
-// trust says how much of a message object is news about a stored message.
-type trust int
-
-const (
-	trustNothing       trust = iota
-	trustMissingEmbeds       // its embeds, where the stored message has none
-	trustEmbeds              // its embeds
-	trustAll
-)
-
-// weigh orders an object and the stored message by edited_timestamp. Ties go to the gateway, whose order is the order in
-// which things happened; a page may have been fetched before. An older or empty timestamp is what an embed has that
-// Discord resolved later.
-func weigh(row *heldMessage, m tidings.Message, source tidings.Source, created bool) trust {
-	gateway := source == tidings.SourceGateway
-	switch {
-	case m.EditedMS > row.EditedMS:
-		return trustAll
-	case m.EditedMS == row.EditedMS && gateway && (!created || row.source == tidings.SourceWebhook):
-		return trustAll
-	case m.EditedMS == row.EditedMS && !gateway:
-		return trustMissingEmbeds
-	case created || !gateway:
-		return trustNothing
-	case m.EditedMS == 0:
-		return trustEmbeds
-	}
-	return trustMissingEmbeds
-}
-
 // suppressEmbeds is the message flag by which people take the embeds away.
 const suppressEmbeds = 1 << 2
 
 // revise takes from an object what is news about the stored message.
 func (b *batch) revise(ev tidings.Event, row *heldMessage, m tidings.Message, t trust) error {
-	if t == trustNothing || (t != trustAll && row.Flags&suppressEmbeds != 0) {
+	if t == trustNothing || (t < trustShown && row.Flags&suppressEmbeds != 0) {
 		return nil
 	}
 	stored, err := row.payload()
@@ -278,6 +253,15 @@ func (b *batch) revise(ev tidings.Event, row *heldMessage, m tidings.Message, t 
 	}
 	next := m
 	switch {
+	case t == trustShown:
+		merged, news, err := mergeShown(stored, m.Payload)
+		if err != nil || !news {
+			return err
+		}
+		next, err = b.reread(row, merged)
+		if err != nil {
+			return err
+		}
 	case t != trustAll:
 		merged, news, err := mergeEmbeds(stored, m.Payload, t == trustMissingEmbeds)
 		if err != nil || !news {
@@ -305,6 +289,7 @@ func (b *batch) revise(ev tidings.Event, row *heldMessage, m tidings.Message, t 
 		row.source = ev.Source
 	}
 	b.become(ev, row, next, false)
+	row.toldBy(ev)
 	return nil
 }
 

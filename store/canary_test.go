@@ -343,6 +343,9 @@ func TestOfAPersonWhoIsForgottenOnlyTheReceiptStays(t *testing.T) {
 		`INSERT INTO outgoing_webhooks (user_id, url, secret, mentions, keywords, settled_id) VALUES (777777777, 'https://piet.example', 'x', true, true, 0)`,
 		`INSERT INTO suppressed VALUES (777777777, 100, true, true)`,
 		`INSERT INTO servers_of VALUES (777777777, 100, 'piet')`,
+		`INSERT INTO notify_prefs VALUES (777777777, 100, 2)`,
+		`INSERT INTO notify_settings VALUES (777777777, true, 0, 60, 'Europe/Piet')`,
+		`INSERT INTO push_subscriptions (user_id, session, endpoint, sealed, agent, words, settled_id) VALUES (777777777, 'piet', 'x', 'piet', 'piet', true, 0)`,
 	} {
 		l.exec(query)
 	}

@@ -28,6 +28,14 @@ WHERE token IN (
 	FROM session_people p
 	WHERE p.created_at < now() - interval '1 hour' AND NOT EXISTS (SELECT FROM sessions s WHERE s.token = p.token)
 	LIMIT $1)`},
+	{"push_subscriptions", `
+DELETE FROM push_subscriptions
+WHERE id IN (
+	SELECT p.id
+	FROM push_subscriptions p
+	WHERE NOT EXISTS (SELECT FROM sessions s WHERE 'cookie ' || s.token = p.session)
+	AND NOT EXISTS (SELECT FROM api_tokens t WHERE 'token ' || encode(t.hash, 'hex') = p.session AND t.revoked_at IS NULL)
+	LIMIT $1)`},
 	{"read_log", `
 DELETE FROM read_log
 WHERE ctid IN (SELECT ctid FROM read_log WHERE at < now() - interval '30 days' LIMIT $1)`},
@@ -46,7 +54,7 @@ DELETE FROM gaps
 WHERE id IN (SELECT id FROM gaps WHERE healed_at < now() - interval '90 days' LIMIT $1)`},
 }
 
-// Cleanup deletes what has served: old jobs, expired sessions, marks too old to be undone, dead events that nobody looked at, webhook
+// Cleanup deletes what has served: old jobs, expired sessions with their push subscriptions, marks too old to be undone, dead events that nobody looked at, webhook
 // events that were processed, gaps healed long ago, and the names of authors of whom nothing is left. It returns how many rows of each table went. Cut short, it goes on the next time.
 func (s *Store) Cleanup(ctx context.Context) (map[string]int64, error) {
 	deleted := map[string]int64{}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
 
 	"tidings"
 )
@@ -38,6 +39,20 @@ func (s *Store) DeadEvents(ctx context.Context, limit int) ([]DeadEvent, error) 
 	return list, nil
 }
 
+// Message is the message that a create or an update was about; 0 for other events, and when it cannot be made out.
+func (d DeadEvent) Message() discord.MessageID {
+	if d.Kind != "MessageCreated" && d.Kind != "MessageUpdated" {
+		return 0
+	}
+	var w struct {
+		ID discord.MessageID `json:"id"`
+	}
+	if json.Unmarshal(d.Raw, &w) != nil || !w.ID.IsValid() {
+		return 0
+	}
+	return w.ID
+}
+
 // Event is what had to be stored. It counts as something fetched: newer truth stands against it.
 func (d DeadEvent) Event() (tidings.Event, error) {
 	ev := tidings.Event{Source: tidings.SourceBackfill, Guild: d.Guild, Channel: d.Channel, At: time.Now()}
@@ -67,10 +82,23 @@ const dropDeadEvent = `
 DELETE FROM dead_events
 WHERE id = $1`
 
+// What could be stored now, a page may show as well: what is unclear in the channel is read again at once.
+const hurryUnclear = `
+UPDATE gaps
+SET retry_at = now()
+WHERE channel_id = $1 AND unclear AND healed_at IS NULL`
+
 // EventRevived forgets a dead event that is stored now.
-func (s *Store) EventRevived(ctx context.Context, id int64) error {
-	if _, err := s.db.ExecContext(ctx, dropDeadEvent, id); err != nil {
-		return fmt.Errorf("forget dead event %d: %w", id, unavailable(err))
+func (s *Store) EventRevived(ctx context.Context, d DeadEvent) error {
+	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, dropDeadEvent, d.ID); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, hurryUnclear, int64(d.Channel))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forget dead event %d: %w", d.ID, err)
 	}
 	return nil
 }

@@ -61,6 +61,15 @@ WHERE user_id = $1`},
 	{"outgoing_webhooks", `
 DELETE FROM outgoing_webhooks
 WHERE user_id = $1`},
+	{"notify_prefs", `
+DELETE FROM notify_prefs
+WHERE user_id = $1`},
+	{"notify_settings", `
+DELETE FROM notify_settings
+WHERE user_id = $1`},
+	{"push_subscriptions", `
+DELETE FROM push_subscriptions
+WHERE user_id = $1`},
 	{"servers_of", `
 DELETE FROM servers_of
 WHERE user_id = $1`},

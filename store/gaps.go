@@ -23,7 +23,8 @@ type gap struct {
 	backfill bool
 }
 
-// A gap that lies in what is still to be read of an open one says nothing new, unless that one can wait and this one cannot.
+// A gap that lies in what is still to be read of an open one says nothing new, unless that one can wait and this one cannot. Of one
+// of which a page is under way nobody knows whether the page was made before or after.
 const addGaps = `
 INSERT INTO gaps (channel_id, from_id, to_id, rest_id, reason, backfill)
 SELECT v.channel_id, v.from_id, v.to_id, v.to_id, v.reason, v.backfill
@@ -32,7 +33,7 @@ WHERE v.from_id < v.to_id AND NOT EXISTS (
 	SELECT
 	FROM gaps g
 	WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id <= v.from_id AND g.rest_id >= v.to_id
-	  AND (v.backfill OR NOT g.backfill))`
+	  AND g.asked_at IS NULL AND NOT g.unclear AND (v.backfill OR NOT g.backfill))`
 
 var addGapsTypes = []string{"bigint", "bigint", "bigint", "text", "boolean"}
 
@@ -48,6 +49,51 @@ func openGaps(ctx context.Context, tx *sqlx.Tx, gaps []gap) error {
 	return execRows(ctx, tx, addGaps, addGapsTypes, rows)
 }
 
+// An unclear gap is read again after a minute, then two, four, and so on up to six hours.
+const putOffUnclear = `
+UPDATE gaps
+SET tries = tries + 1,
+    retry_at = now() + least(interval '6 hours', interval '1 minute' * 2 ^ least(tries, 20)),
+    asked_at = NULL
+WHERE channel_id = $1 AND from_id < $3 AND to_id > $2 AND unclear AND healed_at IS NULL`
+
+const addUnclear = `
+INSERT INTO gaps (channel_id, from_id, to_id, rest_id, reason, unclear, tries, retry_at)
+VALUES ($1, $2, $3, $3, $4, true, 1, now() + interval '1 minute')`
+
+// keepUnclear keeps a range in which something cannot be made out, and reports whether that is new.
+func keepUnclear(ctx context.Context, tx *sqlx.Tx, channel discord.ChannelID, r tidings.IDRange, reason string) (fresh bool, err error) {
+	res, err := tx.ExecContext(ctx, putOffUnclear, int64(channel), int64(r.After), int64(r.To))
+	if err != nil {
+		return false, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, addUnclear, int64(channel), int64(r.After), int64(r.To), clean(reason))
+	return true, err
+}
+
+// KeepUnclear keeps ranges of a channel in which something that Discord shows cannot be made out. Each is a gap, shown like others,
+// which is read again later and later; what is in it already is put off further.
+func (s *Store) KeepUnclear(ctx context.Context, channel discord.ChannelID, ranges []tidings.IDRange) error {
+	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		if _, err := lockChannel(ctx, tx, channel); err != nil {
+			return err
+		}
+		for _, r := range ranges {
+			if _, err := keepUnclear(ctx, tx, channel, r, "a message cannot be made out"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("keep what is unclear in channel %d: %w", channel, err)
+	}
+	return nil
+}
+
 const addDeadEvent = `
 INSERT INTO dead_events (guild_id, channel_id, kind, raw, cause)
 VALUES ($1, $2, $3, $4, $5)`
@@ -57,6 +103,22 @@ VALUES ($1, $2, $3, $4, $5)`
 func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) error {
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", ev.Body), "tidings.")
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		// What was fetched is there to be fetched again; it is kept once, and read again later and later.
+		fetched := ev.Source == tidings.SourceBackfill || ev.Source == tidings.SourcePoll
+		around := gapsAround(ev)
+		for _, g := range around {
+			if !fetched {
+				break
+			}
+			if _, err := lockChannel(ctx, tx, g.channel); err != nil {
+				return err
+			}
+			fresh, err := keepUnclear(ctx, tx, g.channel, tidings.IDRange{After: g.from, To: g.to}, g.reason)
+			if err != nil || !fresh {
+				return err
+			}
+			around = nil
+		}
 		keep, err := keepsWords(ctx, tx, ev)
 		if err != nil {
 			return err
@@ -66,7 +128,7 @@ func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) e
 				return err
 			}
 		}
-		return openGaps(ctx, tx, gapsAround(ev))
+		return openGaps(ctx, tx, around)
 	})
 	if err != nil {
 		return fmt.Errorf("keep a dead %s: %w", kind, err)

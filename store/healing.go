@@ -31,6 +31,8 @@ type Gap struct {
 	Opened    time.Time         `db:"opened_at"`
 	Recovered int               `db:"recovered"` // countable messages that were found so far
 	Backfill  bool              `db:"backfill"`  // the past of a channel that is new here
+	Unclear   bool              `db:"unclear"`   // Discord shows something there that cannot be made out
+	Due       bool              `db:"due"`       // its time to be read has come; an unclear one is read again later and later
 }
 
 // OpenGap notes that the messages of a channel above from, up to and including to, may be missing, and asks for the job that
@@ -86,7 +88,7 @@ func lockChannel(ctx context.Context, tx *sqlx.Tx, channel discord.ChannelID) (g
 
 const openGapsOf = `
 SELECT g.id, g.channel_id, coalesce(c.guild_id, 0) AS guild_id, g.from_id, g.to_id, g.rest_id, g.reason, g.opened_at, g.recovered,
-       g.backfill
+       g.backfill, g.unclear, g.retry_at <= now() AS due
 FROM gaps g
 LEFT JOIN channels c ON c.id = g.channel_id
 WHERE g.healed_at IS NULL AND ($1::bigint = 0 OR g.channel_id = $1)
@@ -108,17 +110,41 @@ func (s *Store) gaps(ctx context.Context, channel discord.ChannelID) ([]Gap, err
 	return gaps, nil
 }
 
+const beginPage = `
+UPDATE gaps
+SET asked_at = clock_timestamp()
+WHERE id = $1 AND healed_at IS NULL
+RETURNING asked_at`
+
+// BeginPage notes that a page of a gap is about to be asked for, and returns when, by the database's clock. Until [Store.AdvanceGap]
+// or [Store.CloseGap] follow, what is missing from now on is not covered by the gap: the page may have been made before. The error
+// is [tidings.ErrNotFound] when the gap is not open any more.
+func (s *Store) BeginPage(ctx context.Context, g Gap) (time.Time, error) {
+	var asked time.Time
+	err := s.db.GetContext(ctx, &asked, beginPage, g.ID)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tidings.ErrNotFound
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read gap %d of channel %d: %w", g.ID, g.Channel, unavailable(err))
+	}
+	return asked, nil
+}
+
+// An unclear gap that was put off while its page was under way is not closed by it.
+//
 // What backfilling has stored since the gap was opened is what was missing; messages that were here already are not.
 const advanceGap = `
 UPDATE gaps g
 SET rest_id = $2,
+    asked_at = NULL,
     healed_at = CASE WHEN $3 THEN now() END,
     recovered = recovered + (
 	SELECT count(*)
 	FROM messages m
 	WHERE m.channel_id = g.channel_id AND m.id > $2 AND m.id <= g.rest_id
 	  AND m.source = $4 AND m.recorded_at >= g.opened_at AND NOT m.deleted AND m.countable)
-WHERE g.id = $1 AND g.healed_at IS NULL AND g.rest_id >= $2
+WHERE g.id = $1 AND g.healed_at IS NULL AND g.rest_id >= $2 AND (NOT g.unclear OR g.asked_at IS NOT NULL)
 RETURNING recovered`
 
 // AdvanceGap notes that everything above an id is stored, so that healing goes on from there after a crash. It returns how
@@ -128,7 +154,7 @@ func (s *Store) AdvanceGap(ctx context.Context, g Gap, above discord.MessageID) 
 }
 
 // CloseGap notes that the whole range is known to be complete, and returns how many messages were recovered in it.
-// [tidings.ErrNotFound] when the gap is not open any more.
+// [tidings.ErrNotFound] when the gap is not open any more, or is unclear and was put off.
 func (s *Store) CloseGap(ctx context.Context, g Gap) (recovered int, err error) {
 	return s.advanceGap(ctx, g, g.From, true)
 }
@@ -157,7 +183,7 @@ SELECT DISTINCT ON (g.channel_id, g.backfill) g.channel_id, c.guild_id, g.backfi
 FROM gaps g
 JOIN channels c ON c.id = g.channel_id
 JOIN guilds ON guilds.id = c.guild_id AND guilds.removed_at IS NULL
-WHERE g.healed_at IS NULL AND (c.closed_at IS NULL OR c.closed_at < now() - interval '1 day')
+WHERE g.healed_at IS NULL AND g.retry_at <= now() AND (c.closed_at IS NULL OR c.closed_at < now() - interval '1 day')
   AND NOT EXISTS (
 	SELECT
 	FROM jobs j
@@ -192,7 +218,7 @@ const gapsOfInterest = `
 SELECT DISTINCT g.channel_id, c.guild_id
 FROM gaps g
 JOIN channels c ON c.id = g.channel_id
-WHERE g.healed_at IS NULL AND g.channel_id = ANY($1::bigint[])
+WHERE g.healed_at IS NULL AND g.retry_at <= now() AND g.channel_id = ANY($1::bigint[])
   AND NOT EXISTS (
 	SELECT
 	FROM jobs j

@@ -158,6 +158,12 @@ func (b *barrier) job(kind string, c discord.ChannelID, priority int) NewJob {
 	return NewJob{Kind: kind, Key: c.String(), Guild: b.guild, Priority: priority}
 }
 
+// The number of shards may have changed since: then nobody has ended the session, and what it left out is known to its own row only.
+const leftHole = `
+SELECT coalesce(min(hole_id), 0)
+FROM gateway_sessions
+WHERE session_id = $1 AND hole > 0`
+
 const goLive = `
 UPDATE guilds
 SET live_session = $2,
@@ -170,6 +176,15 @@ WHERE id = $1`
 func (b *barrier) seenWhole(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSeen, closed []discord.ChannelID) error {
 	again := b.mark.Session != "" && b.row.LiveSession != b.mark.Session
 	b.suspect = b.row.Suspect
+	if again && b.row.LiveSession != "" {
+		var left discord.MessageID
+		if err := tx.GetContext(ctx, &left, leftHole, b.row.LiveSession); err != nil {
+			return err
+		}
+		if left > 0 && (b.suspect == 0 || left < b.suspect) {
+			b.suspect = left
+		}
+	}
 	channels := append(append([]tidings.Channel(nil), e.Channels...), e.Threads...)
 	for _, id := range closed {
 		channels = append(channels, tidings.Channel{ID: id, Type: tidings.ChannelPublicThread, LastMessage: tidings.FirstID(b.at.Add(clockMargin))})

@@ -236,6 +236,28 @@ func TestASequenceThatIsLeftOutIsAskedForAgainOrMakesAGap(t *testing.T) {
 	l.want("where nothing was said since", attic, "", "all")
 }
 
+// Another number of shards begins with rows of its own, so nobody ends the session that had the hole.
+func TestAHoleOutlivesTheNumberOfShards(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.said(lobby, nth(1), nth(2))
+	l.check(l.NoteHole(t.Context(), l.g, 40, nth(2)))
+	l.said(lobby, nth(6))
+	l.check(l.ReleaseShard(t.Context(), l.g))
+	g, err := l.LeaseShard(t.Context(), 0, 2, "two", time.Minute)
+	l.check(err)
+	l.g = g
+	l.ready("two")
+	l.shown(nth(6), 0)
+	l.want("after a session of two shards", lobby, "2-6", "7")
+	l.ready("three")
+	l.shown(nth(6), 0)
+	l.heal(lobby)
+	l.want("when it was looked at", lobby, "", "all")
+}
+
 func TestThreadsThatWereArchivedUnheardAreLookedAt(t *testing.T) {
 	t.Parallel()
 	l := listen(t)

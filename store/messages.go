@@ -123,7 +123,7 @@ FOR UPDATE OF c`
 // What came through a webhook (source 1) is read whole, because the gateway's word replaces it.
 const loadMessages = `
 SELECT m.channel_id, m.id, m.author_id, m.type, m.flags, m.edited_ms, m.source, m.deleted, m.countable,
-       v.whole OR m.source = 1 AS whole, m.reacted_at,
+       v.whole OR m.source = 1 AS whole, m.reacted_at, greatest(m.recorded_at, m.told_at) AS told_at, m.told_by, m.told_seq,
        CASE WHEN v.whole OR m.source = 1 THEN m.content ELSE '' END AS content,
        CASE WHEN v.whole OR m.source = 1 THEN m.payload END AS payload
 FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) v(channel_id, id, whole)
@@ -157,6 +157,9 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 		Countable bool              `db:"countable"`
 		Whole     bool              `db:"whole"`
 		Reacted   sql.NullTime      `db:"reacted_at"`
+		Told      time.Time         `db:"told_at"`
+		ToldBy    int64             `db:"told_by"`
+		ToldSeq   int64             `db:"told_seq"`
 		Content   string            `db:"content"`
 		Payload   []byte            `db:"payload"`
 	}
@@ -170,6 +173,7 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 		m.known, m.deleted, m.source, m.whole = true, r.Deleted, r.Source, r.Whole
 		m.Author, m.Type, m.Flags, m.EditedMS = r.Author, r.Type, uint64(r.Flags), r.EditedMS
 		m.Countable, m.Content, m.Payload, m.reacted = r.Countable, r.Content, r.Payload, r.Reacted.Time
+		m.teller = teller{session: r.ToldBy, seq: r.ToldSeq, told: r.Told}
 		if r.Whole && !r.Deleted {
 			live = append(live, k)
 		}
@@ -259,7 +263,7 @@ func (b *batch) loadMentions(ctx context.Context, tx *sqlx.Tx, live []messageKey
 }
 
 const upsertMessages = `
-INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has, reacted_at, quoted_id)
+INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has, reacted_at, quoted_id, told_at, told_by, told_seq)
 VALUES %s
 ON CONFLICT (channel_id, id) DO UPDATE
 SET author_id = excluded.author_id,
@@ -273,7 +277,10 @@ SET author_id = excluded.author_id,
     countable = excluded.countable,
     has = excluded.has,
     reacted_at = COALESCE(excluded.reacted_at, messages.reacted_at),
-    quoted_id = excluded.quoted_id`
+    quoted_id = excluded.quoted_id,
+    told_at = COALESCE(excluded.told_at, messages.told_at),
+    told_by = excluded.told_by,
+    told_seq = excluded.told_seq`
 
 const addToBuckets = `
 INSERT INTO live_buckets (channel_id, day, n, hours)
@@ -318,6 +325,7 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 		messages = append(messages, []any{
 			int64(k.channel), int64(k.id), int64(m.Author), m.Type, int64(m.Flags), m.Content, m.Payload,
 			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has), m.reactedNow(), int64(quotedID(m.Message)),
+			m.toldNow(), m.session, m.seq,
 		})
 		if m.deleted {
 			deleted = append(deleted, k.id)

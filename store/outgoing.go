@@ -117,11 +117,13 @@ func (s *Store) DeleteOutgoing(ctx context.Context, user discord.UserID, id int6
 
 // OutgoingWish is what a webhook wants to hear of, for telling quickly what is none of its business.
 type OutgoingWish struct {
-	ID       int64
-	User     discord.UserID
-	Mentions bool
-	Keywords []string     // nil where it does not ask for keywords
-	View     *ViewFilters // nil where it does not ask for a view
+	Kind       string // of the job that tells: SendWebhook or SendPush
+	ID         int64
+	User       discord.UserID
+	Mentions   bool
+	Keywords   []string            // nil where it does not ask for keywords
+	View       *ViewFilters        // nil where it does not ask for a view
+	Everything []discord.Snowflake // where all messages are asked for; 0 is everywhere
 }
 
 const selectWishes = `
@@ -146,7 +148,7 @@ func (s *Store) OutgoingWishes(ctx context.Context) ([]OutgoingWish, error) {
 	}
 	list := make([]OutgoingWish, len(rows))
 	for i, r := range rows {
-		list[i] = OutgoingWish{ID: r.ID, User: r.User, Mentions: r.Mentions, Keywords: r.Words}
+		list[i] = OutgoingWish{Kind: SendWebhook, ID: r.ID, User: r.User, Mentions: r.Mentions, Keywords: r.Words}
 		if r.Filters != nil {
 			list[i].View = &ViewFilters{}
 			if err := json.Unmarshal(r.Filters, list[i].View); err != nil {
@@ -252,24 +254,29 @@ WHERE id = $1`
 
 // OutgoingSent notes that messages were told.
 func (s *Store) OutgoingSent(ctx context.Context, w OutgoingWebhook, told []discord.MessageID) error {
-	sent := slices.Clone(w.Sent)
+	settled, sent := settle(w.Settled, w.Sent, told)
+	if _, err := s.db.ExecContext(ctx, updateOutgoingSent, w.ID, settled, sent); err != nil {
+		return fmt.Errorf("note what webhook %d has told: %w", w.ID, unavailable(err))
+	}
+	return nil
+}
+
+// settle moves the id up to which all is settled, and names what was told above it.
+func settle(before discord.MessageID, had pq.Int64Array, told []discord.MessageID) (settled int64, sent pq.Int64Array) {
+	sent = slices.Clone(had)
 	for _, id := range told {
 		sent = append(sent, int64(id))
 	}
 	slices.Sort(sent)
 	sent = slices.Compact(sent)
-	settled := int64(w.Settled)
+	settled = int64(before)
 	if n := len(sent); n > 0 {
 		settled = max(settled, int64(tidings.FirstID(discord.MessageID(sent[n-1]).Time().Add(-outgoingOverlap))))
 		if n > maxSent {
 			settled = max(settled, sent[n-maxSent])
 		}
 	}
-	sent = slices.DeleteFunc(sent, func(id int64) bool { return id <= settled })
-	if _, err := s.db.ExecContext(ctx, updateOutgoingSent, w.ID, settled, sent); err != nil {
-		return fmt.Errorf("note what webhook %d has told: %w", w.ID, unavailable(err))
-	}
-	return nil
+	return settled, slices.DeleteFunc(sent, func(id int64) bool { return id <= settled })
 }
 
 const updateOutgoingFailed = `

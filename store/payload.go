@@ -60,6 +60,94 @@ func mergeEmbeds(stored, patch []byte, keep bool) ([]byte, bool, error) {
 	return out, err == nil, err
 }
 
+// shownFields are what Discord changes of a message without an edit. Whatever else differs between what the gateway tells and what a
+// page shows is how they show it.
+var shownFields = []string{"flags", "pinned", "embeds", "components", "content"}
+
+// mergeShown takes from shown what can change without an edit, where it differs. It reports false when nothing does.
+func mergeShown(stored, shown []byte) ([]byte, bool, error) {
+	o, err := parseObject(stored)
+	if err != nil {
+		return nil, false, err
+	}
+	s, err := parseObject(shown)
+	if err != nil {
+		return nil, false, err
+	}
+	news := false
+	for _, k := range shownFields {
+		if sameShown(o[k], s[k]) {
+			continue
+		}
+		news = true
+		if _, named := s[k]; named {
+			o[k] = s[k]
+		} else {
+			delete(o, k)
+		}
+	}
+	if !news {
+		return nil, false, nil
+	}
+	out, err := json.Marshal(o)
+	return out, err == nil, err
+}
+
+// sameShown reports whether two values are shown alike. Addresses of Discord's files are signed anew with each answer.
+func sameShown(a, b json.RawMessage) bool {
+	if sameJSON(a, b) {
+		return true
+	}
+	x, errX := decodeAny(a)
+	y, errY := decodeAny(b)
+	if len(a) > 0 && errX != nil || len(b) > 0 && errY != nil {
+		return false
+	}
+	return reflect.DeepEqual(plainly(x), plainly(y))
+}
+
+// plainly drops signatures from the addresses in a value, and makes one of what says "none".
+func plainly(v any) any {
+	switch v := v.(type) {
+	case string:
+		for _, host := range []string{"https://cdn.discordapp.com/", "https://media.discordapp.net/"} {
+			if strings.HasPrefix(v, host) {
+				v, _, _ = strings.Cut(v, "?")
+			}
+		}
+		if v == "" {
+			return nil
+		}
+		return v
+	case bool:
+		if !v {
+			return nil
+		}
+	case json.Number:
+		if v == "0" {
+			return nil
+		}
+	case []any:
+		if len(v) == 0 {
+			return nil
+		}
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = plainly(e)
+		}
+		return out
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			if e = plainly(e); e != nil {
+				out[k] = e
+			}
+		}
+		return out
+	}
+	return v
+}
+
 // replacePayload returns next, with what Discord leaves out of an edited message although it still stands: its reactions and
 // the votes of its poll.
 func replacePayload(stored, next []byte) ([]byte, error) {
@@ -131,6 +219,8 @@ func decodeAny(b []byte) (v any, err error) {
 	return v, err
 }
 
+// What follows counts in lists that Discord made. One that cannot be read counts as empty: a message is not lost for it.
+
 // countEmoji changes the count of one emoji in the payload's reactions by n; an emoji whose count falls to 0 goes.
 func countEmoji(payload []byte, emoji string, n int) ([]byte, bool, error) {
 	o, err := parseObject(payload)
@@ -138,10 +228,8 @@ func countEmoji(payload []byte, emoji string, n int) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	var list []object
-	if present(o["reactions"]) {
-		if err := json.Unmarshal(o["reactions"], &list); err != nil {
-			return nil, false, fmt.Errorf("read reactions: %w", err)
-		}
+	if present(o["reactions"]) && json.Unmarshal(o["reactions"], &list) != nil {
+		list = nil
 	}
 	at := -1
 	for i, r := range list {
@@ -158,10 +246,8 @@ func countEmoji(payload []byte, emoji string, n int) ([]byte, bool, error) {
 		at = len(list) - 1
 	}
 	var count int
-	if present(list[at]["count"]) {
-		if err := json.Unmarshal(list[at]["count"], &count); err != nil {
-			return nil, false, fmt.Errorf("read a reaction's count: %w", err)
-		}
+	if present(list[at]["count"]) && json.Unmarshal(list[at]["count"], &count) != nil {
+		count = 0
 	}
 	if count += n; count > 0 {
 		list[at]["count"], _ = json.Marshal(count)
@@ -178,8 +264,8 @@ func dropEmoji(payload []byte, emoji string) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	var list, kept []object
-	if err := json.Unmarshal(o["reactions"], &list); err != nil {
-		return nil, false, fmt.Errorf("read reactions: %w", err)
+	if json.Unmarshal(o["reactions"], &list) != nil {
+		emoji = ""
 	}
 	if emoji != "" {
 		for _, r := range list {
@@ -188,7 +274,7 @@ func dropEmoji(payload []byte, emoji string) ([]byte, bool, error) {
 			}
 		}
 	}
-	if len(kept) == len(list) {
+	if len(kept) == len(list) && len(list) > 0 {
 		return nil, false, nil
 	}
 	return withList(o, "reactions", kept)
@@ -257,21 +343,16 @@ func countVote(payload []byte, answer, n int) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	poll, results := object{}, object{}
-	if err := json.Unmarshal(o["poll"], &poll); err != nil {
-		return nil, false, fmt.Errorf("read a poll: %w", err)
+	if json.Unmarshal(o["poll"], &poll) != nil {
+		return nil, false, nil
 	}
-	if present(poll["results"]) {
-		if err := json.Unmarshal(poll["results"], &results); err != nil {
-			return nil, false, fmt.Errorf("read a poll's results: %w", err)
-		}
-	} else {
+	if !present(poll["results"]) || json.Unmarshal(poll["results"], &results) != nil || results == nil {
+		results = object{}
 		results["is_finalized"] = json.RawMessage("false")
 	}
 	var counts []map[string]any
-	if present(results["answer_counts"]) {
-		if err := json.Unmarshal(results["answer_counts"], &counts); err != nil {
-			return nil, false, fmt.Errorf("read a poll's counts: %w", err)
-		}
+	if present(results["answer_counts"]) && json.Unmarshal(results["answer_counts"], &counts) != nil {
+		counts = nil
 	}
 	found := false
 	for _, c := range counts {

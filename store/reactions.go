@@ -2,7 +2,7 @@ package store
 
 import (
 	"encoding/json"
-	"fmt"
+	"reflect"
 	"time"
 
 	"tidings"
@@ -42,13 +42,10 @@ func (b *batch) reactions(ev tidings.Event, e tidings.MessageCreated) error {
 	if err != nil {
 		return err
 	}
-	was, err := emojiCounts(o)
-	if err != nil {
-		return err
-	}
-	is, err := emojiCounts(shown)
-	if err != nil {
-		return err
+	was, _ := emojiCounts(o)
+	is, ok := emojiCounts(shown)
+	if !ok {
+		return nil
 	}
 	differ := false
 	for _, counts := range []map[string]int{was, is} {
@@ -73,23 +70,96 @@ func (b *batch) reactions(ev tidings.Event, e tidings.MessageCreated) error {
 	return b.tallied(ev, row, payload)
 }
 
-// emojiCounts are a message's reactions, by the identity of their emojis.
-func emojiCounts(o object) (map[string]int, error) {
-	if emptyList(o["reactions"]) {
-		return nil, nil
+// votes holds the votes of a message's poll against those that a page shows, as reactions does. Whose they are the page does not
+// say either.
+func (b *batch) votes(ev tidings.Event, e tidings.MessageCreated) error {
+	k := messageKey{ev.Channel, e.Message.ID}
+	row := b.messages[k]
+	if e.Asked.IsZero() || e.Message.Partial || len(e.Message.Payload) == 0 || row.deleted || !row.known || ev.Source == tidings.SourceGateway ||
+		!row.heldBefore(e.Asked) {
+		return nil
 	}
+	stored, err := row.payload()
+	if err != nil {
+		return err
+	}
+	o, err := parseObject(stored)
+	if err != nil {
+		return err
+	}
+	shown, err := parseObject(e.Message.Payload)
+	if err != nil {
+		return err
+	}
+	var was, is object
+	if json.Unmarshal(o["poll"], &was) != nil || json.Unmarshal(shown["poll"], &is) != nil || was == nil || !present(is["results"]) {
+		return nil
+	}
+	before, _ := voteCounts(was["results"])
+	after, ok := voteCounts(is["results"])
+	if !ok || reflect.DeepEqual(before, after) {
+		return nil
+	}
+	b.tallies.recount(k)
+	was["results"] = is["results"]
+	if o["poll"], err = json.Marshal(was); err != nil {
+		return err
+	}
+	payload, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return b.tallied(ev, row, payload)
+}
+
+// pollCounts are a poll's votes, by answer, and whether it is over.
+type pollCounts struct {
+	over  bool
+	votes map[int]int
+}
+
+// voteCounts reads a poll's results. It is not ok where they cannot be read.
+func voteCounts(results json.RawMessage) (counts pollCounts, ok bool) {
+	counts.votes = map[int]int{}
+	if !present(results) {
+		return counts, true
+	}
+	var r struct {
+		Over   bool `json:"is_finalized"`
+		Counts []struct {
+			ID    int `json:"id"`
+			Count int `json:"count"`
+		} `json:"answer_counts"`
+	}
+	if json.Unmarshal(results, &r) != nil {
+		return counts, false
+	}
+	counts.over = r.Over
+	for _, c := range r.Counts {
+		if c.Count > 0 {
+			counts.votes[c.ID] = c.Count
+		}
+	}
+	return counts, true
+}
+
+// emojiCounts are a message's reactions, by the identity of their emojis. It is not ok where the list cannot be read.
+func emojiCounts(o object) (counts map[string]int, ok bool) {
 	var list []struct {
 		Emoji json.RawMessage `json:"emoji"`
 		Count int             `json:"count"`
 	}
-	if err := json.Unmarshal(o["reactions"], &list); err != nil {
-		return nil, fmt.Errorf("read reactions: %w", err)
+	if emptyList(o["reactions"]) {
+		return nil, true
 	}
-	counts := map[string]int{}
+	if json.Unmarshal(o["reactions"], &list) != nil {
+		return nil, false
+	}
+	counts = map[string]int{}
 	for _, r := range list {
 		if key := emojiKey(r.Emoji); key != "" && r.Count > 0 {
 			counts[key] = r.Count
 		}
 	}
-	return counts, nil
+	return counts, true
 }

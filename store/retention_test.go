@@ -112,7 +112,7 @@ func TestADeadEventIsTriedAgainWithAGrowingDelay(t *testing.T) {
 	if n := one[int](t, s, `SELECT count(*) FROM messages WHERE deleted`); n != 2 {
 		t.Errorf("%d tombstones, want 2", n)
 	}
-	if err := s.EventRevived(t.Context(), dead[0].ID); err != nil {
+	if err := s.EventRevived(t.Context(), dead[0]); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.EventStillDead(t.Context(), dead[1].ID, errors.New("still full")); err != nil {

@@ -20,6 +20,7 @@ type tallies struct {
 	votes     map[tallyKey]tally
 	cleared   []tallyKey // all rows of a message, or of its one emoji
 	forgotten []messageKey
+	recounted []messageKey // whose votes are no longer known one by one
 }
 
 // tallyKey is one person's reaction with an emoji, or vote for an answer. The user is 0 where it names all of them.
@@ -68,6 +69,16 @@ func (t *tallies) clear(k messageKey, emoji string) {
 	for key := range t.reactions {
 		if key.messageKey == k && (emoji == "" || key.what == emoji) {
 			t.reactions[key] = tally{}
+		}
+	}
+}
+
+// recount drops who has voted for what: a page has shown other counts than those that their votes make.
+func (t *tallies) recount(k messageKey) {
+	t.recounted = append(t.recounted, k)
+	for key := range t.votes {
+		if key.messageKey == k {
+			t.votes[key] = tally{}
 		}
 	}
 }
@@ -141,6 +152,7 @@ func (b *batch) vote(ev tidings.Event, e tidings.PollVoted) error {
 	if err != nil || !news {
 		return err
 	}
+	row.telling = true
 	return b.tallied(ev, row, payload)
 }
 
@@ -241,8 +253,8 @@ func (b *batch) writeTallies(ctx context.Context, tx *sqlx.Tx) error {
 			return err
 		}
 	}
-	if len(t.forgotten) > 0 {
-		channels, messages := keyArrays(t.forgotten)
+	if gone := append(t.recounted, t.forgotten...); len(gone) > 0 {
+		channels, messages := keyArrays(gone)
 		if _, err := tx.ExecContext(ctx, clearVotes, channels, messages); err != nil {
 			return err
 		}

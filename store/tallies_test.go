@@ -179,3 +179,21 @@ func TestPollVotesAndPins(t *testing.T) {
 		t.Errorf("last pin = %d, want %d", ms, noon.UnixMilli())
 	}
 }
+
+// What is odd about a message does not keep what is told of it later from being stored.
+func TestAMessageWithOddListsIsStillCounted(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	record(t, s, created(t, nth(1), wire{Extra: map[string]any{"reactions": 5, "poll": "odd", "attachments": map[string]any{}}}))
+	record(t, s, reaction(tidings.ReactionAdded, ann, "👍"),
+		event(testChannel, tidings.PollVoted{Message: nth(1), User: ann, Answer: 1}))
+	page := tidings.MessageCreated{Message: message(t, testChannel, nth(1), wire{Extra: map[string]any{"reactions": "odd"}}), Asked: time.Now().Add(time.Minute)}
+	record(t, s, from(tidings.SourceBackfill, event(testChannel, page)))
+	if got := reactions(t, s); got != "👍/<nil> 1;" {
+		t.Errorf("the reactions are %q, want one", got)
+	}
+	record(t, s, reaction(tidings.ReactionsCleared, 0, ""))
+	if got := reactions(t, s); got != "" {
+		t.Errorf("the reactions are %s, want none", got)
+	}
+}

@@ -104,6 +104,7 @@ SELECT (SELECT count(*) FROM session_people WHERE user_id = $1) AS sessions,
        (SELECT count(*) FROM saved_messages WHERE user_id = $1) AS saved,
        (SELECT count(*) FROM mutes WHERE user_id = $1) AS mutes,
        (SELECT count(*) FROM ignored_authors WHERE user_id = $1) AS ignored,
+       (SELECT count(*) FROM push_subscriptions WHERE user_id = $1) AS push,
        (SELECT count(*) FROM members WHERE user_id = $1) AS memberships,
        EXISTS (SELECT FROM oauth_tokens WHERE user_id = $1) AS discord_token,
        EXISTS (SELECT FROM author_optouts WHERE author_id = $1) AS opted_out`
@@ -116,6 +117,7 @@ type Held struct {
 	Saved        int  `db:"saved" json:"saved"`
 	Mutes        int  `db:"mutes" json:"mutes"`
 	Ignored      int  `db:"ignored" json:"ignored"`
+	Push         int  `db:"push" json:"push" doc:"Browsers that are told while no page is open"`
 	Memberships  int  `db:"memberships" json:"memberships"`
 	DiscordToken bool `db:"discord_token" json:"discord_token"`
 	OptedOut     bool `db:"opted_out" json:"opted_out" doc:"What the person writes is kept back"`
@@ -147,7 +149,23 @@ ORDER BY id
 LIMIT 500`, `
 UPDATE outgoing_webhooks
 SET secret = $3
-WHERE id = $1 AND secret = $2`}}
+WHERE id = $1 AND secret = $2`}, {`
+SELECT id, user_id, sealed
+FROM push_subscriptions
+WHERE id > $1
+ORDER BY id
+LIMIT 500`, `
+UPDATE push_subscriptions
+SET sealed = $3
+WHERE id = $1 AND sealed = $2`}, {`
+SELECT id, 0 AS user_id, sealed
+FROM service_keys
+WHERE id > $1
+ORDER BY id
+LIMIT 500`, `
+UPDATE service_keys
+SET sealed = $3
+WHERE id = $1 AND sealed = $2`}}
 
 // ReplaceSealed puts in place of each sealed token and secret what reseal gives, where that is not nil, and returns how many were
 // replaced and how many reseal has refused.

@@ -167,6 +167,9 @@ func (s *Store) Deauthorize(ctx context.Context, u discord.UserID, at time.Time)
 		if _, err := tx.ExecContext(ctx, deleteOAuthToken, int64(u)); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, endPushOf, int64(u)); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, revokeTokens, int64(u))
 		return err
 	})

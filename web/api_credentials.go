@@ -83,6 +83,7 @@ func (s *Server) deleteToken(ctx context.Context, in *tokenIDInput) (*struct{}, 
 		return nil, s.failed(ctx, "revoke a token", err)
 	}
 	s.o.Live.EndSession(kindToken + key)
+	s.endPush(ctx, kindToken+key)
 	return nil, nil
 }
 
@@ -155,8 +156,11 @@ func (s *Server) endSessions(ctx context.Context, chosen func(key string) bool) 
 	if err := s.o.Store.EndSessionsOf(ctx, p.user, keys); err != nil {
 		return nil, s.failed(ctx, "end sessions", err)
 	}
+	var ended []string
 	for _, key := range keys {
 		s.o.Live.EndSession(kindCookie + key)
+		ended = append(ended, kindCookie+key)
 	}
+	s.endPush(ctx, ended...)
 	return nil, nil
 }

@@ -28,6 +28,7 @@ type world struct {
 	PreferenceStore // what is not written out below is not asked for
 	CredentialStore
 	ViewStore
+	NotifyStore
 	t        testing.TB
 	mu       sync.Mutex
 	users    map[discord.UserID]tidings.User
@@ -176,6 +177,21 @@ func (w *world) Counts(_ context.Context, set *tidings.VisibleSet, channels []di
 
 func (w *world) Search(context.Context, *tidings.VisibleSet, store.SearchQuery, string, int) (store.FeedPage, error) {
 	return store.FeedPage{}, nil
+}
+
+func (w *world) Picked(_ context.Context, set *tidings.VisibleSet, of []store.Quoted) ([]tidings.Message, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []tidings.Message
+	for _, q := range of {
+		for _, m := range w.messages[q.Channel] {
+			if m.ID == q.ID && slices.Contains(set.ChannelIDs(), q.Channel) {
+				out = append(out, m)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b tidings.Message) int { return int(int64(b.ID) - int64(a.ID)) })
+	return out, nil
 }
 
 func (w *world) NoteSession(context.Context, string, discord.UserID, string) error { return nil }
@@ -548,4 +564,18 @@ func sessionOf(t testing.TB, s scs.Store, u discord.UserID) []*http.Cookie {
 		t.Fatal(err)
 	}
 	return []*http.Cookie{{Name: m.Cookie.Name, Value: token}}
+}
+
+func (w *world) NotifyPrefs(context.Context, discord.UserID) (tidings.NotifyPrefs, error) {
+	return tidings.NotifyPrefs{Keywords: true}, nil
+}
+
+func (w *world) PushSubscriptions(context.Context, discord.UserID) ([]store.PushSubscription, error) {
+	return nil, nil
+}
+
+func (w *world) EndPush(context.Context, ...string) error { return nil }
+
+func (w *world) PushKeys(_ context.Context, fresh func() (string, []byte, error)) (string, []byte, error) {
+	return fresh()
 }

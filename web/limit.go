@@ -26,6 +26,7 @@ type limit struct{ person, address rate }
 // wide enough for a person who hurries and a script that is careful.
 var limits = map[string]limit{
 	"search": {rate{500 * time.Millisecond, 60}, rate{100 * time.Millisecond, 300}},
+	"fresh":  {rate{500 * time.Millisecond, 60}, rate{100 * time.Millisecond, 300}},
 	"verify": {rate{time.Second, 60}, rate{200 * time.Millisecond, 300}},
 	"export": {rate{10 * time.Second, 12}, rate{2 * time.Second, 60}},
 	"login":  {address: rate{500 * time.Millisecond, 240}},

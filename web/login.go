@@ -143,6 +143,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
 	}
 	if p.user != 0 {
 		s.o.Live.EndSession(p.session)
+		s.endPush(r.Context(), p.session)
 	}
 	w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	http.Redirect(w, r, "/", http.StatusSeeOther)

@@ -13,6 +13,7 @@ type settings struct {
 	User   tidings.User `json:"-"`
 	Me     me           `json:"user"`
 	Guilds []GuildView  `json:"guilds"`
+	MyData bool         `json:"-"` // there is a page about it
 }
 
 func (s *Server) pageSettings(w http.ResponseWriter, r *http.Request, p who) {
@@ -21,7 +22,7 @@ func (s *Server) pageSettings(w http.ResponseWriter, r *http.Request, p who) {
 		s.pageError(w, r, err)
 		return
 	}
-	s.show(w, r, http.StatusOK, "settings.html", settings{User: u, Me: me{u.ID, u.Name}, Guilds: guildViews(s.o.Access.Visible(p.user))})
+	s.show(w, r, http.StatusOK, "settings.html", settings{User: u, Me: me{u.ID, u.Name}, Guilds: guildViews(s.o.Access.Visible(p.user)), MyData: s.o.Admin != nil})
 }
 
 // JSON is the state for the page's script, as in [first.JSON].

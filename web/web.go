@@ -30,6 +30,7 @@ type Store interface {
 	MarkStore
 	PeopleStore
 	PreferenceStore
+	NotifyStore
 	ViewStore
 	CredentialStore
 	scs.CtxStore // sessions
@@ -44,6 +45,7 @@ type ReadStore interface {
 	Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error)
 	Deleted(ctx context.Context, of []store.Quoted) (map[store.Quoted]bool, error)
 	Search(ctx context.Context, set *tidings.VisibleSet, q store.SearchQuery, cursor string, limit int) (store.FeedPage, error)
+	Picked(ctx context.Context, set *tidings.VisibleSet, of []store.Quoted) ([]tidings.Message, error)
 }
 
 // MarkStore keeps how far people have read.
@@ -180,6 +182,8 @@ type Options struct {
 	Metrics http.Handler // may be nil
 	// Channels makes and deletes channels' webhooks; may be nil.
 	Channels ChannelWebhooks
+	// Fresh asks Discord again; may be nil.
+	Fresh Fresh
 	// Admin switches on what operators use, and what people ask about their own data; may be nil.
 	Admin *AdminOptions
 	// Webhooks switches POST /webhooks/discord/{source} on; may be nil.
@@ -200,6 +204,8 @@ type Server struct {
 	webhooks  chan struct{} // a place for each delivery that is being taken
 	limiter   *limiter
 	exports   places
+	push      pushKeys
+	fresh     *fresh
 	described *huma.OpenAPI    // what api registers
 	reference []describedGroup // the same for people
 	handler   http.Handler
@@ -210,7 +216,7 @@ const sessionLife = 30 * 24 * time.Hour
 
 // New returns the handler. It fails on options that cannot work.
 func New(o Options) (*Server, error) {
-	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN}), webhooks: make(chan struct{}, webhooksAtOnce), limiter: newLimiter()}
+	s := &Server{o: o, log: o.Log, render: render.New(render.Options{DiscordCDN: o.DiscordCDN}), webhooks: make(chan struct{}, webhooksAtOnce), limiter: newLimiter(), fresh: newFresh(o.Fresh)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

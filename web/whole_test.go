@@ -96,7 +96,7 @@ func newWhole(t *testing.T) *whole {
 		t.Fatal(err)
 	}
 	server, err = New(Options{Store: s, Access: w.access, Live: h, OAuth: discordSide{newWorld(t)}, EncryptionKey: make([]byte, 32), Version: "test",
-		Channels: &w.discord, BotReads: w.botReads, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Channels: &w.discord, Fresh: &freshOnDiscord{}, BotReads: w.botReads, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Admins: []discord.UserID{operator}, Admin: &AdminOptions{Store: s, Guilds: w.access, Kinds: []string{"retention"}, RetentionDays: 30, Overview: someOverview}})
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -58,8 +59,10 @@ type Config struct {
 	AllowCDN        bool     `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`
 	LogFormat       string   `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
 	// Statfs says how much room is left; nil for asking the system.
-	Statfs   func(path string) (free, all uint64, err error) `kong:"-"`
-	LogLevel slog.Level                                      `env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
+	Statfs func(path string) (free, all uint64, err error) `kong:"-"`
+	// PushHTTP reaches push services; nil for those on the public internet alone.
+	PushHTTP *http.Client `kong:"-"`
+	LogLevel slog.Level   `env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
 }
 
 // listen is the address to serve on.

@@ -11,6 +11,7 @@ import (
 
 	"tidings"
 	"tidings/bot"
+	"tidings/jobs"
 )
 
 // history reads channels' pasts for the jobs.
@@ -25,25 +26,28 @@ const unknownMessage = 10008
 // unknownChannel is the one for a channel that does not exist, or not any more.
 const unknownChannel = 10003
 
-func (h history) MessagesBefore(ctx context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) ([]tidings.Message, bool, error) {
-	page, full, err := h.rest.Page(ctx, c, bot.PageQuery{Guild: g, Before: before, Limit: limit})
+func (h history) MessagesBefore(ctx context.Context, g discord.GuildID, c discord.ChannelID, before discord.MessageID, limit int) (jobs.HistoryPage, error) {
+	page, err := h.rest.Page(ctx, c, bot.PageQuery{Guild: g, Before: before, Limit: limit})
 	if errors.Is(err, tidings.ErrNotFound) && bot.Code(err) != unknownChannel {
 		// Not Discord's word about the channel: something on the way has no such address just now.
 		err = fmt.Errorf("%w: %w", tidings.ErrUnavailable, errors.New(err.Error()))
 	}
-	return page, full, err
+	return jobs.HistoryPage(page), err
 }
 
 func (h history) Deleted(ctx context.Context, c discord.ChannelID, m discord.MessageID) (bool, error) {
 	_, err := h.rest.Message(ctx, c, m)
 	var said *bot.APIError
+	isSaid := errors.As(err, &said)
 	switch {
 	case err == nil:
 		return false, nil
-	case errors.As(err, &said) && said.Status == http.StatusNotFound && said.Code == unknownMessage:
+	case isSaid && said.Status == http.StatusNotFound && said.Code == unknownMessage:
 		return true, nil
 	case errors.Is(err, tidings.ErrNotFound), errors.Is(err, tidings.ErrForbidden):
 		return false, nil // The channel is gone or closed to us, which says nothing of the message.
+	case !isSaid && errors.Is(err, tidings.ErrInvalid):
+		return false, nil // Discord shows something that cannot be understood, so it is there.
 	}
 	return false, err
 }

@@ -28,7 +28,7 @@ func TestAChannelIsGoneOnlyByDiscordsWord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = history{b.REST()}.MessagesBefore(t.Context(), 1, 2, 3, 100)
+		_, err = history{b.REST()}.MessagesBefore(t.Context(), 1, 2, 3, 100)
 		if errors.Is(err, tidings.ErrNotFound) != gone || err == nil || !gone && !errors.Is(err, tidings.ErrUnavailable) {
 			t.Errorf("a 404 with %s: %v; gone should be %v", body, err, gone)
 		}

@@ -96,7 +96,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		site *web.Server
 		// second learns of changes of access, after which what Discord refused is asked again.
 		second *secondLook
-		alerts *jobs.Alerts // has webhooks told of new messages
+		alerts *jobs.Alerts // has webhooks and browsers told of new messages
 	)
 	limiter, err := bot.NewSharedLimiter(bot.SharedOptions{
 		Redis: backends.redis, Prefix: c.RedisPrefix, Token: c.DiscordToken, Log: part("bot"), Metrics: metrics,
@@ -145,7 +145,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	timetable := map[string]string{
 		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
 		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.WarmKind: "@every 30s",
-		jobs.WatchKind: "@every 1m", jobs.AlertsKind: "@every 1m", jobs.VerifyKind: "@every 3m",
+		jobs.WatchKind: "@every 1m", jobs.AlertsKind: "@every 1m", jobs.PushesKind: "@every 5m", jobs.VerifyKind: "@every 3m",
 	}
 	past6h := newSamples(metrics)
 	site, err = web.New(web.Options{
@@ -156,6 +156,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Healing:  st,
 		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
 		Channels: discord.REST(),
+		Fresh:    fresh{discord.REST()},
 		Webhooks: webhookOptions(c, st, discord.REST()),
 		Guilds:   st.GuildIDs,
 		Invite:   bot.InviteURL(c.DiscordURL, c.DiscordClientID),
@@ -188,7 +189,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
 	work.Handle(store.PurgeMessages, jobs.Purge(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.ForgetKind, jobs.Forget(st, days(c.RemovedDays), live.Tell, part("jobs")), 1)
-	work.Handle(jobs.RetryKind, jobs.Retry(st, live.Tell, part("jobs")), 1)
+	work.Handle(jobs.RetryKind, politely(jobs.Retry(st, hydrator{discord.REST()}, live.Tell, part("jobs"))), 1)
 	work.Handle(jobs.HealKind, jobs.Heal(st, part("jobs")), 1)
 	work.Handle(jobs.AuditKind, jobs.AuditMoved(st, part("jobs")), 1)
 	work.Handle(jobs.CleanupKind, jobs.Cleanup(st, part("jobs")), 1)
@@ -206,6 +207,8 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	work.Handle(store.SendWebhook, outgoing.Handle, 4)
 	work.Handle(jobs.AlertsKind, alerts.Look, 1)
+	work.Handle(store.SendPush, newPush(c, st, who, live, site, address, part("jobs")).Handle, 4)
+	work.Handle(jobs.PushesKind, alerts.LookPush, 1)
 	work.Handle(jobs.VerifyKind, jobs.Verify(st, who.Visible, metrics, part("jobs")), 1)
 	for kind, spec := range timetable {
 		if err := work.Schedule(spec, store.NewJob{Kind: kind}); err != nil {

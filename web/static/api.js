@@ -1,13 +1,8 @@
 // The HTTP API, as far as the pages use it.
 
-/** Problem is an answer that says what went wrong, for people to read. */
-export class Problem extends Error {
-  /** @param {number} status @param {string} detail */
-  constructor(status, detail) {
-    super(detail);
-    this.status = status;
-  }
-}
+import { Problem, Unread } from './unread.js';
+
+export { Problem };
 
 /** @param {string} path @param {{method?: string, body?: any, signal?: AbortSignal}} [o] @returns {Promise<any>} */
 async function call(path, { method, body, signal } = {}) {
@@ -41,8 +36,10 @@ function withQuery(path, q) {
 
 /** @typedef {Record<string, string | number | undefined>} Query */
 
+const unread = new Unread();
+
 export const api = {
-  unread: () => call('/api/unread'),
+  unread: async () => (await unread.fetch()).unread,
   guilds: () => call('/api/guilds'),
   /** @param {string} id @param {AbortSignal} [signal] */
   channel: (id, signal) => call('/api/channels/' + id, { signal }),
@@ -79,6 +76,18 @@ export const api = {
   createToken: (name, scopes) => call('/api/tokens', { body: { name, scopes } }),
   /** @param {number} id */
   revokeToken: (id) => call('/api/tokens/' + id, { method: 'DELETE' }),
+  notifications: () => call('/api/notifications'),
+  /** @param {{level: string, keywords: boolean, quiet?: {from: string, to: string, zone: string}}} n */
+  setNotifications: (n) => call('/api/notifications', { method: 'PUT', body: n }),
+  /** @param {string} scope @param {string} level */
+  setLevel: (scope, level) => call('/api/notifications/levels/' + scope, { method: 'PUT', body: { level } }),
+  /** @param {string} scope */
+  unsetLevel: (scope) => call('/api/notifications/levels/' + scope, { method: 'DELETE' }),
+  /** @param {any} subscription as the browser writes it @param {boolean} words */
+  tellBrowser: (subscription, words) => call('/api/notifications/browsers', { body: { endpoint: subscription.endpoint, keys: subscription.keys, words } }),
+  /** @param {number} id */
+  tellBrowserNoMore: (id) => call('/api/notifications/browsers/' + id, { method: 'DELETE' }),
+  keywords: () => call('/api/keywords'),
   sessions: () => call('/api/sessions'),
   /** @param {string} id */
   endSession: (id) => call('/api/sessions/' + id, { method: 'DELETE' }),

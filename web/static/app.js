@@ -356,7 +356,12 @@ function listenAround() {
   window.addEventListener('focus', look);
   window.addEventListener('blur', look);
   window.addEventListener('online', () => live.wake());
-  window.addEventListener('pagehide', keepPlace);
+  window.addEventListener('pagehide', () => {
+    keepPlace();
+    live.pause();
+  });
+  window.addEventListener('pageshow', (e) => { if (e.persisted) live.resume(); });
+  document.addEventListener('resume', () => live.wake());
   window.addEventListener('storage', (e) => { if (e.key === 'preferences') apply(); });
   document.addEventListener('visibilitychange', () => {
     if (document.hidden) return;

@@ -3,10 +3,13 @@
 
 /**
  * @typedef {{onFrame: (frame: any) => void, onStatus: (status: 'live' | 'connecting' | 'polling' | 'out', detail?: string) => void, poll: () => Promise<void>}} Handlers
- * @typedef {{url: string, socket?: typeof WebSocket, random?: () => number}} Options
+ * @typedef {{url: string, user?: string, socket?: typeof WebSocket, random?: () => number}} Options
+ *   user is whose frames are wanted: when the connection turns out to be somebody else's, this one is out.
  */
 
 const firstDelay = 500, mostDelay = 30_000, pollEvery = 15_000, failuresBeforePolling = 3;
+/** How long a connection may take to say hello: some proxies let it open and nothing through. */
+const patience = 15_000;
 
 export class Live {
   /** @param {Options} options @param {Handlers} handlers */
@@ -21,6 +24,7 @@ export class Live {
     this.ws = null;
     /** @type {any} */
     this.watching = null;
+    this.looked = false;
     this.timers = { retry: 0, ping: 0, silence: 0, poll: 0 };
     this.stopped = false;
   }
@@ -33,10 +37,10 @@ export class Live {
     const url = this.options.url + (this.cursor ? '?cursor=' + encodeURIComponent(this.cursor) : '');
     const ws = new Socket(url, ['tidings.v1']);
     this.ws = ws;
-    this.hear(ws);
+    this.hear(ws, patience);
     ws.onmessage = (e) => {
       if (this.ws !== ws || typeof e.data !== 'string') return;
-      for (const line of e.data.split('\n')) if (line) this.frame(JSON.parse(line));
+      for (const line of e.data.split('\n')) if (line && this.ws === ws) this.frame(JSON.parse(line));
       if (this.ws === ws) this.hear(ws);
     };
     ws.onclose = (e) => { if (this.ws === ws) this.closed(e.code, e.reason); };
@@ -76,6 +80,13 @@ export class Live {
     if (what) this.send(watchFrame('watch', what));
   }
 
+  /** here says whether the person is looking at the page, so that they are not told of it on their other devices. @param {boolean} on */
+  here(on) {
+    if (on === this.looked) return;
+    this.looked = on;
+    this.send({ op: 'here', on });
+  }
+
   /** @param {string[]} channels */
   sync(channels) {
     if (channels.length) this.send({ op: 'sync', channels });
@@ -83,6 +94,12 @@ export class Live {
 
   /** @param {any} f */
   frame(f) {
+    if (f.op === 'hello' && this.options.user && f.user !== this.options.user) {
+      const ws = this.ws;
+      this.closed(4001, 'somebody else is signed in');
+      ws?.close(1000);
+      return;
+    }
     // A cursor stands for what came before it; that of a fresh connection counts once its snapshot is here.
     if (f.op === 'hello' && !f.resumed) {
       this.cursor = '';
@@ -92,24 +109,25 @@ export class Live {
     if (f.op === 'hello') {
       this.failures = 0;
       this.heartbeat = f.heartbeat_ms || this.heartbeat;
-      clearInterval(this.timers.poll);
+      clearTimeout(this.timers.poll);
       clearInterval(this.timers.ping);
       this.timers.ping = setInterval(() => this.send({ op: 'ping' }), this.heartbeat);
       if (this.watching) this.send(watchFrame('watch', this.watching));
+      if (this.looked) this.send({ op: 'here', on: true });
       this.handlers.onStatus('live');
     }
     this.handlers.onFrame(f);
   }
 
   /** hear notes that the other side lives; after long silence the connection is given up. */
-  hear(/** @type {WebSocket} */ ws, /** @type {number} */ patience = this.heartbeat * 2.5) {
+  hear(/** @type {WebSocket} */ ws, /** @type {number} */ silence = this.heartbeat * 2.5) {
     clearTimeout(this.timers.silence);
     this.timers.silence = setTimeout(() => {
       if (this.ws !== ws) return;
       ws.onclose = null;
       ws.close(4000);
       this.closed(1006, 'silence');
-    }, patience);
+    }, silence);
   }
 
   /** @param {number} code @param {string} reason */
@@ -125,9 +143,12 @@ export class Live {
     this.failures++;
     if (this.failures >= failuresBeforePolling) {
       this.handlers.onStatus('polling');
-      const poll = () => this.handlers.poll().catch(() => {});
+      const random = this.options.random ?? Math.random;
+      const poll = () => {
+        this.handlers.poll().catch(() => {});
+        this.timers.poll = setTimeout(poll, pollEvery * (0.75 + random() / 2));
+      };
       poll();
-      this.timers.poll = setInterval(poll, pollEvery);
     } else {
       this.handlers.onStatus('connecting');
     }
@@ -138,7 +159,7 @@ export class Live {
     clearTimeout(this.timers.retry);
     clearTimeout(this.timers.silence);
     clearInterval(this.timers.ping);
-    clearInterval(this.timers.poll);
+    clearTimeout(this.timers.poll);
   }
 }
 

@@ -93,7 +93,7 @@ test('without a socket it polls, and stops when the socket is back', (t) => {
   const { seen, tick } = setup(t);
   for (let i = 0; i < 3; i++) {
     Socket.all.at(-1).drop();
-    if (i < 2) tick(30_000);
+    if (i < 2) tick(2000);
   }
   assert.equal(seen.status.at(-1), 'polling');
   assert.equal(seen.polls, 1);
@@ -123,4 +123,59 @@ test('the delay doubles, has a bound, and is spread', () => {
   assert.equal(delay(1, '', () => 0), 250);
   assert.equal(delay(3, '', () => 1), 2000);
   assert.equal(delay(99, '', () => 1), 30_000);
+});
+
+test('a connection that says nothing is given up long before its heartbeat', (t) => {
+  const { seen, tick } = setup(t);
+  tick(14_999);
+  assert.equal(Socket.all.length, 1);
+  tick(1 + 500);
+  assert.equal(Socket.all.length, 2);
+  assert.equal(Socket.all[0].closedWith, 4000);
+  assert.equal(seen.status.at(-1), 'connecting');
+});
+
+test('who is looking is said once, and again on a new connection', (t) => {
+  const { live, tick } = setup(t);
+  Socket.all[0].say(hello);
+  live.here(true);
+  live.here(true);
+  assert.deepEqual(Socket.all[0].sent, [{ op: 'here', on: true }]);
+  Socket.all[0].drop();
+  tick(500);
+  Socket.all[1].say(hello);
+  live.here(false);
+  assert.deepEqual(Socket.all[1].sent, [{ op: 'here', on: true }, { op: 'here', on: false }]);
+});
+
+test('the frames of somebody else are not taken', (t) => {
+  const { live, seen, tick } = setup(t);
+  live.options.user = '7';
+  Socket.all[0].say({ ...hello, user: '8' }, { op: 'snapshot', unread: {} });
+  tick(120_000);
+  assert.equal(seen.status.at(-1), 'out');
+  assert.equal(Socket.all.length, 1);
+  assert.deepEqual(seen.frames, []);
+});
+
+test('it asks at uneven times while it has no socket, and wakes at once', (t) => {
+  const { live, seen, tick } = setup(t);
+  let chance = 0;
+  live.options.random = () => chance;
+  for (const wait of [250, 500, 0]) {
+    Socket.all.at(-1).drop();
+    tick(wait);
+  }
+  assert.equal(seen.status.at(-1), 'polling');
+  live.start(); // a socket that hangs
+  assert.equal(seen.polls, 1);
+  tick(15_000 * 0.75 - 1);
+  assert.equal(seen.polls, 1);
+  chance = 1;
+  tick(1);
+  assert.equal(seen.polls, 2);
+  Socket.all.at(-1).drop();
+  const before = Socket.all.length;
+  live.wake();
+  assert.equal(Socket.all.length, before + 1);
 });

@@ -2,6 +2,8 @@
 
 import { api } from './api.js';
 import { byID, el } from './render/dom.js';
+import { levelOf } from './notices.js';
+import { preferences } from './preferences.js';
 import { merge, muted } from './state.js';
 import { page, changed } from './page.js';
 import { toast } from './toast.js';
@@ -9,7 +11,7 @@ import { channelView, failed, feedView, open } from './views.js';
 import { markChannel, markGuild, markTo, markUnreadFrom } from './reading.js';
 import { take } from './sync.js';
 
-/** @typedef {{text: string, key?: string, act: () => void} | null} Item null is a line between */
+/** @typedef {{text: string, key?: string, chosen?: boolean, act: () => void} | null} Item null is a line between; chosen is one of several, of which one holds */
 
 const menu = byID('menu-box');
 /** @type {HTMLElement | null} */
@@ -21,7 +23,8 @@ function show(items, at, label) {
   menu.setAttribute('aria-label', label);
   menu.replaceChildren(...items.map((i) => {
     if (!i) return el('hr');
-    const b = el('button', { type: 'button', role: 'menuitem', tabindex: '-1' }, el('span', {}, i.text), i.key && el('kbd', {}, i.key));
+    const b = el('button', { type: 'button', role: i.chosen === undefined ? 'menuitem' : 'menuitemradio', 'aria-checked': i.chosen === undefined ? null : String(i.chosen), tabindex: '-1' },
+      el('span', {}, i.text), i.key && el('kbd', {}, i.key));
     b.addEventListener('click', () => {
       close();
       i.act();
@@ -158,6 +161,36 @@ async function mute(scope, name, is, minutes) {
   }
 }
 
+const levels = [['all', 'Every message'], ['mentions', 'What mentions me'], ['nothing', 'Nothing']];
+
+/**
+ * ofNotifications opens the menu of what the person is told of in a place.
+ * @param {string} scope @param {string} name @param {(string | null | undefined)[]} around what it is in, the innermost first
+ * @param {Element | null} node @param {{x: number, y: number}} [at]
+ */
+async function ofNotifications(scope, name, around, node, at) {
+  try {
+    const prefs = await api.notifications();
+    const own = prefs.levels.find((/** @type {any} */ l) => l.scope === scope)?.level;
+    const usual = levels.find(([l]) => l === levelOf(prefs, around))?.[1].toLowerCase();
+    const set = async (/** @type {string | undefined} */ level) => {
+      try {
+        await (level ? api.setLevel(scope, level) : api.unsetLevel(scope));
+        const said = levels.find(([l]) => l === level)?.[1].toLowerCase() ?? `as elsewhere: ${usual}`;
+        toast(`Notifications of ${name}: ${said}.` + (preferences().notify === 'none' ? ' This browser shows none; see Settings.' : ''), 'Undo', () => set(own));
+      } catch (e) {
+        failed(e);
+      }
+    };
+    show([
+      { text: `As elsewhere (${usual})`, chosen: !own, act: () => { if (own) set(undefined); } }, null,
+      ...levels.map(([level, text]) => ({ text, chosen: own === level, act: () => { if (own !== level) set(level); } })),
+    ], at ?? below(node), 'Notifications of ' + name);
+  } catch (e) {
+    failed(e);
+  }
+}
+
 /** @param {string} id @param {Element | null} node @param {{x: number, y: number}} [at] */
 export function ofChannel(id, node, at) {
   const c = page.state.channels[id];
@@ -172,6 +205,7 @@ export function ofChannel(id, node, at) {
       { text: 'Mute for a day', act: () => mute(id, name, false, 60 * 24) },
       { text: 'Mute', act: () => mute(id, name, false) },
     ])),
+    { text: 'Notifications…', act: () => ofNotifications(id, name, [c.parent, c.parent && (page.state.channels[c.parent]?.parent ?? page.parents.get(c.parent)?.parent), c.guild], node, at) },
   ], at ?? below(node), name);
 }
 
@@ -187,6 +221,7 @@ export function ofGuild(id, node, at) {
     { text: 'Mute for a day', act: () => mute(id, g.name, false, 60 * 24) },
     { text: 'Mute', act: () => mute(id, g.name, false) },
     { text: 'End the server’s mute', act: () => mute(id, g.name, true) },
+    { text: 'Notifications…', act: () => ofNotifications(id, g.name, [], node, at) },
   ], at ?? below(node), g.name);
 }
 

@@ -1,19 +1,45 @@
-// Desktop notifications of mentions: when the person asked for them, when no tab of ours is being looked at, and once however
-// many tabs are open.
+// Desktop notifications, and what the service worker needs to make no second ones: they come when the person asked for them, when no
+// tab of ours is being looked at, and once however many tabs are open. Where tabs are closed, Web Push does it: push.js.
 
+import { api } from './api.js';
 import { page } from './page.js';
 import { preferences } from './preferences.js';
-import { onArrival } from './sync.js';
+import { keep } from './push.js';
+import { live, onArrival, onFrames, watch } from './sync.js';
 import { muted } from './state.js';
+import { reason } from './notices.js';
 import { channelView, open } from './views.js';
 
 const focusLock = 'tidings-focus', shownFor = 15_000;
+/** How long after the last touch of a key or the pointer somebody still counts as looking. */
+const idleAfter = 3 * 60_000;
 /** @type {(() => void) | null} */
 let letGo = null;
+let touched = Date.now();
 
-/** focus holds a lock while this tab is looked at, by which the others know. */
+/** @type {import('./notices.js').Prefs | null} null while they are not known */
+let prefs = null;
+/** @type {string[]} */
+let keywords = [];
+
+const wanted = () => preferences().notify !== 'none' && 'Notification' in window && Notification.permission === 'granted';
+
+/** learn fetches what the person wants to be notified of. */
+async function learn() {
+  if (!wanted()) return;
+  try {
+    const [n, k] = await Promise.all([api.notifications(), api.keywords()]);
+    prefs = n;
+    keywords = k.keywords;
+  } catch {
+    // What was known goes on, and the next change asks again.
+  }
+}
+
+/** focus holds a lock while this tab is looked at, by which the other tabs know, and tells the server, so that other devices stay quiet. */
 function focus() {
   const here = document.hasFocus() && !document.hidden;
+  live.here(here && Date.now() - touched < idleAfter);
   if (here && !letGo && navigator.locks) {
     navigator.locks.request(focusLock, { mode: 'shared' }, () => new Promise((done) => { letGo = () => done(undefined); })).catch(() => {});
   } else if (!here && letGo) {
@@ -22,12 +48,21 @@ function focus() {
   }
 }
 
+function touch() {
+  const was = touched;
+  touched = Date.now();
+  if (touched - was >= idleAfter) focus();
+}
+
 /** @param {any} m */
 async function notify(m) {
   const c = page.state.channels[m.channel];
-  if (!m.mentions_me || preferences().notify !== 'mentions' || !c || muted(c) || !('Notification' in window) || Notification.permission !== 'granted') return;
+  if (!wanted() || !prefs || !c || m.author.id === page.me || page.state.ignored.includes(m.author.id)) return;
+  const above = c.parent ? page.state.channels[c.parent]?.parent ?? page.parents.get(c.parent)?.parent : null;
+  const why = reason(prefs, keywords, m, { places: [c.id, c.parent, above, c.guild], muted: muted(c), now: Date.now() });
+  if (!why) return;
   if (!navigator.locks) {
-    if (!document.hasFocus()) show(m, c.name);
+    if (!document.hasFocus()) show(m, c);
     return;
   }
   const held = (await navigator.locks.query()).held ?? [];
@@ -35,23 +70,75 @@ async function notify(m) {
   // Whoever gets the lock of the message shows it, and keeps it until the other tabs have heard of the message too.
   navigator.locks.request('tidings-notify-' + m.id, { ifAvailable: true }, async (lock) => {
     if (!lock) return;
-    show(m, c.name);
+    show(m, c);
     await new Promise((done) => setTimeout(done, shownFor));
   }).catch(() => {});
 }
 
-/** @param {any} m @param {string} channel */
-function show(m, channel) {
-  const n = new Notification(`${m.author.name} in #${channel}`, { body: m.content.slice(0, 200), tag: m.id });
+/** brief is a message in a line of plain text; spoilers stay hidden. @param {any} m */
+function brief(m) {
+  const t = document.createElement('template');
+  t.innerHTML = m.html; // the server's own, and never put into the page
+  for (const s of t.content.querySelectorAll('.spoiler')) s.textContent = '▒▒▒';
+  const text = (t.content.textContent ?? '').replace(/\s+/g, ' ').trim();
+  if (text) return text.length > 140 ? text.slice(0, 139) + '…' : text;
+  return m.system || (m.attachments?.length ? m.attachments.map((/** @type {any} */ a) => a.filename).join(', ').slice(0, 140) : 'A message without text');
+}
+
+/** @param {any} m @param {import('./state.js').Channel} c */
+async function show(m, c) {
+  const where = `#${c.name} · ${page.state.guilds[c.guild]?.name ?? ''}`;
+  const said = preferences().words === 'yes';
+  const notice = {
+    tag: 'c' + c.id, channel: c.id, ids: [m.id], url: `/c/${c.id}?at=${m.id}`, at: Date.parse(m.timestamp),
+    title: said ? `${m.author.name} · ${where}` : m.mentions_me ? 'You were mentioned' : 'A new message', body: said ? brief(m) : where,
+  };
+  // The service worker shows it, as it does what is pushed: it knows what it has shown.
+  const worker = (await navigator.serviceWorker?.getRegistration().catch(() => undefined))?.active;
+  if (worker) {
+    worker.postMessage({ show: notice });
+    return;
+  }
+  const n = new Notification(notice.title, { body: notice.body, tag: notice.tag });
   n.onclick = () => {
     window.focus();
-    open(channelView(m.channel, m.id));
+    open(channelView(c.id, m.id));
     n.close();
   };
 }
 
-addEventListener('focus', focus);
-addEventListener('blur', focus);
+/** clear takes away what was shown of channels that are read. @param {string[]} channels */
+async function clear(channels) {
+  const registration = await navigator.serviceWorker?.getRegistration().catch(() => undefined);
+  for (const n of (await registration?.getNotifications?.()) ?? []) {
+    if (channels.includes(n.data?.channel)) n.close();
+  }
+}
+
+/** @param {any} f */
+function heard(f) {
+  if (f.op === 'snapshot' || (f.op === 'read' && f.ignored)) learn();
+  if (f.op !== 'read' || !wanted()) return;
+  const read = f.channels.filter((/** @type {any} */ c) => c.unread === 0).map((/** @type {any} */ c) => c.c);
+  if (read.length) clear(read);
+}
+
+navigator.serviceWorker?.addEventListener('message', (e) => {
+  const at = e.data?.open;
+  if (at?.channel && page.state.channels[at.channel]) open(channelView(at.channel, at.id));
+});
+for (const what of ['focus', 'blur']) addEventListener(what, focus);
 document.addEventListener('visibilitychange', focus);
+for (const what of ['pointermove', 'pointerdown', 'keydown', 'wheel', 'touchstart']) addEventListener(what, touch, { passive: true, capture: true });
+setInterval(focus, 30_000);
+addEventListener('storage', (e) => {
+  if (e.key !== 'preferences') return;
+  watch();
+  learn();
+});
 focus();
+watch(wanted);
+learn();
+keep();
 onArrival.push(notify);
+onFrames.push(heard);

@@ -11,7 +11,7 @@ import * as list from './list.js';
 
 export const first = JSON.parse(byID('first').textContent ?? '');
 
-/** @type {Map<string, {name: string, type: number, topic: string}>} Categories, forums and, for their topics, channels. */
+/** @type {Map<string, {name: string, type: number, topic: string, parent?: string | null}>} Categories, forums and, for their topics, channels. */
 const parents = new Map();
 /** @type {Map<string, {name: string, color: number}>} */
 const roles = new Map(Object.entries(first.roles ?? {}));
@@ -58,7 +58,7 @@ noteParents(first.parents);
 
 /** @param {any[]} channels */
 export function noteParents(channels) {
-  for (const c of channels) parents.set(c.id, { name: c.name, type: c.type, topic: c.topic });
+  for (const c of channels) parents.set(c.id, { name: c.name, type: c.type, topic: c.topic, parent: c.parent });
 }
 
 /** nameOf is what a channel, forum or category is called, as far as the reader may know it. @param {string | null | undefined} id */

@@ -6,16 +6,16 @@ import { since } from './render/time.js';
 import { apply, prefer, preferences } from './preferences.js';
 import { toast } from './toast.js';
 
-const first = JSON.parse(byID('first').textContent ?? '');
+export const first = JSON.parse(byID('first').textContent ?? '');
 /** @type {Map<string, string>} */
-const names = new Map();
+export const names = new Map();
 for (const g of first.guilds) {
   names.set(g.id, g.name);
   for (const c of [...g.channels, ...g.parents]) names.set(c.id, `#${c.name} in ${g.name}`);
 }
 
 /** attempt does something and says what went wrong. @param {() => Promise<any>} act */
-async function attempt(act) {
+export async function attempt(act) {
   try {
     await act();
   } catch (e) {
@@ -26,7 +26,7 @@ async function attempt(act) {
 }
 
 /** @param {string} id @param {HTMLElement[]} items @param {string} empty */
-function fill(id, items, empty) {
+export function fill(id, items, empty) {
   byID(id).replaceChildren(...(items.length ? items : [el('li', { class: 'none' }, empty)]));
 }
 
@@ -62,7 +62,7 @@ const loaders = {
 };
 
 /** agent makes what a browser calls itself short. @param {string} text */
-function agent(text) {
+export function agent(text) {
   const browser = /(Firefox|Edg|OPR|Chrome|Safari)\/(\d+)/.exec(text), system = /(Windows|Mac OS X|Android|iPhone|iPad|Linux|CrOS)/.exec(text);
   return [browser && `${{ Edg: 'Edge', OPR: 'Opera' }[browser[1]] ?? browser[1]} ${browser[2]}`, system?.[1]].filter(Boolean).join(' on ') || text.slice(0, 60) || 'A browser';
 }
@@ -73,16 +73,7 @@ function start() {
   const p = /** @type {Record<string, string>} */ (preferences());
   for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll('[data-preference] input'))) {
     input.checked = p[input.name] === input.value;
-    input.addEventListener('change', () => attempt(async () => {
-      if (input.name === 'notify' && input.value === 'mentions' && !(await mayNotify())) {
-        input.checked = false;
-        /** @type {HTMLInputElement} */ (document.querySelector('input[name="notify"][value="none"]')).checked = true;
-        byID('notify-note').textContent = 'Your browser does not let this page notify you. Allow it beside the address, then choose again.';
-        return;
-      }
-      prefer(/** @type {any} */ (input.name), /** @type {any} */ (input.value));
-      byID('notify-note').textContent = '';
-    }));
+    input.addEventListener('change', () => prefer(/** @type {any} */ (input.name), /** @type {any} */ (input.value)));
   }
   byID('out').addEventListener('click', () => attempt(async () => {
     await api.endSessions();
@@ -103,11 +94,6 @@ function start() {
   });
   apply();
   load().then(() => { document.body.dataset.ready = 'yes'; });
-}
-
-async function mayNotify() {
-  if (!('Notification' in window)) return false;
-  return Notification.permission === 'granted' || (Notification.permission === 'default' && (await Notification.requestPermission()) === 'granted');
 }
 
 start();

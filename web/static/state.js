@@ -129,6 +129,35 @@ export function merge(s, unread) {
   return step(next, sync, Object.keys(next.channels));
 }
 
+/**
+ * adopt takes in the state that another tab's connection has kept up to date: of each channel what is newer stands, and where one side has the
+ * newer messages and the other the newer mark, the server is asked. Channels that only one side knows are the server's to tell of, too.
+ * @param {State} s @param {State} other @returns {Step}
+ */
+export function adopt(s, other) {
+  const mine = s.rev > other.rev, base = mine ? s : other;
+  /** @type {string[]} */
+  const sync = [];
+  /** @type {Object<string, Channel>} */
+  const channels = {};
+  let refetch = false;
+  for (const id of new Set([...Object.keys(s.channels), ...Object.keys(other.channels)])) {
+    const a = s.channels[id], b = other.channels[id];
+    if (!a || !b) {
+      channels[id] = a ?? b;
+      refetch = true;
+      continue;
+    }
+    const newer = a.version > b.version || (a.version === b.version && mine) ? a : b;
+    const seen = Math.max(a.seen, b.seen), prefers = base.channels[id];
+    const unsure = a.version !== b.version && (newer === a) !== mine && s.rev !== other.rev;
+    const ask = seen > newer.version || unsure;
+    channels[id] = { ...newer, seen, asked: ask, rev: Math.max(a.rev, b.rev), recovered: Math.max(a.recovered, b.recovered), muted: prefers.muted, muted_until: prefers.muted_until };
+    if (ask) sync.push(id);
+  }
+  return step({ ...s, rev: base.rev, ignored: base.ignored, guilds: { ...(mine ? other : s).guilds, ...base.guilds }, channels }, sync, Object.keys(channels), refetch);
+}
+
 /** @returns {State} */
 function put(/** @type {State} */ s, /** @type {Channel} */ c) {
   return { ...s, channels: { ...s.channels, [c.id]: c } };

@@ -1,8 +1,8 @@
 // What the live socket says, carried into the page's state and into the list in the middle.
 
 import { api, Problem } from './api.js';
-import { Live } from './live.js';
-import { dropped, holes, mentionsMe, merge, reduce } from './state.js';
+import { Link } from './link.js';
+import { adopt, dropped, holes, mentionsMe, merge, reduce } from './state.js';
 import * as list from './list.js';
 import { page, changed, noteParents } from './page.js';
 import { toast } from './toast.js';
@@ -11,17 +11,44 @@ import { failed, feedView, follows, isUnread, onOpen, open, reload, shows, signe
 /** Told of every message that has just been written. @type {((m: any) => void)[]} */
 export const onArrival = [];
 
-export const live = new Live({ url: location.origin.replace(/^http/, 'ws') + '/api/live' }, {
-  onFrame, onStatus,
+/** Told of every frame once the page has taken it. @type {((f: any) => void)[]} */
+export const onFrames = [];
+
+/** What watches messages beyond those of the view, such as notifications. @type {() => boolean} */
+let wantsAll = () => false;
+
+const url = location.origin.replace(/^http/, 'ws') + '/api/live';
+/** @param {any} unread */
+const onUnread = (unread) => {
+  take(merge(page.state, unread));
+  catchUp();
+};
+
+export const live = new Link({
+  url, user: page.me, locks: navigator.locks,
+  // The address holds the version of our files: a worker of another build is another worker.
+  worker: 'SharedWorker' in window ? () => new SharedWorker(new URL('./shared.js', import.meta.url), { type: 'module', name: page.me }) : null,
+}, {
+  onFrame, onStatus, onUnread,
+  onState: (state) => {
+    take(adopt(page.state, state));
+    catchUp();
+  },
   poll: async () => {
     try {
-      take(merge(page.state, await api.unread()));
-      catchUp();
+      onUnread(await api.unread());
     } catch (e) {
       if (e instanceof Problem && e.status === 401) onStatus('out');
     }
   },
 });
+
+/** watch asks for the messages that the view shows, or that something else wants. @param {() => boolean} [all] */
+export function watch(all) {
+  if (all) wantsAll = all;
+  const v = page.view;
+  live.watch(v.channel && !wantsAll() ? [v.channel] : 'all');
+}
 
 /** take accepts a step of the state and does what it asks for. @param {import('./state.js').Step} step */
 export function take(step) {
@@ -67,6 +94,7 @@ function onFrame(f) {
   }
   take(reduce(page.state, f));
   if (f.op === 'snapshot' || f.op === 'count') catchUp();
+  for (const told of onFrames) told(f);
 }
 
 const behind = () => Object.values(page.state.channels).some((c) => c.version > (page.listAt[c.id] ?? -1) && shows(c.id));
@@ -131,4 +159,4 @@ whenSignedOut(() => {
   changed();
 });
 
-onOpen.push((v) => live.watch(v.channel ? [v.channel] : 'all'));
+onOpen.push(() => watch());

@@ -1,0 +1,491 @@
+-- The whole schema. It is applied at start under an advisory lock and skipped when its hash is known, so every statement
+-- can be run again. Never edit a CREATE TABLE that was released: append an ALTER that can be run again.
+--
+-- Ids are Discord's snowflakes as bigint. Times that belong to Discord's objects are in ids or milliseconds; times of our
+-- own are timestamptz. 0 stands for "none" in ids that may be absent.
+
+-- Who and where -------------------------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS guilds (
+	id             bigint      PRIMARY KEY,
+	name           text        NOT NULL DEFAULT '',
+	icon           text        NOT NULL DEFAULT '',
+	owner_id       bigint      NOT NULL DEFAULT 0,
+	available      boolean     NOT NULL DEFAULT true,
+	removed_at     timestamptz,                        -- the bot was removed; what is held is purged after a grace period
+	access_version bigint      NOT NULL DEFAULT 1,     -- grows with each change of who may read what
+	first_seen     timestamptz NOT NULL DEFAULT now(),
+	live_session   text        NOT NULL DEFAULT '',    -- the gateway session that has told all since the guild was last seen whole; see channels.known_id
+	lived          boolean     NOT NULL DEFAULT false, -- some gateway session has shown it whole; until then nobody has looked for archived threads
+	suspect_id     bigint      NOT NULL DEFAULT 0,     -- from here on something may have been left out; looked at when the guild is next seen whole
+	self_id        bigint      NOT NULL DEFAULT 0,     -- the bot's own id, and its roles here; 0 while they are not known
+	self_roles     bigint[]    NOT NULL DEFAULT '{}'
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS guilds_session ON guilds (live_session) WHERE live_session <> '';
+
+CREATE TABLE IF NOT EXISTS roles (
+	guild_id    bigint NOT NULL,
+	id          bigint NOT NULL,
+	name        text   NOT NULL,
+	color       int    NOT NULL DEFAULT 0,
+	position    int    NOT NULL DEFAULT 0,
+	permissions bigint NOT NULL,                       -- the bit set; bit 63 is not used by Discord
+	PRIMARY KEY (guild_id, id)
+);
+
+CREATE TABLE IF NOT EXISTS channels (
+	id              bigint  PRIMARY KEY,
+	guild_id        bigint  NOT NULL,
+	parent_id       bigint  NOT NULL DEFAULT 0,
+	type            int     NOT NULL DEFAULT -1,       -- -1: a message came before its channel; nobody may read it yet
+	name            text    NOT NULL DEFAULT '',
+	topic           text    NOT NULL DEFAULT '',
+	position        int     NOT NULL DEFAULT 0,
+	nsfw            boolean NOT NULL DEFAULT false,
+	archived        boolean NOT NULL DEFAULT false,
+	deleted         boolean NOT NULL DEFAULT false,
+	overwrites      jsonb   NOT NULL DEFAULT '[]',
+	last_message_id bigint  NOT NULL DEFAULT 0,        -- what Discord says; may be of a deleted message
+	last_live_id    bigint  NOT NULL DEFAULT 0,        -- the newest live, countable message here
+	last_seen_id    bigint  NOT NULL DEFAULT 0,        -- the newest id ever recorded here, dead ones too
+	version         bigint  NOT NULL DEFAULT 0,        -- grows by one with each delta
+	-- Every message from since_id up to known_id is stored or lies in an open gap; since_id is 0 while that is not known. Only
+	-- what the guild's live_session tells in its order moves known_id, and what opens a gap up to there.
+	since_id        bigint  NOT NULL DEFAULT 0,
+	known_id        bigint  NOT NULL DEFAULT 0,
+	-- The version that was current when the newest messages were last read again, and up to which id.
+	audited_version bigint  NOT NULL DEFAULT 0,
+	audited_id      bigint  NOT NULL DEFAULT 0,
+	audited_at      timestamptz
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS channels_guild ON channels (guild_id);
+CREATE INDEX IF NOT EXISTS channels_parent ON channels (parent_id) WHERE parent_id <> 0;
+
+CREATE TABLE IF NOT EXISTS users (
+	id         bigint      PRIMARY KEY,
+	name       text        NOT NULL DEFAULT '',
+	avatar     text        NOT NULL DEFAULT '',
+	rev        bigint      NOT NULL DEFAULT 0,         -- grows with each mark
+	first_seen timestamptz NOT NULL DEFAULT now(),
+	seen_at    timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 70);
+
+-- Memberships of signed-in people only. state: 'asking' while Discord is asked, 'in', 'out'.
+CREATE TABLE IF NOT EXISTS members (
+	guild_id      bigint      NOT NULL,
+	user_id       bigint      NOT NULL,
+	state         text        NOT NULL DEFAULT 'asking' CHECK (state IN ('asking', 'in', 'out')),
+	nick          text        NOT NULL DEFAULT '',
+	roles         bigint[]    NOT NULL DEFAULT '{}',
+	flags         bigint      NOT NULL DEFAULT 0,
+	timeout_until timestamptz,
+	events        bigint      NOT NULL DEFAULT 0,      -- counts gateway events, so that an older answer cannot overwrite a newer event
+	checked_at    timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (guild_id, user_id)
+);
+CREATE INDEX IF NOT EXISTS members_user ON members (user_id);
+
+-- In which servers people are, as Discord said when they signed in last, and when that was (guild_id 0).
+CREATE TABLE IF NOT EXISTS servers_of (
+	user_id  bigint      NOT NULL,
+	guild_id bigint      NOT NULL,
+	name     text        NOT NULL,
+	icon     text        NOT NULL DEFAULT '',
+	asked_at timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (user_id, guild_id)
+);
+
+-- Of private threads only, and of all their members: who signs in later would not be told of again.
+CREATE TABLE IF NOT EXISTS thread_members (
+	thread_id bigint NOT NULL,
+	user_id   bigint NOT NULL,
+	PRIMARY KEY (thread_id, user_id)
+);
+CREATE INDEX IF NOT EXISTS thread_members_user ON thread_members (user_id);
+
+-- Messages ------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS messages (
+	channel_id  bigint  NOT NULL,
+	id          bigint  NOT NULL,
+	author_id   bigint  NOT NULL,
+	type        int     NOT NULL,
+	flags       bigint  NOT NULL DEFAULT 0,
+	content     text    NOT NULL,
+	payload     bytea,                                 -- Discord's object as it came; NULL once deleted
+	edited_ms   bigint  NOT NULL DEFAULT 0,
+	source      int     NOT NULL DEFAULT 0,
+	deleted     boolean NOT NULL DEFAULT false,        -- a tombstone: content and payload are blank, and stay so
+	countable   boolean NOT NULL DEFAULT true,
+	recorded_at timestamptz NOT NULL DEFAULT now(),
+	has         int     NOT NULL DEFAULT 0,            -- what the message has besides text, a bit each; see features.go
+	words       tsvector GENERATED ALWAYS AS (to_tsvector('simple', left(content, 16000))) STORED,
+	PRIMARY KEY (channel_id, id)
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
+CREATE INDEX IF NOT EXISTS messages_live ON messages (channel_id, id) INCLUDE (author_id) WHERE NOT deleted AND countable;
+CREATE INDEX IF NOT EXISTS messages_words ON messages USING gin (words);
+CREATE INDEX IF NOT EXISTS messages_own ON messages (channel_id, author_id, id) WHERE NOT deleted AND countable;
+
+-- kind: 0 a person, 1 a role, 2 everyone (target_id is the guild's id). @everyone is one row, whatever the guild's size.
+CREATE TABLE IF NOT EXISTS mention_targets (
+	kind       smallint NOT NULL,
+	target_id  bigint   NOT NULL,
+	channel_id bigint   NOT NULL,
+	message_id bigint   NOT NULL,
+	author_id  bigint   NOT NULL,
+	PRIMARY KEY (kind, target_id, channel_id, message_id) INCLUDE (author_id)  -- mention counts are index-only
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.02);
+CREATE INDEX IF NOT EXISTS mention_targets_message ON mention_targets (channel_id, message_id);
+
+-- What authors are called on all of Discord, in lower case, for searching by name.
+CREATE TABLE IF NOT EXISTS author_names (
+	name      text   NOT NULL,
+	author_id bigint NOT NULL,
+	PRIMARY KEY (name, author_id)
+);
+-- When a message was last recorded under the name, to a few days.
+ALTER TABLE author_names ADD COLUMN IF NOT EXISTS seen_on date NOT NULL DEFAULT current_date;
+CREATE INDEX IF NOT EXISTS author_names_author ON author_names (author_id);
+
+-- Exact counts of live, countable messages by UTC day since 2015-01-01. Rebuildable from messages.
+CREATE TABLE IF NOT EXISTS live_buckets (
+	channel_id bigint NOT NULL,
+	day        int    NOT NULL,
+	n          int    NOT NULL,
+	PRIMARY KEY (channel_id, day)
+) WITH (fillfactor = 70);
+
+CREATE TABLE IF NOT EXISTS reactions (
+	channel_id bigint NOT NULL,
+	message_id bigint NOT NULL,
+	emoji      text   NOT NULL,                        -- ":id" of a custom one, whose name may change; the character otherwise
+	user_id    bigint NOT NULL,
+	present    boolean NOT NULL DEFAULT true,          -- false: the last word was that it was taken back
+	PRIMARY KEY (channel_id, message_id, emoji, user_id)
+);
+
+CREATE TABLE IF NOT EXISTS pins (
+	channel_id  bigint NOT NULL PRIMARY KEY,
+	last_pin_ms bigint NOT NULL                        -- 0 when none is left
+);
+
+CREATE TABLE IF NOT EXISTS poll_votes (
+	channel_id bigint NOT NULL,
+	message_id bigint NOT NULL,
+	answer     int    NOT NULL,
+	user_id    bigint NOT NULL,
+	present    boolean NOT NULL DEFAULT true,
+	PRIMARY KEY (channel_id, message_id, answer, user_id)
+);
+
+-- What people have read -----------------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS read_positions (
+	user_id    bigint  NOT NULL,
+	channel_id bigint  NOT NULL,
+	read_id    bigint  NOT NULL,                       -- an ordinal, not a reference: deleting that message changes nothing
+	manual     boolean NOT NULL DEFAULT false,         -- mark unread from here; stands until a newer mark by hand
+	rev        bigint  NOT NULL,
+	PRIMARY KEY (user_id, channel_id)
+) WITH (fillfactor = 70);
+
+CREATE TABLE IF NOT EXISTS read_floors (
+	user_id  bigint NOT NULL,
+	scope_id bigint NOT NULL,                          -- 0 everything, else a guild
+	floor_id bigint NOT NULL,
+	rev      bigint NOT NULL,
+	PRIMARY KEY (user_id, scope_id)
+) WITH (fillfactor = 70);
+
+CREATE TABLE IF NOT EXISTS baselines (
+	user_id     bigint NOT NULL,
+	guild_id    bigint NOT NULL,
+	baseline_id bigint NOT NULL,
+	PRIMARY KEY (user_id, guild_id)
+);
+
+CREATE TABLE IF NOT EXISTS read_log (
+	user_id bigint      NOT NULL,
+	rev     bigint      NOT NULL,
+	what    text        NOT NULL,                      -- 'read', 'unread', 'floor', 'own'
+	before  jsonb       NOT NULL,                      -- the rows that it replaced
+	at      timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (user_id, rev)
+);
+
+-- scope_id: 0 the feed, else a guild or a channel last looked at. "New since you left" starts from it.
+CREATE TABLE IF NOT EXISTS visits (
+	user_id       bigint      NOT NULL,
+	scope_id      bigint      NOT NULL,
+	last_visit_at timestamptz NOT NULL,
+	PRIMARY KEY (user_id, scope_id)
+) WITH (fillfactor = 70);
+
+CREATE TABLE IF NOT EXISTS ignored_authors (
+	user_id   bigint NOT NULL,
+	author_id bigint NOT NULL,
+	PRIMARY KEY (user_id, author_id)
+);
+
+CREATE TABLE IF NOT EXISTS saved_messages (
+	user_id    bigint      NOT NULL,
+	channel_id bigint      NOT NULL,
+	message_id bigint      NOT NULL,
+	at         timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (user_id, channel_id, message_id)
+);
+
+CREATE TABLE IF NOT EXISTS mutes (
+	user_id  bigint NOT NULL,
+	scope_id bigint NOT NULL,                          -- a channel, a category or a guild
+	until    timestamptz,                              -- NULL for ever
+	PRIMARY KEY (user_id, scope_id)
+);
+
+-- Words and phrases that a person wants to hear of.
+CREATE TABLE IF NOT EXISTS keywords (
+	user_id bigint PRIMARY KEY,
+	words   text[] NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS views (
+	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id    bigint      NOT NULL,
+	name       text        NOT NULL,
+	filters    jsonb       NOT NULL,                   -- what it shows; see store/views.go
+	feed_hash  bytea       UNIQUE,                     -- SHA-256 of the secret in its feed's address; NULL for none
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS views_user ON views (user_id);
+
+-- Addresses that are told of a person's mentions and the like. What is at or below settled_id was told, or never will be; above it,
+-- sent names what was told, because messages are not stored in the order of their ids.
+CREATE TABLE IF NOT EXISTS outgoing_webhooks (
+	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id    bigint      NOT NULL,
+	url        text        NOT NULL,
+	secret     bytea       NOT NULL,                   -- encrypted; see ENCRYPTION_KEY
+	mentions   boolean     NOT NULL,
+	keywords   boolean     NOT NULL,
+	view_id    bigint      NOT NULL DEFAULT 0,
+	settled_id bigint      NOT NULL,
+	sent       bigint[]    NOT NULL DEFAULT '{}',
+	failures   int         NOT NULL DEFAULT 0,         -- in a row
+	last_error text        NOT NULL DEFAULT '',
+	last_at    timestamptz,                            -- when something was sent last, or failed
+	stopped    boolean     NOT NULL DEFAULT false,     -- it has failed too often
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS outgoing_webhooks_user ON outgoing_webhooks (user_id);
+
+-- What does not mention the person in a guild. A row with neither is not kept.
+CREATE TABLE IF NOT EXISTS suppressed (
+	user_id  bigint  NOT NULL,
+	guild_id bigint  NOT NULL,
+	everyone boolean NOT NULL,
+	roles    boolean NOT NULL,
+	PRIMARY KEY (user_id, guild_id)
+);
+
+-- Completeness --------------------------------------------------------------------------------------------------------
+
+-- What is complete of a channel is derived: from since_id up to known_id, without the open gaps. No row says it a second time.
+CREATE TABLE IF NOT EXISTS gaps (
+	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	channel_id bigint      NOT NULL,
+	from_id    bigint      NOT NULL,                   -- exclusive
+	to_id      bigint      NOT NULL,                   -- inclusive
+	reason     text        NOT NULL,
+	opened_at  timestamptz NOT NULL DEFAULT now(),
+	healed_at  timestamptz,
+	recovered  int         NOT NULL DEFAULT 0,         -- countable messages that were found in it
+	rest_id    bigint      NOT NULL,                   -- it is read from the newest down: what is still to be read ends here, inclusive
+	backfill   boolean     NOT NULL DEFAULT false      -- the past of a channel that is new here, which nobody misses yet
+);
+CREATE INDEX IF NOT EXISTS gaps_open ON gaps (channel_id) WHERE healed_at IS NULL;
+CREATE INDEX IF NOT EXISTS gaps_healed ON gaps (channel_id, healed_at) WHERE healed_at IS NOT NULL AND recovered > 0;
+
+CREATE TABLE IF NOT EXISTS gateway_sessions (
+	shard       int         NOT NULL,
+	shards      int         NOT NULL,
+	session_id  text        NOT NULL DEFAULT '',
+	resume_url  text        NOT NULL DEFAULT '',
+	seq         bigint      NOT NULL DEFAULT 0,        -- everything up to here is committed
+	lease_epoch bigint      NOT NULL DEFAULT 0,        -- grows with each owner; a write under an older one is refused
+	owner       text        NOT NULL DEFAULT '',
+	lease_until timestamptz NOT NULL DEFAULT now(),
+	updated_at  timestamptz NOT NULL DEFAULT now(),
+	listening   boolean     NOT NULL DEFAULT false,    -- connected, and past the replay
+	hole        bigint      NOT NULL DEFAULT 0,        -- the lowest sequence that was left out and may still come; 0 for none
+	hole_id     bigint      NOT NULL DEFAULT 0,        -- messages below this id were told before the hole
+	PRIMARY KEY (shard, shards)
+) WITH (fillfactor = 50);
+
+-- Events that could not be processed, kept whole so that they can be tried again.
+CREATE TABLE IF NOT EXISTS dead_events (
+	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	guild_id   bigint      NOT NULL,
+	channel_id bigint      NOT NULL,
+	kind       text        NOT NULL,
+	raw        bytea,
+	cause      text        NOT NULL,
+	at         timestamptz NOT NULL DEFAULT now(),
+	tries      int         NOT NULL DEFAULT 0,         -- how often it was tried again
+	retry_at   timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS jobs (
+	id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	kind         text        NOT NULL,
+	key          text        NOT NULL DEFAULT '',      -- at most one open job per kind and key
+	guild_id     bigint      NOT NULL DEFAULT 0,       -- the job dies with the bot's access to it
+	priority     smallint    NOT NULL DEFAULT 0,       -- higher first
+	payload      jsonb       NOT NULL DEFAULT '{}',
+	state        text        NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'running', 'done', 'dead')),
+	attempt      int         NOT NULL DEFAULT 0,
+	max_attempts int         NOT NULL DEFAULT 8,
+	run_at       timestamptz NOT NULL DEFAULT now(),
+	turn         timestamptz NOT NULL DEFAULT now(),   -- run_at, five minutes earlier for each priority: the earliest goes first
+	again        boolean     NOT NULL DEFAULT false,   -- asked for once more while it was running
+	lease_until  timestamptz,
+	worker       text        NOT NULL DEFAULT '',      -- names the one claim under which it runs
+	last_error   text        NOT NULL DEFAULT '',
+	revived      int         NOT NULL DEFAULT 0,       -- how often it was brought back from the dead
+	created_at   timestamptz NOT NULL DEFAULT now(),
+	finished_at  timestamptz
+) WITH (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 80);
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_open ON jobs (kind, key) WHERE state IN ('ready', 'running') AND key <> '';
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_tick ON jobs (kind, key) WHERE key LIKE '@%';  -- one for each tick of the timetable, done or not
+CREATE INDEX IF NOT EXISTS jobs_next ON jobs (kind, turn, id) WHERE state = 'ready';
+CREATE INDEX IF NOT EXISTS jobs_lease ON jobs (lease_until) WHERE state = 'running';
+CREATE INDEX IF NOT EXISTS jobs_finished ON jobs (finished_at) WHERE state IN ('done', 'dead');
+
+-- Kinds of jobs that fail persistently, or did.
+CREATE TABLE IF NOT EXISTS alerts (
+	kind       text        PRIMARY KEY,
+	since      timestamptz NOT NULL,
+	failures   int         NOT NULL,
+	reason     text        NOT NULL,
+	told_at    timestamptz NOT NULL,                   -- when operators were told of its beginning last
+	began_told boolean     NOT NULL DEFAULT true,      -- they were told of this time, and are to be told of its end
+	ended_at   timestamptz                             -- NULL while it fails
+);
+
+CREATE TABLE IF NOT EXISTS job_pauses (
+	kind text        PRIMARY KEY,
+	at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- People's access to this service -------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS sessions (
+	token   text        PRIMARY KEY,                   -- a hash; the cookie holds what it is of
+	data    bytea       NOT NULL,
+	expires timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS sessions_expires ON sessions (expires);
+
+-- Whose session it is, so that people can see and end theirs. What is in a session is for the web only.
+CREATE TABLE IF NOT EXISTS session_people (
+	token      text        PRIMARY KEY,                -- as in sessions
+	user_id    bigint      NOT NULL,
+	agent      text        NOT NULL DEFAULT '',        -- what the browser calls itself
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS session_people_user ON session_people (user_id);
+
+CREATE TABLE IF NOT EXISTS api_tokens (
+	id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	user_id    bigint      NOT NULL,
+	name       text        NOT NULL DEFAULT '',
+	hash       bytea       NOT NULL UNIQUE,            -- SHA-256; the token itself is shown once and kept nowhere
+	scopes     text[]      NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	used_at    timestamptz,
+	revoked_at timestamptz
+);
+CREATE INDEX IF NOT EXISTS api_tokens_user ON api_tokens (user_id);
+
+CREATE TABLE IF NOT EXISTS oauth_tokens (
+	user_id    bigint      PRIMARY KEY,
+	sealed     bytea       NOT NULL,                   -- encrypted; see ENCRYPTION_KEY
+	updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS audit_log (
+	id      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at      timestamptz NOT NULL DEFAULT now(),
+	user_id bigint      NOT NULL DEFAULT 0,
+	what    text        NOT NULL,
+	detail  jsonb       NOT NULL DEFAULT '{}'
+);
+
+-- Sources beside the gateway ------------------------------------------------------------------------------------------
+
+-- When each guild was last looked at by polling. It only spreads the looking: losing it costs a few requests.
+CREATE TABLE IF NOT EXISTS guild_polls (
+	guild_id   bigint      PRIMARY KEY,
+	polled_at  timestamptz NOT NULL DEFAULT 'epoch',         -- 1970 for never
+	learned_at timestamptz NOT NULL DEFAULT 'epoch',  -- roles, channels and members, not only news
+	moved_at   timestamptz NOT NULL DEFAULT now()         -- when there was news last
+) WITH (fillfactor = 50);
+
+-- What came to the webhook address, kept before it is answered and processed afterwards.
+CREATE TABLE IF NOT EXISTS webhook_events (
+	id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	source       text        NOT NULL,
+	replay_key   bytea       NOT NULL,                    -- SHA-256 of the signature: the same delivery is taken once
+	body         bytea       NOT NULL,                    -- as it came
+	received_at  timestamptz NOT NULL DEFAULT now(),
+	processed_at timestamptz,
+	outcome      text        NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX IF NOT EXISTS webhook_events_replay ON webhook_events (source, replay_key);
+CREATE INDEX IF NOT EXISTS webhook_events_received ON webhook_events (received_at);
+
+-- Which channel a lobby of a game is linked to, as LOBBY_MESSAGE_CREATE says it: the event of a delete names the lobby only.
+CREATE TABLE IF NOT EXISTS lobby_channels (
+	lobby_id   bigint PRIMARY KEY,
+	channel_id bigint NOT NULL
+);
+
+-- Forgetting ----------------------------------------------------------------------------------------------------------
+
+-- Which message a stored one quotes, so that the quote goes when that message does.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS quoted_id bigint NOT NULL DEFAULT 0;
+CREATE INDEX IF NOT EXISTS messages_quoting ON messages (quoted_id) WHERE quoted_id <> 0;
+
+-- Ids up to here were purged: whoever brings them again is refused.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS purged_id bigint NOT NULL DEFAULT 0;
+
+-- When the grace period of a server that removed the bot had passed, and all but ids and counters was deleted.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS purged_at timestamptz;
+
+-- Authors whose messages are kept without what they say. Whoever records messages reads it, in the transaction; whoever adds to it
+-- waits for those transactions by locking it, so that no message slips through.
+CREATE TABLE IF NOT EXISTS author_optouts (
+	author_id bigint      PRIMARY KEY,
+	at        timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX IF NOT EXISTS audit_log_at ON audit_log (at);
+
+-- What operators set -------------------------------------------------------------------------------------------------
+
+-- How many days a server's messages are kept, where that is fewer than everywhere else; 0 for as everywhere else.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS retention_days int NOT NULL DEFAULT 0;
+-- false: nothing more of it is stored.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS kept boolean NOT NULL DEFAULT true;
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS kept boolean NOT NULL DEFAULT true;
+
+-- What the bot may read, and reactions ------------------------------------------------------------------------------------
+
+-- Since when the bot may not read the channel; NULL while it may, and while that is not known.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS closed_at timestamptz;
+
+-- When a message's reactions were changed last by what was told of them.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS reacted_at timestamptz;
+
+-- Databases of before these stood in CREATE TABLE.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS self_id bigint NOT NULL DEFAULT 0;
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS self_roles bigint[] NOT NULL DEFAULT '{}';
