@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -32,7 +33,7 @@ var fanoutCases = []fanoutCase{
 
 var kinds = []string{"tidings", "centrifuge", "floor"}
 
-func bench(redis, database, only string, rounds int) error {
+func bench(redis, database, schema, only string, rounds int) error {
 	r := newReport(rounds)
 	wanted := func(name string) bool { return only == "" || strings.Contains(name, only) }
 	if wanted("idle") {
@@ -55,9 +56,31 @@ func bench(redis, database, only string, rounds int) error {
 			return err
 		}
 	}
-	if wanted("search") {
-		if err := searching(r, database, searchMessages); err != nil {
+	if wanted("pages") {
+		if err := firstPages(r, database, redis, rounds); err != nil {
 			return err
+		}
+	}
+	if wanted("writes") {
+		if err := writing(r, database, rounds); err != nil {
+			return err
+		}
+	}
+	if wanted("search") || wanted("summary") {
+		s, db, end, err := world(context.Background(), database, schema, searchMessages)
+		if err != nil {
+			return err
+		}
+		defer end()
+		if wanted("search") {
+			if err := searching(r, s, everything()); err != nil {
+				return err
+			}
+		}
+		if wanted("summary") {
+			if err := summarizing(r, s, db, everything()); err != nil {
+				return err
+			}
 		}
 	}
 	return r.write()

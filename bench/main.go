@@ -41,7 +41,8 @@ func run() error {
 	}
 	redis := flag.String("redis", os.Getenv("TEST_REDIS_URL"), "Redis, as host:port or unix://path; empty starts one")
 	database := flag.String("database", os.Getenv("TEST_DATABASE_URL"), "Postgres, as an URL, in which a schema is made and dropped; empty starts one")
-	only := flag.String("only", "", "only the cases whose name contains this: idle, fanout, decode, ingest, search")
+	only := flag.String("only", "", "only the cases whose name contains this: idle, fanout, decode, ingest, pages, writes, search, summary")
+	schema := flag.String("world", "", "the schema with 3.7 million messages for search and summary, which is filled if it is empty, and kept; empty makes one and drops it")
 	rounds := flag.Int("rounds", 5, "interleaved repetitions")
 	flag.Parse()
 	ctx := context.Background()
@@ -76,5 +77,5 @@ func run() error {
 		defer p.Stop()
 		*database = p.URL()
 	}
-	return bench(*redis, *database, *only, *rounds)
+	return bench(*redis, *database, *schema, *only, *rounds)
 }

@@ -46,10 +46,11 @@ var goals = map[string]float64{
 	"fanout_cpu_vs_centrifuge_redis_1000x20": 0.62, "fanout_cpu_vs_floor_1000x20": 1.25, "fanout_cpu_vs_centrifuge_redis_1000x100": 0.45,
 	"fanout_cpu_vs_centrifuge_redis_1000x20_bursts_of_10": 0.15, "fanout_p99_vs_centrifuge_redis_1000x20": 0.75, "idle_kb_per_conn_10000": 8,
 	"decode_cpu_vs_bare": 1, "search_p95_ms_common_word": 100, "search_p95_ms_two_common_words": 100,
+	"summary_ms_24h": 5, "summary_ms_30d": 30, "write_cost_100000_vs_10_members": 1.1,
 }
 
 // rates are goals that a figure should reach or pass.
-var rates = map[string]float64{"ingest_rate_vs_copy": 0.5}
+var rates = map[string]float64{"ingest_rate_vs_copy": 0.5, "first_page_cpu_postgres_vs_cache": 3}
 
 var meaning = []struct{ prefix, text string }{
 	{"fanout_cpu_vs_centrifuge_redis", "CPU of our server process for one delivery, beside centrifuge v0.38.0's with its Redis broker"},
@@ -59,6 +60,10 @@ var meaning = []struct{ prefix, text string }{
 	{"decode_cpu_vs_bare", "CPU for one event from the gateway's socket to what ingest would take, beside coder/websocket and encoding/json into a struct of the same fields"},
 	{"search_p95_ms", "95th percentile in milliseconds of a search's first page, by somebody who may see all of 3.7 million messages of 35 days in 500 channels, warm; not a ratio, " +
 		"so it says how loaded the machine was, too"},
+	{"summary_ms", "milliseconds until all counts of 500 channels are there, over the same messages, for somebody who is so far behind in all of them (or in 50, and has read the others) and " +
+		"asks for the first time; `_again` for who has asked before and nothing has moved; not a ratio either"},
+	{"first_page_cpu_postgres_vs_cache", "CPU of this process, Postgres and Redis for the newest 50 messages of a channel, read from Postgres, beside those that Redis has; more is better"},
+	{"write_cost_100000_vs_10_members", "time to record one message where 100,000 members have signed in and read, beside where 10 have"},
 	{"ingest_rate_vs_copy", "events committed a second, beside COPY of the same rows into the same table"},
 }
 

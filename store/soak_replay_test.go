@@ -18,7 +18,16 @@ func (s *soak) replay(m *soakModel, followers map[discord.ChannelID]*follower) {
 	for _, c := range s.changes {
 		m.guilds[c.guild].apply(c.body)
 	}
+	fetched := map[soakKeyed]bool{}
 	for _, ev := range s.events {
+		if ev.Source == tidings.SourceBackfill {
+			switch e := ev.Body.(type) {
+			case tidings.MessageCreated:
+				fetched[soakKeyed{ev.Channel, e.Message.ID}] = true
+			case tidings.MessageUpdated:
+				fetched[soakKeyed{ev.Channel, e.Message.ID}] = true
+			}
+		}
 		if e, ok := ev.Body.(tidings.MessagesDeleted); ok {
 			m.late.mentioned[ev.Channel] = max(m.late.mentioned[ev.Channel], slices.Max(e.IDs))
 		}
@@ -57,7 +66,7 @@ func (s *soak) replay(m *soakModel, followers map[discord.ChannelID]*follower) {
 			followers[d.Channel] = &follower{messages: map[discord.MessageID]tidings.Delta{}}
 		}
 		followers[d.Channel].apply(t, d)
-		m.late.apply(d)
+		m.late.apply(d, fetched[soakKeyed{d.Channel, d.ID}])
 	}
 	m.late.compare(s)
 	for _, p := range m.people {
@@ -72,8 +81,8 @@ func (s *soak) replay(m *soakModel, followers map[discord.ChannelID]*follower) {
 	}
 }
 
-// soakLate is how many messages of each channel came after newer ones. How a delete of an unknown message and a create met is not told, so
-// the number of those that were found late has a lower and an upper bound.
+// soakLate is how many messages of each channel came after newer ones. How a delete of an unknown message and a create met is not told, and what
+// a page brought into an open gap is told when the gap closes, so the number of those that were found late has a lower and an upper bound.
 type soakLate struct {
 	created, mentioned map[discord.ChannelID]discord.MessageID // the newest
 	surely, perhaps    map[discord.ChannelID]int
@@ -83,13 +92,13 @@ func newSoakLate() soakLate {
 	return soakLate{map[discord.ChannelID]discord.MessageID{}, map[discord.ChannelID]discord.MessageID{}, map[discord.ChannelID]int{}, map[discord.ChannelID]int{}}
 }
 
-func (l soakLate) apply(d tidings.Delta) {
+func (l soakLate) apply(d tidings.Delta, fetched bool) {
 	if d.Kind != tidings.DeltaCreate {
 		return
 	}
-	if d.N == 1 && d.ID < l.created[d.Channel] {
+	if d.N == 1 && d.ID < l.created[d.Channel] && !fetched {
 		l.surely[d.Channel]++
-	} else if d.N == 1 && d.ID < l.mentioned[d.Channel] {
+	} else if d.N == 1 && d.ID < max(l.created[d.Channel], l.mentioned[d.Channel]) {
 		l.perhaps[d.Channel]++
 	}
 	l.created[d.Channel] = max(l.created[d.Channel], d.ID)

@@ -170,6 +170,8 @@ type Options struct {
 	Ready func(ctx context.Context) error
 	// Status fills in GET /api/status; may be nil.
 	Status func(ctx context.Context) (Status, error)
+	// Limits are shared with other processes; nil where there are none.
+	Limits Limits
 	// TrustedProxies are whose word about where a request comes from is taken. None by default.
 	TrustedProxies []netip.Prefix
 	// BotReads says which of a server's channels the bot can read; may be nil. ErrUnavailable: not known now.
