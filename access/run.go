@@ -106,6 +106,9 @@ func (a *Access) scanNew(ctx context.Context) {
 	}
 }
 
+// Rescan asks soon about the members of a guild of whom it is not known whether they are.
+func (a *Access) Rescan(g discord.GuildID) { a.asks.scan(g) }
+
 // scan puts a guild's unasked members on the list.
 func (a *Access) scan(ctx context.Context, g discord.GuildID) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)

@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
+	"strings"
 )
 
 // child is this program once more, as a server or as the readers.
@@ -57,19 +57,31 @@ func (c *child) stop() {
 type pair struct {
 	server, clients *child
 	kind            string
+	readers         int
+	addr            string
 }
 
-func connect(kind, redis string, n int, readers string) (*pair, error) {
-	s, err := start("server", kind, redis, strconv.Itoa(n))
+// connect starts a server and n readers of it, of the server's kind when none is named.
+func connect(c serverConfig, n int, readers string) (*pair, error) {
+	config, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
-	p := &pair{server: s, kind: kind}
+	s, err := start("server", string(config))
+	if err != nil {
+		return nil, err
+	}
+	kind, _ := strings.CutSuffix(c.Kind, "-memory")
+	if readers == "" {
+		readers = kind
+	}
+	p := &pair{server: s, kind: c.Kind, readers: n}
 	var up serverReport
 	if err := s.ask(nil, &up); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("start %s: %w", kind, err)
 	}
+	p.addr = up.Addr
 	if p.clients, err = start("clients"); err != nil {
 		p.stop()
 		return nil, err

@@ -36,6 +36,24 @@ var fillReading = []string{
 	`VACUUM ANALYZE mention_targets`, `VACUUM FULL ANALYZE live_buckets`, `VACUUM FULL ANALYZE channels`,
 }
 
+// reading measures searches and summaries over the same messages.
+func reading(r *report, database, schema string, wanted func(string) bool) error {
+	s, db, end, err := world(context.Background(), database, schema, searchMessages)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if wanted("search") {
+		if err := searching(r, s, everything()); err != nil {
+			return err
+		}
+	}
+	if wanted("summary") {
+		return summarizing(r, s, db, everything())
+	}
+	return nil
+}
+
 // summarizing measures how long a person waits for all counts, over the messages that were made for the searches.
 func summarizing(r *report, s *store.Store, db *sql.DB, set *tidings.VisibleSet) error {
 	ctx := context.Background()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,16 +25,30 @@ type server interface {
 const (
 	firstUser = 1_000_001
 	channels  = 50
-	// filler makes each server send about 500 bytes for one message.
-	filler = 330
+	// payload is the size of the JSON object that every server gives to every reader for one message, in what else it sends with it.
+	payload = 500
+	// probes are connections that a server makes to itself to know how far its readers are when it publishes as fast as it goes,
+	// and inFlight how many messages it may be ahead of them.
+	probes   = 4
+	inFlight = 128
 )
 
+// serverConfig says what a server process is to be.
+type serverConfig struct {
+	Kind     string // tidings, centrifuge, floor; -memory without Redis
+	Redis    string
+	Users    int
+	Channels int           // 0 for the usual
+	Window   time.Duration // of ours
+}
+
 type serverOrder struct {
-	Do    string // publish, cpu, memory
+	Do    string // publish, cpu, memory, profile
 	Rate  float64
 	Burst int
 	MS    int
-	Most  int // messages; 0 for no bound
+	One   bool   // all into the first channel
+	File  string // of a profile; "" ends it
 }
 
 type serverReport struct {
@@ -65,16 +80,27 @@ func rss() int64 {
 }
 
 // runServer serves on a free port and does what its input asks.
-func runServer(kind, redis string, users int) error {
+func runServer(config string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	var c serverConfig
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		return err
+	}
+	if c.Channels == 0 {
+		c.Channels = channels
+	}
+	kind, alone := strings.CutSuffix(c.Kind, "-memory")
+	if alone {
+		c.Redis = ""
+	}
 	var s server
 	var err error
 	switch kind {
 	case "tidings":
-		s, err = newTidings(ctx, redis, users)
+		s, err = newTidings(ctx, c)
 	case "centrifuge":
-		s, err = newCentrifuge(redis)
+		s, err = newCentrifuge(c.Redis)
 	case "floor":
 		s = &floor{}
 	default:
@@ -94,6 +120,7 @@ func runServer(kind, redis string, users int) error {
 		}
 	}()
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	var ahead *clients
 	if err := out.Encode(serverReport{Addr: l.Addr().String()}); err != nil {
 		return err
 	}
@@ -107,7 +134,16 @@ func runServer(kind, redis string, users int) error {
 		var r serverReport
 		switch o.Do {
 		case "publish":
-			r = publish(s, o)
+			if o.Rate == 0 && ahead == nil {
+				if ahead, err = probe(kind, l.Addr().String(), c.Users); err != nil {
+					return err
+				}
+			}
+			r = publish(s, o, ahead)
+		case "profile":
+			if err := profile(o.File); err != nil {
+				return err
+			}
 		case "cpu":
 			r.CPU = cpu()
 		case "memory":
@@ -123,20 +159,53 @@ func runServer(kind, redis string, users int) error {
 	}
 }
 
-// publish keeps to the rate, in bursts when asked; a rate of 0 is as fast as it goes.
-func publish(s server, o serverOrder) serverReport {
+// profile begins a CPU profile, or ends it.
+func profile(file string) error {
+	if file == "" {
+		pprof.StopCPUProfile()
+		return nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(f)
+}
+
+// probe connects some readers within the server's own process.
+func probe(kind, address string, users int) (*clients, error) {
+	c, err := newClients()
+	if err != nil {
+		return nil, err
+	}
+	go c.poll()
+	return c, c.connect(clientOrder{Addr: address, Kind: kind, N: probes, First: users})
+}
+
+// publish keeps to the rate, in bursts when asked; a rate of 0 is as fast as it goes, which is as fast as the readers get it.
+func publish(s server, o serverOrder, ahead *clients) serverReport {
 	var r serverReport
 	began := time.Now()
 	length := time.Duration(o.MS) * time.Millisecond
 	burst := max(1, o.Burst)
-	for i := 0; o.Most == 0 || i < o.Most; i++ {
+	spread := channels
+	if o.One {
+		spread = 1
+	}
+	if ahead != nil {
+		ahead.reset()
+	}
+	for i := 0; ; i++ {
+		for o.Rate == 0 && ahead.count() < (i-inFlight)*probes {
+			time.Sleep(50 * time.Microsecond)
+		}
 		if o.Rate > 0 && i%burst == 0 {
 			time.Sleep(time.Until(began.Add(time.Duration(float64(i) / o.Rate * float64(time.Second)))))
 		}
 		if time.Since(began) >= length {
 			break
 		}
-		if err := s.publish(time.Now().UnixNano(), i%channels); err != nil {
+		if err := s.publish(time.Now().UnixNano(), i%spread); err != nil {
 			r.Err = err.Error()
 			break
 		}

@@ -134,6 +134,11 @@ func (s *shard) connect(ctx context.Context, lease tidings.GatewaySession) endin
 			if err := l.judgeHoles(); err != nil {
 				stop(err)
 			}
+		case <-s.afresh:
+			l.lost = true
+			if err := l.giveUp(); err != nil {
+				stop(err)
+			}
 		}
 		if end != nil {
 			l.end()

@@ -109,14 +109,24 @@ func newLocalLimiter() *localLimiter {
 		global: rate.NewLimiter(globalRate, globalBurst), background: rate.NewLimiter(globalRate, 1), circuit: newCircuit(time.Now), now: time.Now,
 		hashes: map[string]string{}, buckets: map[string]*bucket{},
 	}
-	l.pace(globalRate)
+	l.pace(globalRate, globalBurst)
 	return l
 }
 
-// pace sets how many requests a second may go out.
-func (l *localLimiter) pace(perSecond float64) {
+// pace sets how many requests a second may go out, and how many of them at once.
+func (l *localLimiter) pace(perSecond float64, burst int) {
 	l.global.SetLimit(rate.Limit(perSecond))
+	l.global.SetBurst(burst)
 	l.background.SetLimit(rate.Limit(perSecond * backgroundShare))
+}
+
+// hold lets nothing go out for a while.
+func (l *localLimiter) hold(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if until := l.now().Add(d); until.After(l.globalUntil) {
+		l.globalUntil = until
+	}
 }
 
 func (l *localLimiter) forgive(_ context.Context, majors []string) { l.circuit.forgive(majors) }
@@ -126,6 +136,7 @@ func (l *localLimiter) Acquire(ctx context.Context, r Route) (func(Answer), erro
 	if err := l.circuit.check(r); err != nil {
 		return nil, err
 	}
+	begun := l.circuit.begun()
 	waited := time.Duration(0)
 	var b *bucket
 	for {
@@ -171,7 +182,7 @@ func (l *localLimiter) Acquire(ctx context.Context, r Route) (func(Answer), erro
 		return nil, err
 	}
 	return func(a Answer) {
-		l.circuit.note(r, a)
+		l.circuit.note(r, a, begun)
 		l.release(b, r, a)
 	}, nil
 }

@@ -7,6 +7,7 @@ type metrics struct {
 	resumed      prometheus.Counter
 	delivered    prometheus.Counter
 	dropped      *prometheus.CounterVec
+	limits       *prometheus.CounterVec
 	resets       *prometheus.CounterVec
 	repeats      prometheus.Counter
 	reloadErrors prometheus.Counter
@@ -30,6 +31,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "connections_dropped_total", Help: "Live sockets closed by the hub, by cause.",
 		}, []string{"cause"}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "tidings", Subsystem: "hub", Name: "limits_total", Help: "Times that a client of the live socket met a limit, by which.",
+		}, []string{"limit"}),
 		resets: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "resets_total", Help: "Channels for which clients were told to ask, by cause.",
 		}, []string{"cause"}),
@@ -45,7 +49,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.connections, m.resumed, m.delivered, m.dropped, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
+		r.MustRegister(m.connections, m.resumed, m.delivered, m.dropped, m.limits, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
 			m.unpublished, m.busLosses, m.sweep)
 	}
 	return m

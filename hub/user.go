@@ -18,6 +18,7 @@ type Who struct {
 	User    discord.UserID
 	Session string // what [Hub.EndSession] names; "" when nothing can end it
 	CanAck  bool   // may mark as read
+	Address string // where they come from, for counting connections; "" when it is not to be counted
 }
 
 // user is a connected person. All fields are guarded by Hub.mu.
@@ -56,7 +57,6 @@ func keyOf(session string) sessionKey {
 }
 
 var (
-	errTooMany = errors.New("too many connections")
 	errStopped = errors.New("going away")
 )
 
@@ -68,8 +68,11 @@ func (h *Hub) register(c *conn) error {
 		return errStopped
 	}
 	u := h.users[c.who.User]
-	if h.conns >= h.maxConns || u != nil && len(u.conns) >= h.maxPerUser {
-		return errTooMany
+	switch {
+	case h.conns >= h.maxConns:
+		return limitServer
+	case u != nil && len(u.conns) >= h.maxPerUser:
+		return limitPerson
 	}
 	if u == nil {
 		u = &user{

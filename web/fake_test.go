@@ -576,6 +576,6 @@ func (w *world) PushSubscriptions(context.Context, discord.UserID) ([]store.Push
 
 func (w *world) EndPush(context.Context, ...string) error { return nil }
 
-func (w *world) PushKeys(_ context.Context, fresh func() (string, []byte, error)) (string, []byte, error) {
+func (w *world) PushKeys(_ context.Context, _ []byte, fresh func() (string, []byte, error)) (string, []byte, error) {
 	return fresh()
 }

@@ -114,6 +114,12 @@ type house struct {
 
 func newHouse(t *testing.T, readers ...string) *house {
 	t.Helper()
+	return newHouseWith(t, func(*Config) {}, readers...)
+}
+
+// newHouseWith is newHouse with other settings.
+func newHouseWith(t *testing.T, change func(*Config), readers ...string) *house {
+	t.Helper()
 	h := &house{t: t, d: simtest.Start(t, sim.Options{}), readers: map[string]simtest.Person{}, tokens: map[string]string{}}
 	h.owner = h.d.Person("Ingrid")
 	var members []simtest.Person
@@ -124,6 +130,7 @@ func newHouse(t *testing.T, readers ...string) *house {
 	h.guild = h.d.Guild("Harbour", h.owner, members, []string{"general", "tides", "nets", "secret", "hostile"}, nil)
 	h.c = configFor(t, h.d)
 	h.c.Listen = freeAddress(t)
+	change(h.c)
 	h.wire, h.c.PublicURL = newWire(t, h.c.Listen)
 	h.s = start(t, h.c)
 	for _, r := range readers {

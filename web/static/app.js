@@ -17,6 +17,8 @@ import { apply } from './preferences.js';
 import { toast } from './toast.js';
 import './touch.js';
 import './notify.js';
+import './announce.js';
+import { watchBuild } from './build.js';
 
 const [stream, scroll, channels, older] = ['stream', 'scroll', 'channels', 'older'].map(byID);
 const filter = /** @type {HTMLInputElement} */ (byID('filter')), searchBox = /** @type {HTMLInputElement} */ (byID('search-input'));
@@ -35,7 +37,8 @@ function paint() {
     channels.matches(':hover') || channels.contains(document.activeElement) && !page.filter);
   if (again) setTimeout(() => changed('outside'), again);
   byID('quiet').setAttribute('aria-pressed', String(page.quiet));
-  byID('status').textContent = { live: 'Live', connecting: 'Connecting…', polling: 'Not live; looking every 15 seconds', out: 'Signed out' }[page.status];
+  const status = { live: 'Live', connecting: 'Connecting…', polling: 'Not live; looking every 15 seconds', out: 'Signed out' }[page.status];
+  if (byID('status').textContent !== status) byID('status').textContent = status;
   paintHead(t);
   paintStream(t);
   look();
@@ -125,6 +128,9 @@ function paintEnd(t) {
   byID('end').classList.toggle('fault', Boolean(page.problem));
 }
 
+/** about says how long something will take, where that is known. @param {number} [seconds] */
+const about = (seconds) => !seconds ? '' : seconds < 60 ? ', less than a minute' : `, about ${count(Math.round(seconds / 60), 'minute')}`;
+
 /** paintBanner says what is worth knowing of what is above: unread messages beyond the list, gaps, what was found late. */
 function paintBanner() {
   const v = page.view, c = v.channel ? page.state.channels[v.channel] : null;
@@ -138,8 +144,10 @@ function paintBanner() {
     lines.push(el('p', {}, 'There are unread messages before these. ', jump));
   }
   if (c && page.detail) {
-    const missing = page.detail.gaps.filter((g) => !g.backfill);
-    if (missing.length) lines.push(el('p', {}, `Some messages may be missing here since ${fullTime(new Date(missing[missing.length - 1].since))}; they are being fetched.`));
+    const missing = page.detail.gaps.filter((g) => !g.backfill && !g.unclear);
+    const whole = page.detail.complete_since ? ` Complete since ${fullTime(new Date(page.detail.complete_since))}.` : '';
+    if (missing.length) lines.push(el('p', {}, `Healing${about(page.detail.left_seconds)}: some messages may be missing here since ${fullTime(new Date(missing[missing.length - 1].since))}.${whole}`));
+    else if (page.detail.gaps.some((g) => g.unclear)) lines.push(el('p', {}, `A message here cannot be read yet; it is tried again.${whole}`));
     else if (page.detail.gaps.length) lines.push(el('p', {}, 'Older messages of this channel are still being fetched.'));
   }
   if (c?.recovered) lines.push(el('p', {}, `${count(c.recovered, 'message')} recovered from a gap; they may lie above what you have read.`));
@@ -401,7 +409,7 @@ function start() {
   setInterval(() => changed('outside'), 30_000);
   document.body.dataset.ready = 'yes';
   performance.mark('ready');
-  if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').catch(() => {});
+  if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').then(watchBuild).catch(() => {});
 }
 
 start();

@@ -3,6 +3,7 @@
 import { api } from './api.js';
 import { byID, el } from './render/dom.js';
 import { levelOf } from './notices.js';
+import { words as said } from './words_notify.js';
 import { preferences } from './preferences.js';
 import { merge, muted } from './state.js';
 import { page, changed } from './page.js';
@@ -161,8 +162,6 @@ async function mute(scope, name, is, minutes) {
   }
 }
 
-const levels = [['all', 'Every message'], ['mentions', 'What mentions me'], ['nothing', 'Nothing']];
-
 /**
  * ofNotifications opens the menu of what the person is told of in a place.
  * @param {string} scope @param {string} name @param {(string | null | undefined)[]} around what it is in, the innermost first
@@ -172,20 +171,19 @@ async function ofNotifications(scope, name, around, node, at) {
   try {
     const prefs = await api.notifications();
     const own = prefs.levels.find((/** @type {any} */ l) => l.scope === scope)?.level;
-    const usual = levels.find(([l]) => l === levelOf(prefs, around))?.[1].toLowerCase();
+    const usual = said.levels.find(([l]) => l === levelOf(prefs, around))?.[1] ?? '', as = said.asElsewhere(usual);
     const set = async (/** @type {string | undefined} */ level) => {
       try {
         await (level ? api.setLevel(scope, level) : api.unsetLevel(scope));
-        const said = levels.find(([l]) => l === level)?.[1].toLowerCase() ?? `as elsewhere: ${usual}`;
-        toast(`Notifications of ${name}: ${said}.` + (preferences().notify === 'none' ? ' This browser shows none; see Settings.' : ''), 'Undo', () => set(own));
+        toast(said.chosen(name, said.levels.find(([l]) => l === level)?.[1] ?? as) + (preferences().notify === 'none' ? said.noneHere : ''), said.undo, () => set(own));
       } catch (e) {
         failed(e);
       }
     };
     show([
-      { text: `As elsewhere (${usual})`, chosen: !own, act: () => { if (own) set(undefined); } }, null,
-      ...levels.map(([level, text]) => ({ text, chosen: own === level, act: () => { if (own !== level) set(level); } })),
-    ], at ?? below(node), 'Notifications of ' + name);
+      { text: as, chosen: !own, act: () => { if (own) set(undefined); } }, null,
+      ...said.levels.map(([level, text]) => ({ text, chosen: own === level, act: () => { if (own !== level) set(level); } })),
+    ], at ?? below(node), said.notificationsOf(name));
   } catch (e) {
     failed(e);
   }
@@ -205,7 +203,7 @@ export function ofChannel(id, node, at) {
       { text: 'Mute for a day', act: () => mute(id, name, false, 60 * 24) },
       { text: 'Mute', act: () => mute(id, name, false) },
     ])),
-    { text: 'Notifications…', act: () => ofNotifications(id, name, [c.parent, c.parent && (page.state.channels[c.parent]?.parent ?? page.parents.get(c.parent)?.parent), c.guild], node, at) },
+    { text: said.notifications, act: () => ofNotifications(id, name, [c.parent, c.parent && (page.state.channels[c.parent]?.parent ?? page.parents.get(c.parent)?.parent), c.guild], node, at) },
   ], at ?? below(node), name);
 }
 
@@ -221,7 +219,7 @@ export function ofGuild(id, node, at) {
     { text: 'Mute for a day', act: () => mute(id, g.name, false, 60 * 24) },
     { text: 'Mute', act: () => mute(id, g.name, false) },
     { text: 'End the server’s mute', act: () => mute(id, g.name, true) },
-    { text: 'Notifications…', act: () => ofNotifications(id, g.name, [], node, at) },
+    { text: said.notifications, act: () => ofNotifications(id, g.name, [], node, at) },
   ], at ?? below(node), g.name);
 }
 

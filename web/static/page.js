@@ -47,7 +47,7 @@ export const page = {
   folded: new Set(/** @type {string[]} */ (JSON.parse(localStorage.getItem('folded') ?? '[]'))),
   /** Ids of messages that are kept for later, as far as this page knows. @type {Set<string>} */
   saved: new Set(),
-  /** What is being fetched in the open channel. @type {{gaps: any[], recovered: any[], complete_since: string | null} | null} */
+  /** What is being fetched in the open channel. @type {{gaps: any[], recovered: any[], complete_since: string | null, left_seconds?: number} | null} */
   detail: null,
   /** @type {string} what went wrong in the view, for people */
   problem: '',

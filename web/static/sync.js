@@ -14,6 +14,9 @@ export const onArrival = [];
 /** Told of every frame once the page has taken it. @type {((f: any) => void)[]} */
 export const onFrames = [];
 
+/** Told when the state of the connection changes. @type {((status: string) => void)[]} */
+export const onConnection = [];
+
 /** What watches messages beyond those of the view, such as notifications. @type {() => boolean} */
 let wantsAll = () => false;
 
@@ -148,6 +151,7 @@ function belongs(m) {
 function onStatus(status) {
   page.status = status;
   document.body.dataset.status = status;
+  for (const told of onConnection) told(status);
   if (status === 'out') signedOut();
   changed();
 }
