@@ -18,7 +18,7 @@ func bench(redis, database, schema, only string, rounds int) error {
 		{"stalled", func() error { return stalled(r, redis, rounds) }},
 		{"decode", func() error { return decode(r, rounds) }},
 		{"ingest", func() error { return ingesting(r, database, rounds) }},
-		{"pages", func() error { return firstPages(r, database, redis, rounds) }},
+		{"cache", func() error { return firstPages(r, database, redis, rounds) }},
 		{"writes", func() error { return writing(r, database, rounds) }},
 	} {
 		if wanted(part.name) {
