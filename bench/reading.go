@@ -177,11 +177,7 @@ func firstPages(r *report, database, redisURL string, rounds int) error {
 	if err := db.QueryRowContext(ctx, `SELECT current_schema()`).Scan(&schema); err != nil {
 		return err
 	}
-	u, err := schemaURL(database, schema)
-	if err != nil {
-		return err
-	}
-	cached, err := store.Open(ctx, store.Options{DatabaseURL: u, Redis: client, Prefix: fmt.Sprintf("bench-%d-", time.Now().UnixNano())})
+	cached, err := store.Open(ctx, store.Options{DatabaseURL: withSchema(database, schema), Redis: client, Prefix: fmt.Sprintf("bench-%d-", time.Now().UnixNano())})
 	if err != nil {
 		return err
 	}

@@ -25,10 +25,7 @@ func emptySchema(ctx context.Context, database string) (s *store.Store, db *sql.
 
 // openSchema opens a schema, and makes it when it is not there. end closes what was opened.
 func openSchema(ctx context.Context, database, schema string) (s *store.Store, db *sql.DB, end func(), err error) {
-	u, err := schemaURL(database, schema)
-	if err != nil {
-		return nil, nil, nil, err
-	}
+	u := withSchema(database, schema)
 	if db, err = sql.Open("postgres", u); err != nil {
 		return nil, nil, nil, err
 	}
@@ -46,14 +43,14 @@ func openSchema(ctx context.Context, database, schema string) (s *store.Store, d
 	}, nil
 }
 
-// schemaURL leads into a schema of a database.
-func schemaURL(database, schema string) (string, error) {
+// withSchema is the database's URL with a schema in which names are looked up.
+func withSchema(database, schema string) string {
 	u, err := url.Parse(database)
 	if err != nil {
-		return "", err
+		return database // opening it says why
 	}
 	q := u.Query()
 	q.Set("search_path", schema)
 	u.RawQuery = q.Encode()
-	return u.String(), nil
+	return u.String()
 }

@@ -128,26 +128,28 @@ type Hub struct {
 	tasks   sync.WaitGroup // goroutines of gates and flushers
 	serving sync.WaitGroup // connections
 
-	mu        sync.Mutex
-	poller    *poller         // nil before Run, and where there is none
-	ctx       context.Context // of Run; nil before
-	stopped   bool            // Run's ctx has ended: no more connections
-	ended     bool            // no more tasks
-	users     map[discord.UserID]*user
-	conns     int
-	addresses map[string]int // connections by where they come from
-	audiences map[audienceKey]*audience
-	tracks    map[discord.ChannelID]*track
-	due       []dueTrack // in the order of their deadlines
-	gates     map[discord.GuildID]*gate
-	applied   map[discord.GuildID]int64 // the access version that every connected person's channels are at least of
-	denied    map[discord.GuildID]bool
-	denials   int64 // grows with each change of denied
-	work      []*user
-	lostMask  uint32 // bus channels that have lost something since the last sweep
-	pos       int64  // grows with each delta that passes, and when a channel is no longer followed
-	keptBytes int
-	moved     map[discord.ChannelID]int64 // versions that the journal does not have yet
+	mu          sync.Mutex
+	poller      *poller         // nil before Run, and where there is none
+	ctx         context.Context // of Run; nil before
+	stopped     bool            // Run's ctx has ended: no more connections
+	ended       bool            // no more tasks
+	users       map[discord.UserID]*user
+	conns       int
+	addresses   map[string]int // connections by where they come from
+	audiences   map[audienceKey]*audience
+	tracks      map[discord.ChannelID]*track
+	due         []dueTrack // in the order of their deadlines
+	gates       map[discord.GuildID]*gate
+	applied     map[discord.GuildID]int64 // the access version that every connected person's channels are at least of
+	denied      map[discord.GuildID]bool
+	denials     int64 // grows with each change of denied
+	work        []*user
+	lostMask    uint32 // bus channels that have lost something since the last sweep
+	pos         int64  // grows with each delta that passes, and when a channel is no longer followed
+	keptBytes   int
+	recent      map[discord.UserID]*recent
+	recentBytes int                         // of their frames
+	moved       map[discord.ChannelID]int64 // versions that the journal does not have yet
 
 	janitor   chan struct{}
 	sweepNow  chan struct{}
@@ -162,7 +164,8 @@ func New(o Options) *Hub {
 		access: o.Access, store: o.Store, encode: o.Encode, log: o.Log, origins: o.Origins, alive: o.Alive,
 		metrics: newMetrics(o.Metrics), timing: defaultTiming, epoch: randomHex(epochBytes), bounds: defaultBounds,
 		maxConns: o.MaxConns, maxPerUser: o.MaxConnsPerUser, maxPerAddress: o.MaxConnsPerAddress, addresses: map[string]int{},
-		users: map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{},
+		recent: map[discord.UserID]*recent{},
+		users:  map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{},
 		tracks: map[discord.ChannelID]*track{}, gates: map[discord.GuildID]*gate{},
 		applied: map[discord.GuildID]int64{}, denied: map[discord.GuildID]bool{},
 		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), workReady: make(chan struct{}, 1),

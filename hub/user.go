@@ -265,6 +265,14 @@ const maxSnapshots = 5
 // attach gives a registered connection its snapshot. What it buffers since its registration follows as far as it is newer.
 func (h *Hub) attach(ctx context.Context, c *conn) error {
 	u := c.user
+	h.refresh(u)
+	h.mu.Lock()
+	set := u.set
+	h.mu.Unlock()
+	if r := h.recall(ctx, u, set); r != nil && h.begin(c, set, r.sum, r.frame) {
+		h.metrics.recalled.Inc()
+		return nil
+	}
 	select {
 	case h.snapshots <- struct{}{}:
 	case <-ctx.Done():
@@ -285,6 +293,7 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 			return err
 		}
 		if h.begin(c, set, sum, f) {
+			h.remember(u.id, &recent{set, sum, f, time.Now()})
 			return nil
 		}
 	}

@@ -124,8 +124,8 @@ func (c *Config) serverFaults() []string {
 	if c.LiveWindow < 0 || c.LiveWindow > hub.MaxWindow {
 		bad("LIVE_WINDOW is %v: it must be between 0 and %v.", c.LiveWindow, hub.MaxWindow)
 	}
-	if c.AddressSockets < 1 {
-		bad("MAX_SOCKETS_PER_ADDRESS is %d: at least one must be allowed.", c.AddressSockets)
+	if c.AddressSockets < 0 {
+		bad("MAX_SOCKETS_PER_ADDRESS is %d: it must not be negative.", c.AddressSockets)
 	}
 	if c.AdminListen != "" {
 		if _, _, err := net.SplitHostPort(c.AdminListen); err != nil {
