@@ -143,6 +143,9 @@ func page(all map[string]figure) string {
 		"reader the same object of 500 bytes for a message; centrifuge adds its envelope of about 40 bytes, we add ours and the small delta that everybody gets, about 240 together, so that\n" +
 		"a delivery of ours is the larger one. `bursts_of_10` sends ten at once. Ours has its window at 5 ms, and at 10 ms where 100 messages come a second, unless the name says\n" +
 		"otherwise; the floor writes each message at once. centrifuge is as its documentation sets it up, with JSON, without a history.\n")
+	b.WriteString("\nWhere fan-out misses its goal: in a CPU profile of ours at 1000x20 (2026-11-26) 93 % of the samples are in write(2) itself, 2 % in the hub's own code, and at\n" +
+		"1000x100 88 %. What is left is to write less often: at 100 a second and a window of 10 ms a write carries 1.8 messages in the mean, because a pass over 1,000 readers\n" +
+		"takes about as long as the messages are apart; or to hand many writes to the kernel at once (io_uring), which is not built.\n")
 	return b.String()
 }
 
