@@ -2,7 +2,7 @@ package main
 
 import "strings"
 
-func bench(redis, database, only string, rounds int) error {
+func bench(redis, database, only string, rounds, stored int, dry bool) error {
 	r := newReport(rounds)
 	wanted := func(name string) bool {
 		return only == "" || strings.Contains(name, only) || strings.HasPrefix(only, name)
@@ -18,6 +18,11 @@ func bench(redis, database, only string, rounds int) error {
 		{"stalled", func() error { return stalled(r, redis, rounds) }},
 		{"decode", func() error { return decode(r, rounds) }},
 		{"ingest", func() error { return ingesting(r, database, rounds) }},
+		{"whole", func() error { return whole(r, database, redis, rounds) }},
+		{"latency", func() error { return latency(r, database, redis, rounds) }},
+		{"growth_writes", func() error { return growing(r, database, rounds, stored) }},
+		{"growth_line", func() error { return spreading(r, database, redis, rounds) }},
+		{"growth_memory", func() error { return remembering(r, database, redis, min(rounds, 3)) }},
 		{"search", func() error { return searching(r, database, searchMessages) }},
 	} {
 		if wanted(part.name) {
@@ -28,6 +33,9 @@ func bench(redis, database, only string, rounds int) error {
 	}
 	if err := fanouts(r, redis, rounds, func(name string) bool { return only == "" || strings.Contains(name, only) }); err != nil {
 		return err
+	}
+	if dry {
+		return nil
 	}
 	return r.write()
 }

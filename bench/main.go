@@ -32,13 +32,17 @@ func run() error {
 			return runConsumer(os.Args[2], os.Args[3])
 		case "server":
 			return runServer(os.Args[2])
+		case "discord":
+			return runDiscord()
 		}
 	}
 	redis := flag.String("redis", os.Getenv("TEST_REDIS_URL"), "Redis, as host:port or unix://path; empty starts one")
 	database := flag.String("database", os.Getenv("TEST_DATABASE_URL"), "Postgres, as an URL, in which a schema is made and dropped; empty starts one")
-	only := flag.String("only", "", "only the cases whose name contains this, as idle, handshake, levels, compression, stalled, fanout_1000x20, fanout_max_5000, decode, ingest, search; \"page\" only writes docs/BENCHMARKS.md anew")
+	only := flag.String("only", "", "only the cases whose name contains this, as idle, handshake, levels, compression, stalled, fanout_1000x20, fanout_max_5000, decode, ingest, whole, latency, growth_writes, growth_line, growth_memory, search; \"page\" only writes docs/BENCHMARKS.md anew")
 	flag.StringVar(&profiles, "profiles", "", "a folder for CPU profiles of the servers")
 	rounds := flag.Int("rounds", 5, "interleaved repetitions")
+	stored := flag.Int("stored", 1_000_000, "how many messages the largest table of growth_writes holds; ten million take some minutes and 10 GB")
+	dry := flag.Bool("dry", false, "print the figures and write no file")
 	flag.Parse()
 	if err := moreFiles(); err != nil {
 		return err
@@ -75,5 +79,5 @@ func run() error {
 		defer p.Stop()
 		*database = p.URL()
 	}
-	return bench(*redis, *database, *only, *rounds)
+	return bench(*redis, *database, *only, *rounds, *stored, *dry)
 }

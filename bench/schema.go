@@ -3,47 +3,19 @@ package main
 import (
 	"context"
 	"database/sql"
-	"net/url"
-	"strconv"
-	"time"
 
 	"tidings/store"
 )
 
 // emptySchema makes a schema of its own in a database, with all tables in it. drop closes what was opened and drops the schema.
 func emptySchema(ctx context.Context, database string) (s *store.Store, db *sql.DB, drop func(), err error) {
-	u, err := url.Parse(database)
+	u, db, drop, err := ownSchema(ctx, database)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	admin, err := sql.Open("postgres", database)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	schema := "bench_" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	if _, err := admin.ExecContext(ctx, `CREATE SCHEMA `+schema); err != nil {
-		admin.Close()
-		return nil, nil, nil, err
-	}
-	drop = func() {
-		if db != nil {
-			db.Close()
-		}
-		if s != nil {
-			s.Close()
-		}
-		_, _ = admin.ExecContext(ctx, `DROP SCHEMA `+schema+` CASCADE`)
-		admin.Close()
-	}
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	if s, err = store.Open(ctx, store.Options{DatabaseURL: u.String()}); err == nil {
-		db, err = sql.Open("postgres", u.String())
-	}
-	if err != nil {
+	if s, err = store.Open(ctx, store.Options{DatabaseURL: u}); err != nil {
 		drop()
 		return nil, nil, nil, err
 	}
-	return s, db, drop, nil
+	return s, db, func() { s.Close(); drop() }, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,6 +41,9 @@ type serverConfig struct {
 	Users    int
 	Channels int           // 0 for the usual
 	Window   time.Duration // of ours
+	Size     int           // of the floor's messages; 0 for the usual
+	// Database, Discord and Token are for the whole line.
+	Database, Discord, Token string
 }
 
 type serverOrder struct {
@@ -102,7 +106,9 @@ func runServer(config string) error {
 	case "centrifuge":
 		s, err = newCentrifuge(c.Redis)
 	case "floor":
-		s = &floor{}
+		s = &floor{size: cmp.Or(c.Size, payload)}
+	case "line":
+		s, err = newLine(ctx, c)
 	default:
 		err = fmt.Errorf("no server %q", kind)
 	}

@@ -125,8 +125,8 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	live = hub.New(hub.Options{
 		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: renderer.Encode,
 		Origins: []string{host(address)}, Window: c.LiveWindow, MaxConnsPerAddress: c.AddressSockets,
-		Alive:   func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
-		Log:     part("hub"), Metrics: metrics,
+		Alive: func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
+		Log:   part("hub"), Metrics: metrics,
 	})
 	poll := newPoll(c, discord.REST(), st, part("poll"))
 	second = newSecondLook(discord.REST(), who, poll, st, part("poll"))
