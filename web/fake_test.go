@@ -179,6 +179,10 @@ func (w *world) Search(context.Context, *tidings.VisibleSet, store.SearchQuery, 
 	return store.FeedPage{}, nil
 }
 
+func (w *world) Views(context.Context, discord.UserID) ([]store.View, error) { return nil, nil }
+
+func (w *world) Keywords(context.Context, discord.UserID) ([]string, error) { return nil, nil }
+
 func (w *world) Picked(_ context.Context, set *tidings.VisibleSet, of []store.Quoted) ([]tidings.Message, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
