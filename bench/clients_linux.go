@@ -430,6 +430,6 @@ func moreFiles() error {
 	if l.Cur >= 1<<16 {
 		return nil
 	}
-	l.Cur, l.Max = 1<<16, max(l.Max, 1<<16)
+	l.Cur = min(l.Max, 1<<16)
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
 }
