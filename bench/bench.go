@@ -1,12 +1,17 @@
 package main
 
-import "strings"
+import (
+	"errors"
+	"slices"
+	"strings"
+)
 
 func bench(redis, database, only string, rounds, stored int, dry bool) error {
 	r := newReport(rounds)
 	wanted := func(name string) bool {
-		return only == "" || strings.Contains(name, only) || strings.HasPrefix(only, name)
+		return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(o string) bool { return strings.Contains(name, o) })
 	}
+	var failed error
 	for _, part := range []struct {
 		name string
 		run  func() error
@@ -16,9 +21,10 @@ func bench(redis, database, only string, rounds, stored int, dry bool) error {
 		{"levels", func() error { return levels(r, redis, rounds) }},
 		{"compression", func() error { return compression(r, redis, rounds) }},
 		{"stalled", func() error { return stalled(r, redis, rounds) }},
+		{"storm", func() error { return storm(r, redis, database) }},
 		{"decode", func() error { return decode(r, rounds) }},
 		{"ingest", func() error { return ingesting(r, database, rounds) }},
-		{"whole", func() error { return whole(r, database, redis, rounds) }},
+		{"whole", func() error { return everything(r, database, redis, rounds) }},
 		{"latency", func() error { return latency(r, database, redis, rounds) }},
 		{"growth_writes", func() error { return growing(r, database, rounds, stored) }},
 		{"growth_line", func() error { return spreading(r, database, redis, rounds) }},
@@ -26,16 +32,12 @@ func bench(redis, database, only string, rounds, stored int, dry bool) error {
 		{"search", func() error { return searching(r, database, searchMessages) }},
 	} {
 		if wanted(part.name) {
-			if err := part.run(); err != nil {
-				return err
-			}
+			failed = errors.Join(failed, part.run())
 		}
 	}
-	if err := fanouts(r, redis, rounds, func(name string) bool { return only == "" || strings.Contains(name, only) }); err != nil {
-		return err
-	}
+	failed = errors.Join(failed, fanouts(r, redis, rounds, wanted))
 	if dry {
-		return nil
+		return failed
 	}
-	return r.write()
+	return errors.Join(failed, r.write()) // what was measured is kept
 }

@@ -63,6 +63,13 @@ type pair struct {
 
 // connect starts a server and n readers of it, of the server's kind when none is named.
 func connect(c serverConfig, n int, readers string) (*pair, error) {
+	count, err := os.CreateTemp("", "bench-count-")
+	if err != nil {
+		return nil, err
+	}
+	count.Close()
+	defer os.Remove(count.Name()) // both have it open by the end
+	c.Count = count.Name()
 	config, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
@@ -87,7 +94,7 @@ func connect(c serverConfig, n int, readers string) (*pair, error) {
 		return nil, err
 	}
 	var r clientReport
-	if err := p.clients.ask(clientOrder{Do: "connect", Addr: up.Addr, Kind: readers, N: n}, &r); err != nil || r.Err != "" {
+	if err := p.clients.ask(clientOrder{Do: "connect", Addr: up.Addr, Kind: readers, N: n, Count: c.Count}, &r); err != nil || r.Err != "" {
 		p.stop()
 		return nil, fmt.Errorf("connect to %s: %v %s", kind, err, r.Err)
 	}

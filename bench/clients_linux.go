@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,12 +27,16 @@ type clients struct {
 	mu     sync.Mutex
 	conns  map[int32]*reader // by descriptor
 	seen   int
+	shared *int64  // seen, for the server
 	read   int     // bytes
 	closed int     // connections that the server has ended
 	took   []int64 // nanoseconds from publish to read
 	kind   string
 	had    []arrival // instead of took, where the ids are Discord's
 	stall  bool      // readers that may stall do
+	// cursors are what readers who come back bring, by number; resumed is how many got what they had missed.
+	cursors map[int]string
+	resumed int
 
 	ponged time.Time
 }
@@ -54,15 +59,18 @@ var mark = []byte(`"id":"`)
 const digits = 19 // of a Unix time in nanoseconds, and of a snowflake of our days
 
 type clientOrder struct {
-	Do    string // connect, reset, count, stats, stall, go on
+	Do    string // connect, reconnect, reset, count, stats, stall, go on
 	Addr  string
 	Kind  string
 	N     int
+	Count string // the file for what they have
 	First int    // number of the first reader
 	Watch string // what readers of ours watch: "" all, "none", or channels as JSON
 	Lazy  bool   // these readers stall when told to
 	// Sent says when Discord sent which message, in nanoseconds; nil where the ids are times themselves.
 	Sent map[string]int64
+	// Resume says that those who reconnect bring their cursors.
+	Resume bool
 }
 
 type clientReport struct {
@@ -71,6 +79,7 @@ type clientReport struct {
 	Bytes          int
 	P50, P99, P999 float64 // milliseconds
 	Closed         int
+	Resumed        int
 	CPU            float64 // seconds
 }
 
@@ -79,7 +88,7 @@ func newClients() (*clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &clients{epoll: epoll, conns: map[int32]*reader{}}, nil
+	return &clients{epoll: epoll, shared: new(int64), conns: map[int32]*reader{}, cursors: map[int]string{}}, nil
 }
 
 func runClients() error {
@@ -98,7 +107,12 @@ func runClients() error {
 		}
 		var r clientReport
 		switch o.Do {
-		case "connect":
+		case "connect", "reconnect":
+			if o.Count != "" {
+				if c.shared, err = sharedCount(o.Count); err != nil {
+					return err
+				}
+			}
 			if err := c.connect(o); err != nil {
 				r.Err = err.Error()
 			}
@@ -111,7 +125,7 @@ func runClients() error {
 			c.mu.Unlock()
 		case "count":
 			c.mu.Lock()
-			r.Seen, r.Closed = c.seen, c.closed
+			r.Seen, r.Closed, r.Resumed = c.seen, c.closed, c.resumed
 			c.mu.Unlock()
 		case "stats":
 			r = c.stats(o.Sent)
@@ -133,12 +147,7 @@ func (c *clients) reset() {
 		}
 	}
 	c.seen, c.read, c.took, c.had = 0, 0, c.took[:0], c.had[:0]
-}
-
-func (c *clients) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.seen
+	atomic.StoreInt64(c.shared, 0)
 }
 
 func (c *clients) stats(sent map[string]int64) clientReport {
@@ -201,8 +210,15 @@ func (c *clients) open(o clientOrder, i int) error {
 	if packed {
 		proto += "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 	}
-	fmt.Fprintf(nc, "GET /?user=%d HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n", firstUser+i, proto)
+	again := o.Do == "reconnect"
+	cursor := ""
+	if o.Resume {
+		c.mu.Lock()
+		cursor = "&cursor=" + c.cursors[i]
+		c.mu.Unlock()
+	}
+	fmt.Fprintf(nc, "GET /?user=%d%s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n", firstUser+i, cursor, proto)
 	br := bufio.NewReaderSize(nc, 4096)
 	resp, err := http.ReadResponse(br, nil)
 	if err != nil {
@@ -217,12 +233,21 @@ func (c *clients) open(o clientOrder, i int) error {
 		if _, err := nc.Write(masked(`{"id":1,"connect":{}}`)); err != nil {
 			return err
 		}
-		err = await(br, `"connect"`)
+		_, err = await(br, `"connect"`)
 	case "tidings", "tidings-idle", "tidings-packed", "line":
+		if again {
+			var hello string
+			if hello, err = await(br, `"hello"`); err == nil && strings.Contains(hello, `"resumed":true`) {
+				c.mu.Lock()
+				c.resumed++
+				c.mu.Unlock()
+				break
+			}
+		}
 		if packed {
 			err = frameUnread(br, 2) // hello and the snapshot, which is compressed
-		} else {
-			err = await(br, `"snapshot"`)
+		} else if err == nil {
+			_, err = await(br, `"snapshot"`)
 		}
 		watch := `{"op":"watch","all":true}`
 		if o.Watch != "" {
@@ -233,7 +258,13 @@ func (c *clients) open(o clientOrder, i int) error {
 		}
 		if err == nil && o.Kind != "tidings-idle" && o.Kind != "line" {
 			if _, err = nc.Write(masked(watch + "\n" + `{"op":"ping"}`)); err == nil {
-				err = await(br, `"pong"`)
+				var pong string
+				pong, err = await(br, `"pong"`)
+				_, pong, _ = strings.Cut(pong, `"cursor":"`)
+				pong, _, _ = strings.Cut(pong, `"`)
+				c.mu.Lock()
+				c.cursors[i] = pong
+				c.mu.Unlock()
 			}
 		}
 	}
@@ -250,21 +281,25 @@ func (c *clients) open(o clientOrder, i int) error {
 	if err := syscall.SetNonblock(int(fd), true); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	c.conns[fd] = &reader{file: f, lazy: o.Lazy}
+	rd := &reader{file: f, lazy: o.Lazy}
 	if packed {
-		c.conns[fd].frames = new(frames)
+		rd.frames = new(frames)
 	}
+	if early, _ := br.Peek(br.Buffered()); len(early) > 0 {
+		c.take(rd, early, time.Now().UnixNano())
+	}
+	c.mu.Lock()
+	c.conns[fd] = rd
 	c.mu.Unlock()
 	return syscall.EpollCtl(c.epoll, syscall.EPOLL_CTL_ADD, int(fd), &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: fd})
 }
 
-// await reads frames until one contains the word.
-func await(br *bufio.Reader, word string) error {
+// await reads frames until one contains the word, and returns that.
+func await(br *bufio.Reader, word string) (string, error) {
 	for {
 		var head [2]byte
 		if _, err := io.ReadFull(br, head[:]); err != nil {
-			return fmt.Errorf("wait for %s: %w", word, err)
+			return "", fmt.Errorf("wait for %s: %w", word, err)
 		}
 		n := int(head[1] & 0x7f)
 		more := map[int]int{126: 2, 127: 8}[n]
@@ -273,17 +308,17 @@ func await(br *bufio.Reader, word string) error {
 			for range more {
 				b, err := br.ReadByte()
 				if err != nil {
-					return err
+					return "", err
 				}
 				n = n<<8 | int(b)
 			}
 		}
 		b := make([]byte, n)
 		if _, err := io.ReadFull(br, b); err != nil {
-			return err
+			return "", err
 		}
 		if bytes.Contains(b, []byte(word)) {
-			return nil
+			return string(b), nil
 		}
 	}
 }
@@ -322,7 +357,9 @@ func (c *clients) poll() {
 				_ = syscall.EpollCtl(c.epoll, syscall.EPOLL_CTL_DEL, int(e.Fd), nil)
 				c.mu.Lock()
 				c.closed++
+				delete(c.conns, e.Fd)
 				c.mu.Unlock()
+				_ = r.file.Close()
 				continue
 			}
 			c.take(r, buf[:at+n], time.Now().UnixNano())
@@ -338,6 +375,7 @@ func (c *clients) take(r *reader, b []byte, now int64) {
 		return
 	}
 	c.read += len(b) - len(r.tail)
+	defer func() { atomic.StoreInt64(c.shared, int64(c.seen)) }()
 	if r.frames != nil {
 		c.seen += r.frames.pass(b)
 		return
@@ -414,7 +452,7 @@ func (f *frames) pass(b []byte) int {
 // frameUnread skips frames.
 func frameUnread(br *bufio.Reader, n int) error {
 	for range n {
-		if err := await(br, ""); err != nil {
+		if _, err := await(br, ""); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,11 @@ func handshakes(r *report, redis string, rounds int) error {
 		took := map[string]float64{}
 		for i := range 2 {
 			kind := kinds[(i+round)%2]
-			p, err := connect(serverConfig{Kind: kind, Redis: redis, Users: n}, 1, "")
+			readers := kind
+			if kind == "tidings" {
+				readers = "tidings-idle" // who asks for nothing
+			}
+			p, err := connect(serverConfig{Kind: kind, Redis: redis, Users: n}, 1, readers)
 			if err != nil {
 				return err
 			}
@@ -55,7 +59,7 @@ func handshakes(r *report, redis string, rounds int) error {
 			var up clientReport
 			err = p.server.ask(serverOrder{Do: "cpu"}, &before)
 			if err == nil {
-				err = p.clients.ask(clientOrder{Do: "connect", Addr: p.addr, Kind: kind, N: n - 1, First: 1, Watch: "none"}, &up)
+				err = p.clients.ask(clientOrder{Do: "connect", Addr: p.addr, Kind: readers, N: n - 1, First: 1}, &up)
 			}
 			if err == nil {
 				err = p.server.ask(serverOrder{Do: "cpu"}, &after)

@@ -38,7 +38,7 @@ func run() error {
 	}
 	redis := flag.String("redis", os.Getenv("TEST_REDIS_URL"), "Redis, as host:port or unix://path; empty starts one")
 	database := flag.String("database", os.Getenv("TEST_DATABASE_URL"), "Postgres, as an URL, in which a schema is made and dropped; empty starts one")
-	only := flag.String("only", "", "only the cases whose name contains this, as idle, handshake, levels, compression, stalled, fanout_1000x20, fanout_max_5000, decode, ingest, whole, latency, growth_writes, growth_line, growth_memory, search; \"page\" only writes docs/BENCHMARKS.md anew")
+	only := flag.String("only", "", "only the cases whose names contain one of these, separated by commas, as idle, handshake, levels, compression, stalled, storm, fanout_1000x20, fanout_max_5000, decode, ingest, whole, latency, growth_writes, growth_line, growth_memory, search; \"page\" only writes docs/BENCHMARKS.md anew")
 	flag.StringVar(&profiles, "profiles", "", "a folder for CPU profiles of the servers")
 	rounds := flag.Int("rounds", 5, "interleaved repetitions")
 	stored := flag.Int("stored", 1_000_000, "how many messages the largest table of growth_writes holds; ten million take some minutes and 10 GB")

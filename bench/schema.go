@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"net/url"
 
 	"tidings/store"
 )
@@ -18,4 +19,16 @@ func emptySchema(ctx context.Context, database string) (s *store.Store, db *sql.
 		return nil, nil, nil, err
 	}
 	return s, db, func() { s.Close(); drop() }, nil
+}
+
+// withSchema is the database's URL with a schema in which names are looked up.
+func withSchema(database, schema string) string {
+	u, err := url.Parse(database)
+	if err != nil {
+		return database // opening it says why
+	}
+	q := u.Query()
+	q.Set("search_path", schema)
+	u.RawQuery = q.Encode()
+	return u.String()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -104,7 +105,7 @@ func newTidings(ctx context.Context, c serverConfig) (*ours, error) {
 	for i := range c.Channels {
 		state.Channels = append(state.Channels, tidings.Channel{ID: channelID(i), Guild: o.guild, Name: fmt.Sprintf("channel-%d", i), Position: i})
 	}
-	for i := range c.Users + probes {
+	for i := range c.Users {
 		state.Members = append(state.Members, tidings.Member{Guild: o.guild, User: discord.UserID(firstUser + i)})
 	}
 	m := memory{state, o}
@@ -116,7 +117,7 @@ func newTidings(ctx context.Context, c serverConfig) (*ours, error) {
 		return nil, fmt.Errorf("a reader sees %d channels, want %d", n, c.Channels)
 	}
 	opt := hub.Options{
-		Access: who, Store: m, Prefix: "bench:", Window: c.Window,
+		Access: who, Store: m, Prefix: fmt.Sprintf("bench%d:", os.Getpid()), Window: c.Window,
 		// The reader counts what it finds as "id", which the delta has too.
 		Encode: func(m tidings.Message) ([]byte, error) {
 			return bytes.Replace(message(int64(m.ID), int(m.Channel-channelID(0)), payload), []byte(`"id"`), []byte(`"ID"`), 1), nil

@@ -13,8 +13,10 @@ import (
 	"runtime/pprof"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // server is one of those that are compared. publish gives everybody connected one message whose id is at.
@@ -28,22 +30,24 @@ const (
 	channels  = 50
 	// payload is the size of the JSON object that every server gives to every reader for one message, in what else it sends with it.
 	payload = 500
-	// probes are connections that a server makes to itself to know how far its readers are when it publishes as fast as it goes,
-	// and inFlight how many messages it may be ahead of them.
-	probes   = 4
+	// inFlight is how many messages a server may be ahead of its readers when it publishes as fast as it goes.
 	inFlight = 128
 )
 
 // serverConfig says what a server process is to be.
 type serverConfig struct {
-	Kind     string // tidings, centrifuge, floor; -memory without Redis
+	Kind     string // tidings, whole, centrifuge, floor; -memory without Redis
 	Redis    string
 	Users    int
 	Channels int           // 0 for the usual
 	Window   time.Duration // of ours
 	Size     int           // of the floor's messages; 0 for the usual
-	// Database, Discord and Token are for the whole line.
-	Database, Discord, Token string
+	Prefix   string        // of ours in Redis, for those that are to hear one another
+	Database string        // of a whole one
+	Listen   string        // "" for any free port
+	Count    string        // the file in which the readers count what they have
+	// Discord and Token are for the line from the gateway on.
+	Discord, Token string
 }
 
 type serverOrder struct {
@@ -103,6 +107,8 @@ func runServer(config string) error {
 	switch kind {
 	case "tidings":
 		s, err = newTidings(ctx, c)
+	case "whole":
+		s, err = newWhole(ctx, c)
 	case "centrifuge":
 		s, err = newCentrifuge(c.Redis)
 	case "floor":
@@ -115,7 +121,10 @@ func runServer(config string) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
 	}
@@ -126,7 +135,10 @@ func runServer(config string) error {
 		}
 	}()
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
-	var ahead *clients
+	seen, err := sharedCount(c.Count)
+	if err != nil {
+		return err
+	}
 	if err := out.Encode(serverReport{Addr: l.Addr().String()}); err != nil {
 		return err
 	}
@@ -140,12 +152,7 @@ func runServer(config string) error {
 		var r serverReport
 		switch o.Do {
 		case "publish":
-			if o.Rate == 0 && ahead == nil {
-				if ahead, err = probe(kind, l.Addr().String(), c.Users); err != nil {
-					return err
-				}
-			}
-			r = publish(s, o, ahead)
+			r = publish(s, o, c.Users, seen)
 		case "profile":
 			if err := profile(o.File); err != nil {
 				return err
@@ -178,18 +185,28 @@ func profile(file string) error {
 	return pprof.StartCPUProfile(f)
 }
 
-// probe connects some readers within the server's own process.
-func probe(kind, address string, users int) (*clients, error) {
-	c, err := newClients()
+// sharedCount is a number in a file, which readers and server share.
+func sharedCount(file string) (*int64, error) {
+	if file == "" {
+		return new(int64), nil
+	}
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	go c.poll()
-	return c, c.connect(clientOrder{Addr: address, Kind: kind, N: probes, First: users})
+	defer f.Close()
+	if err := f.Truncate(8); err != nil {
+		return nil, err
+	}
+	b, err := syscall.Mmap(int(f.Fd()), 0, 8, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	return (*int64)(unsafe.Pointer(&b[0])), nil
 }
 
 // publish keeps to the rate, in bursts when asked; a rate of 0 is as fast as it goes, which is as fast as the readers get it.
-func publish(s server, o serverOrder, ahead *clients) serverReport {
+func publish(s server, o serverOrder, readers int, seen *int64) serverReport {
 	var r serverReport
 	began := time.Now()
 	length := time.Duration(o.MS) * time.Millisecond
@@ -198,11 +215,8 @@ func publish(s server, o serverOrder, ahead *clients) serverReport {
 	if o.One {
 		spread = 1
 	}
-	if ahead != nil {
-		ahead.reset()
-	}
 	for i := 0; ; i++ {
-		for o.Rate == 0 && ahead.count() < (i-inFlight)*probes {
+		for o.Rate == 0 && atomic.LoadInt64(seen) < int64(i-inFlight)*int64(readers) {
 			time.Sleep(50 * time.Microsecond)
 		}
 		if o.Rate > 0 && i%burst == 0 {

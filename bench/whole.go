@@ -19,9 +19,9 @@ import (
 // realChat lies beside the repository; docs/TESTING.md says what it is.
 const realChat = "../../shared/realchat/chat.jsonl.gz"
 
-// whole sends a chat through everything there is, as fast as it is taken: the simulated Discord, the service with all of its
+// everything sends a chat through everything there is, as fast as it is taken: the simulated Discord, the service with all of its
 // roles, Postgres and Redis, each in processes of their own on this machine, over one gateway connection.
-func whole(r *report, database, redis string, rounds int) error {
+func everything(r *report, database, redis string, rounds int) error {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "bench-whole-")
 	if err != nil {
@@ -106,8 +106,8 @@ func whole(r *report, database, redis string, rounds int) error {
 		}
 		var replay struct{ ID, Guild string }
 		began := time.Now()
-		_, simCPU, _ := procStat(sim.Process.Pid)
-		_, ours, _ := procStat(service.Process.Pid)
+		_, simCPU, _ := seconds(sim.Process.Pid)
+		_, ours, _ := seconds(service.Process.Pid)
 		theirs := family(master)
 		if err := d.ask("POST", "/sim/replay", order, &replay); err != nil {
 			return err
@@ -140,8 +140,8 @@ func whole(r *report, database, redis string, rounds int) error {
 		}
 		took := time.Since(began).Seconds()
 		each := 1e6 / float64(p.Total)
-		_, simNow, _ := procStat(sim.Process.Pid)
-		_, oursNow, _ := procStat(service.Process.Pid)
+		_, simNow, _ := seconds(sim.Process.Pid)
+		_, oursNow, _ := seconds(service.Process.Pid)
 		fmt.Fprintf(os.Stderr, "whole round %d: %.0f events a second; CPU for each: simulator %.0f µs, service %.0f, Postgres %.0f\n",
 			round, float64(p.Total)/took, (simNow-simCPU)*each, (oursNow-ours)*each, (family(master)-theirs)*each)
 		if round > 0 { // The first one makes 6,000 people and 50 channels, too.
@@ -284,10 +284,6 @@ func chatFile(dir string) (string, error) {
 
 // ownSchema makes a schema in a database; u leads into it. drop closes db and drops the schema.
 func ownSchema(ctx context.Context, database string) (u string, db *sql.DB, drop func(), err error) {
-	at, err := url.Parse(database)
-	if err != nil {
-		return "", nil, nil, err
-	}
 	admin, err := sql.Open("postgres", database)
 	if err != nil {
 		return "", nil, nil, err
@@ -297,14 +293,12 @@ func ownSchema(ctx context.Context, database string) (u string, db *sql.DB, drop
 		admin.Close()
 		return "", nil, nil, err
 	}
-	q := at.Query()
-	q.Set("search_path", schema)
-	at.RawQuery = q.Encode()
-	if db, err = sql.Open("postgres", at.String()); err != nil {
+	u = withSchema(database, schema)
+	if db, err = sql.Open("postgres", u); err != nil {
 		admin.Close()
 		return "", nil, nil, err
 	}
-	return at.String(), db, func() {
+	return u, db, func() {
 		db.Close()
 		_, _ = admin.ExecContext(ctx, `DROP SCHEMA `+schema+` CASCADE`)
 		admin.Close()

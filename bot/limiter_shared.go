@@ -55,6 +55,7 @@ type SharedLimiter struct {
 	names map[string]string // method and path → what Discord calls the bucket
 	turns map[string]*head
 	away  time.Time // Redis is not asked before; zero while it answers
+	lone  bool      // Redis did not answer last
 	alone time.Time // when a request last went out that Redis knows nothing of
 }
 
@@ -170,6 +171,12 @@ func (l *SharedLimiter) Acquire(ctx context.Context, r Route) (func(Answer), err
 			}
 			l.unseen()
 			return func(a Answer) { l.unseen(); release(a) }, nil
+		}
+		if err := l.again(ctx); ctx.Err() != nil {
+			return nil, ctx.Err()
+		} else if err != nil {
+			l.lost(err)
+			continue
 		}
 		// Redis counts nothing of what went out without it, so that second passes first.
 		if wait := time.Until(l.lastUnseen().Add(globalWindow)); wait > 0 {
@@ -308,6 +315,25 @@ func (l *SharedLimiter) shared() bool {
 	return !time.Now().Before(l.away)
 }
 
+// again asks Redis whether it is back, where it did not answer last.
+func (l *SharedLimiter) again(ctx context.Context) error {
+	l.mu.Lock()
+	lone := l.lone
+	l.mu.Unlock()
+	if !lone {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	if err := l.redis.Ping(ctx).Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lone = false
+	return nil
+}
+
 // unseen notes that a request goes out, or came back, of which Redis knows nothing.
 func (l *SharedLimiter) unseen() {
 	l.mu.Lock()
@@ -328,8 +354,10 @@ func (l *SharedLimiter) lost(err error) {
 	l.mu.Lock()
 	since := time.Since(l.away)
 	l.away = time.Now().Add(redisPause)
+	fell := !l.lone
+	l.lone = true
 	l.mu.Unlock()
-	if since > redisPause {
+	if fell {
 		// What went out by Redis' leave in this second counts as well.
 		l.local.hold(globalWindow)
 	}

@@ -25,11 +25,15 @@ let keywords = [];
 
 const wanted = () => preferences().notify !== 'none' && 'Notification' in window && Notification.permission === 'granted';
 
+let asked = 0;
+
 /** learn fetches what the person wants to be notified of. */
 async function learn() {
   if (!wanted()) return;
+  const mine = ++asked;
   try {
     const [n, k] = await Promise.all([api.notifications(), api.keywords()]);
+    if (mine !== asked) return; // a later question has a newer answer
     prefs = n;
     keywords = k.keywords;
   } catch {
