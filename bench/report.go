@@ -49,11 +49,13 @@ var goals = map[string]float64{
 	"handshake_cpu_vs_centrifuge": 0.25, "message_50_of_5000_look_vs_deltas_alone": 1.2, "compression_cpu_vs_plain": 1.05,
 	"stalled_5_percent_p99_vs_none": 1.1, "reconnect_10000_resumed_s": 10, "reconnect_10000_resumed_postgres_cpu_s": 2, "reconnect_10000_snapshots_s": 10,
 	"decode_cpu_vs_bare": 1, "search_p95_ms_common_word": 100, "search_p95_ms_two_common_words": 100,
+	"summary_ms_24h": 5, "summary_ms_30d": 30, "write_cost_100000_vs_10_members": 1.1,
 }
 
 // rates are goals that a figure should reach or pass.
 var rates = map[string]float64{
-	"ingest_rate_vs_copy": 0.5, "fanout_max_rate_vs_centrifuge_redis_1000": 6, "fanout_max_rate_vs_centrifuge_redis_5000": 6, "ingest_events_per_second_whole": 8000,
+	"ingest_rate_vs_copy": 0.5, "first_page_cpu_postgres_vs_cache": 3, "fanout_max_rate_vs_centrifuge_redis_1000": 6, "fanout_max_rate_vs_centrifuge_redis_5000": 6,
+	"ingest_events_per_second_whole": 8000,
 }
 
 // lineGoals are those of what comes in, from the gateway to the commit and on to the sockets.
@@ -97,6 +99,10 @@ var meaning = []struct{ prefix, text string }{
 	{"growth_memory_connections", "resident memory of the service in MB as connections grow"},
 	{"growth_memory_stored", "the same as stored messages grow"},
 	{"growth_", "where a name ends in exponent, the slope on logarithmic scales: 0 is flat, 1 is linear"},
+	{"summary_ms", "milliseconds until all counts of 500 channels are there, over the same messages, for somebody who is so far behind in all of them (or in 50, and has read the others) and " +
+		"asks for the first time; `_again` for who has asked before and nothing has moved; not a ratio either"},
+	{"first_page_cpu_postgres_vs_cache", "CPU of this process, Postgres and Redis for the newest 50 messages of a channel, read from Postgres, beside those that Redis has; more is better"},
+	{"write_cost_100000_vs_10_members", "time to record one message where 100,000 members have signed in and read, beside where 10 have"},
 }
 
 // write keeps the figures of cases that did not run this time.
@@ -124,7 +130,7 @@ func page(all map[string]figure) string {
 	fmt.Fprintf(&b, "# Benchmarks\n\n`make bench` runs what is compared side by side: each round gives every server the same load in turn, each round in another\n"+
 		"order, and a figure is the ratio within a round. Only these ratios mean something: the machine was loaded by other work during the\nrun. "+
 		"Servers and readers are processes of their own, on the same machine; what the readers spend is not counted.\nLower is better unless it says rate or per_second.\n"+
-		"`cd bench && go run . -only NAME` measures one of: idle, fanout, decode, ingest, whole, latency, growth_writes, growth_line,\ngrowth_memory, search; figures of the others stay as they were.\n\n")
+		"`cd bench && go run . -only NAME` measures one of: idle, fanout, decode, ingest, whole, latency, growth_recording, growth_line,\ngrowth_memory, cache, writes, search, summary; figures of the others stay as they were.\n\n")
 	fmt.Fprintf(&b, "Last run: %s, %s, %d CPUs, %s/%s, %s", time.Now().UTC().Format("2006-01-02"), cpuName(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, d := range info.Deps {

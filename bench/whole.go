@@ -19,9 +19,9 @@ import (
 // realChat lies beside the repository; docs/TESTING.md says what it is.
 const realChat = "../../shared/realchat/chat.jsonl.gz"
 
-// everything sends a chat through everything there is, as fast as it is taken: the simulated Discord, the service with all of its
+// wholeLine sends a chat through everything there is, as fast as it is taken: the simulated Discord, the service with all of its
 // roles, Postgres and Redis, each in processes of their own on this machine, over one gateway connection.
-func everything(r *report, database, redis string, rounds int) error {
+func wholeLine(r *report, database, redis string, rounds int) error {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "bench-whole-")
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -161,7 +162,7 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 	return b.loadTallies(ctx, tx)
 }
 
-func (b *batch) loadMessages(ctx context.Context, tx *sqlx.Tx, keys []messageKey, whole *list) error {
+func (b *batch) loadMessages(ctx context.Context, tx *sqlx.Tx, keys []messageKey, whole *column) error {
 	channels, messages := keyArrays(keys)
 	var stored []struct {
 		Channel   discord.ChannelID `db:"channel_id"`
@@ -303,11 +304,18 @@ SET author_id = excluded.author_id,
     told_seq = excluded.told_seq`
 
 const addToBuckets = `
-INSERT INTO live_buckets (channel_id, day, n)
-SELECT v.channel_id, v.day, v.n
-FROM unnest($1::bigint[], $2::int[], $3::int[]) v(channel_id, day, n)
+INSERT INTO live_buckets (channel_id, day, n, hours)
+SELECT v.channel_id, v.day, v.n, v.hours::int[]
+FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]) v(channel_id, day, n, hours)
 ON CONFLICT (channel_id, day) DO UPDATE
-SET n = live_buckets.n + excluded.n`
+SET n = live_buckets.n + excluded.n,
+    hours = CASE
+		WHEN live_buckets.hours IS NOT NULL THEN ARRAY (
+			SELECT h.had + h.more
+			FROM unnest(live_buckets.hours, excluded.hours) WITH ORDINALITY AS h (had, more, hour)
+			ORDER BY h.hour
+		)
+	END`
 
 const deleteMentions = `
 DELETE FROM mention_targets t
@@ -432,18 +440,33 @@ func (b *batch) writeMentions(changed []*heldMessage, n int) {
 	}
 }
 
+// The hours of a day are an array themselves, which a list cannot hold: they go as text.
 func (b *batch) writeBuckets() {
-	channels, days, counts := int8s(len(b.buckets)), int4s(len(b.buckets)), int4s(len(b.buckets))
-	for k, n := range b.buckets {
-		if n != 0 {
+	n := len(b.buckets)
+	channels, days, counts, hours := int8s(n), int4s(n), int4s(n), texts(n, 64)
+	for k, d := range b.buckets {
+		if *d != (dayCount{}) {
 			channels.int8(int64(k.channel))
 			days.int4(int(k.day))
-			counts.int4(n)
+			counts.int4(d.n)
+			hours.text(d.array())
 		}
 	}
 	if channels.n > 0 {
-		b.out.add(addToBuckets, channels, days, counts)
+		b.out.add(addToBuckets, channels, days, counts, hours)
 	}
+}
+
+// array writes the hours as Postgres reads an array.
+func (d *dayCount) array() string {
+	b := []byte{'{'}
+	for i, n := range d.hours {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, int64(n), 10)
+	}
+	return string(append(b, '}'))
 }
 
 // forgetCopies deletes what other rows hold of deleted messages, and notes where something was quoted.
@@ -529,7 +552,7 @@ func (b *batch) writeHeads(ctx context.Context, tx *sqlx.Tx) error {
 	return b.out.exec(ctx, tx)
 }
 
-func keyArrays(keys []messageKey) (channels, messages *list) {
+func keyArrays(keys []messageKey) (channels, messages *column) {
 	channels, messages = int8s(len(keys)), int8s(len(keys))
 	for _, k := range keys {
 		channels.int8(int64(k.channel))

@@ -163,7 +163,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	past6h := newSamples(metrics)
 	site, err = web.New(web.Options{
-		TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
+		Limits: st, TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, OldKeys: c.oldKeys(), DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
 		Ready:    st.Ping,

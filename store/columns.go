@@ -12,10 +12,10 @@ import (
 	"tidings"
 )
 
-// list is a column of a statement that takes many rows: an array parameter in Postgres' own binary form. Ten of them cost the
+// column is a column of a statement that takes many rows: an array parameter in Postgres' own binary form. Ten of them cost the
 // server far less than the thousands of parameters that a list of VALUES has for the same rows, or arrays that are written as
 // text. The zero value is not usable; the makers below say of what type the elements are.
-type list struct {
+type column struct {
 	oid     uint32
 	n       int
 	nothing bool // an element is NULL
@@ -35,28 +35,28 @@ const (
 // listHead is how long the head of an array with one dimension is.
 const listHead = 20
 
-func newList(oid uint32, rows, size int) *list {
-	return &list{oid: oid, b: make([]byte, listHead, listHead+rows*(4+size))}
+func newColumn(oid uint32, rows, size int) *column {
+	return &column{oid: oid, b: make([]byte, listHead, listHead+rows*(4+size))}
 }
 
-func int8s(rows int) *list       { return newList(oidInt8, rows, 8) }
-func int4s(rows int) *list       { return newList(oidInt4, rows, 4) }
-func bools(rows int) *list       { return newList(oidBool, rows, 1) }
-func texts(rows, size int) *list { return newList(oidText, rows, size) }
-func blobs(rows, size int) *list { return newList(oidBytea, rows, size) }
+func int8s(rows int) *column       { return newColumn(oidInt8, rows, 8) }
+func int4s(rows int) *column       { return newColumn(oidInt4, rows, 4) }
+func bools(rows int) *column       { return newColumn(oidBool, rows, 1) }
+func texts(rows, size int) *column { return newColumn(oidText, rows, size) }
+func blobs(rows, size int) *column { return newColumn(oidBytea, rows, size) }
 
-func (l *list) size(n int) {
+func (l *column) size(n int) {
 	l.n++
 	l.b = binary.BigEndian.AppendUint32(l.b, uint32(n))
 }
 
-func (l *list) int8(x int64) {
+func (l *column) int8(x int64) {
 	l.size(8)
 	l.b = binary.BigEndian.AppendUint64(l.b, uint64(x))
 }
 
 // int4 adds a number. One that has no room in Postgres' int fails the statement.
-func (l *list) int4(x int) {
+func (l *column) int4(x int) {
 	if x != int(int32(x)) && l.err == nil {
 		l.err = fmt.Errorf("%w number %d: more than an int holds", tidings.ErrInvalid, x)
 	}
@@ -64,7 +64,7 @@ func (l *list) int4(x int) {
 	l.b = binary.BigEndian.AppendUint32(l.b, uint32(int32(x)))
 }
 
-func (l *list) bool(is bool) {
+func (l *column) bool(is bool) {
 	l.size(1)
 	var b byte
 	if is {
@@ -73,13 +73,13 @@ func (l *list) bool(is bool) {
 	l.b = append(l.b, b)
 }
 
-func (l *list) text(s string) {
+func (l *column) text(s string) {
 	l.size(len(s))
 	l.b = append(l.b, s...)
 }
 
 // blob adds bytes; nil is NULL.
-func (l *list) blob(b []byte) {
+func (l *column) blob(b []byte) {
 	if b == nil {
 		l.n++
 		l.nothing = true
@@ -91,7 +91,7 @@ func (l *list) blob(b []byte) {
 }
 
 // BinaryValue is what lib/pq sends.
-func (l *list) BinaryValue() ([]byte, error) {
+func (l *column) BinaryValue() ([]byte, error) {
 	if l.err != nil {
 		return nil, l.err
 	}
@@ -114,7 +114,7 @@ func (l *list) BinaryValue() ([]byte, error) {
 }
 
 // idList is the list of typed snowflakes.
-func idList[T ~uint64](of []T) *list {
+func idList[T ~uint64](of []T) *column {
 	out := int8s(len(of))
 	for _, id := range of {
 		out.int8(int64(id))

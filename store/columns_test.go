@@ -13,8 +13,8 @@ import (
 	"tidings"
 )
 
-// What goes into a list is what Postgres finds in it.
-func TestListsReachPostgresWhole(t *testing.T) {
+// What goes into a column is what Postgres finds in it.
+func TestColumnsReachPostgresWhole(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	numbers := []int64{0, 1, -1, math.MaxInt64, math.MinInt64}
@@ -52,7 +52,7 @@ func TestListsReachPostgresWhole(t *testing.T) {
 	if !slices.EqualFunc(gotBlob, blobs8, func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }) {
 		t.Errorf("got %q, want %q", gotBlob, blobs8)
 	}
-	for _, l := range []*list{int8s(0), int4s(5), bools(0), texts(1, 1), blobs(2, 2)} {
+	for _, l := range []*column{int8s(0), int4s(5), bools(0), texts(1, 1), blobs(2, 2)} {
 		typ := map[uint32]string{oidInt8: "bigint", oidInt4: "int", oidBool: "boolean", oidText: "text", oidBytea: "bytea"}[l.oid]
 		if n := one[int](t, s, fmt.Sprintf(`SELECT cardinality($1::%s[])`, typ), l); n != 0 {
 			t.Errorf("an empty list of %s has %d elements", typ, n)
