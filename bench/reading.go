@@ -193,7 +193,7 @@ func firstPages(r *report, database, redisURL string, rounds int) error {
 		var events []tidings.Event
 		for i := range 500 {
 			next += 1 << 22 / 8
-			m := gatewayMessage(discord.MessageID(next), i)
+			m := gatewayMessage(discord.MessageID(next), i, 50)
 			events = append(events, tidings.Event{Guild: 1, Channel: m.Channel, At: time.Now(), Body: tidings.MessageCreated{Message: m}})
 		}
 		if _, err := plain.Record(ctx, events, nil); err != nil {
@@ -263,7 +263,7 @@ func writing(r *report, database string, rounds int) error {
 			for i := range 2 {
 				k := (i + n) % 2
 				next += 1 << 22 / 8
-				m := gatewayMessage(discord.MessageID(next), n)
+				m := gatewayMessage(discord.MessageID(next), n, 50)
 				m.Guild, m.Channel = discord.GuildID(1+k), discord.ChannelID(1000+k)
 				began := time.Now()
 				if _, err := s.Record(ctx, []tidings.Event{{Guild: m.Guild, Channel: m.Channel, At: began, Body: tidings.MessageCreated{Message: m}}}, nil); err != nil {

@@ -25,12 +25,14 @@ type batch struct {
 	pins     map[discord.ChannelID]int64
 	tallies  tallies
 	deltas   []tidings.Delta
+	out      bundle // what is to be written next
 	// elsewhere are channels outside the batch in which something of it was quoted that is gone.
 	elsewhere []discord.ChannelID
 	horizon   discord.MessageID // older ids are not kept any more
 	now       time.Time
 	authors   map[discord.UserID]bool // of the events' messages, and of what these quote
 	optedOut  map[discord.UserID]bool // those of them whose words are not kept
+	signedIn  map[discord.UserID]bool // those of them who read here
 	quoted    map[Quoted]bool         // by messages of the events and of the rows
 	gone      map[Quoted]bool         // those of quoted that are deleted
 }
@@ -79,6 +81,7 @@ type heldMessage struct {
 	targets     tidings.Mentions
 	mentioned   tidings.Mentions
 	mentionedBy discord.UserID
+	remention   bool // what it holds is to be replaced
 	// tallied is the position in deltas, plus one, of an update that only changed reactions or votes and that no other
 	// delta of the message has followed.
 	tallied int
@@ -101,6 +104,7 @@ func newBatch(events []tidings.Event) *batch {
 		tallies:  newTallies(),
 		authors:  map[discord.UserID]bool{},
 		optedOut: map[discord.UserID]bool{},
+		signedIn: map[discord.UserID]bool{},
 		quoted:   map[Quoted]bool{},
 	}
 	for _, ev := range events {
