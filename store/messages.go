@@ -343,6 +343,9 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 	if err := execRows(ctx, tx, upsertMessages, nil, messages); err != nil {
 		return err
 	}
+	if err := b.mend(ctx, tx); err != nil {
+		return err
+	}
 	quoting, err := forgetCopies(ctx, tx, deleted)
 	if err != nil {
 		return err

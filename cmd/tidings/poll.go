@@ -28,6 +28,14 @@ func newPoll(c *Config, rest *bot.REST, st *store.Store, log *slog.Logger) *jobs
 	}
 }
 
+// recheckThreads is how often the members of private threads are asked for although nothing was told of them, one request a thread.
+func (c *Config) recheckThreads() string {
+	if c.Gateway == "off" {
+		return "@every 15m" // nothing is ever told
+	}
+	return "@every 1h"
+}
+
 // waitedFor is the least priority of a job for which somebody waits.
 const waitedFor = 50
 
