@@ -53,3 +53,13 @@ clean: ## remove what was built, not the data
 
 replay: ## send the real chat through the whole line and print events a second and the latencies
 	@go test -race -count=1 -v -run TestRealChatThroughTheWholeLine ./cmd/tidings | grep -E "a second|^(---|ok|FAIL)"
+
+screenshots: ## write docs/screenshots anew
+	@./scripts/install.sh test
+	@go test -count=1 -timeout 20m -tags screenshots -run '^TestScreenshots$$' ./cmd/tidings
+
+PAGE_LOAD ?= 1m
+
+page-load: ## the page with 500 channels and 50 messages a second: make page-load PAGE_LOAD=10m
+	@./scripts/install.sh test
+	@PAGE_LOAD=$(PAGE_LOAD) go test -count=1 -timeout 0 -tags pageload -run '^TestPageUnderLoad$$' -v ./web

@@ -1,6 +1,7 @@
 package tidings
 
 import (
+	"strings"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -160,6 +161,21 @@ func (MemberGone) body()           {}
 func (ThreadMembersChanged) body() {}
 func (ThreadMembersRead) body()    {}
 func (ThreadsSynced) body()        {}
+
+// Unreadable is a dispatch of which not even what it is about could be understood. It is not recorded but kept as a dead letter: in a
+// guild whose roles, channels or members it may have changed nobody sees anything until the guild was read again; in a channel
+// whose messages it was about there is a gap. Without a guild it is kept only.
+type Unreadable struct {
+	Name string // of the dispatch
+	Raw  []byte // as it came
+}
+
+// AboutMessages reports whether it was about a channel's messages.
+func (u Unreadable) AboutMessages() bool {
+	return strings.HasPrefix(u.Name, "MESSAGE_") || u.Name == "CHANNEL_PINS_UPDATE"
+}
+
+func (Unreadable) body() {}
 
 // Barrier reports whether the event must be stored after everything that came before it in its guild and before
 // everything that came after: whatever may change who can read what.

@@ -502,6 +502,24 @@ ALTER TABLE gaps ADD COLUMN IF NOT EXISTS retry_at timestamptz NOT NULL DEFAULT 
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_at timestamptz;
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_by bigint NOT NULL DEFAULT 0;
 ALTER TABLE messages ADD COLUMN IF NOT EXISTS told_seq bigint NOT NULL DEFAULT 0;
+-- What has died is not asked for again at once.
+CREATE INDEX IF NOT EXISTS jobs_dead ON jobs (kind, key) WHERE state = 'dead';
+
+-- Until when a shard that is connected is known to hear everything; its process moves it on every other second, a process that was
+-- killed does not.
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS heard_until timestamptz NOT NULL DEFAULT 'epoch';
+-- Since when it is not known who may read what in the guild, because something that was told of it could not be understood; NULL for
+-- never. Nobody sees anything of it until it was read again.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS doubted_at timestamptz;
+
+-- Whose turn it is to begin a gateway session, by Discord's rate_limit_key: nobody else's until then, in whichever process.
+CREATE TABLE IF NOT EXISTS identify_turns (
+	key        int         PRIMARY KEY,
+	taken_till timestamptz NOT NULL
+);
+
+-- The bot may manage threads there, and so see private ones that it is not in.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS bot_manages boolean NOT NULL DEFAULT false;
 
 -- Notifications ------------------------------------------------------------------------------------------------------------
 

@@ -121,6 +121,9 @@ func (a *Access) scanNew(ctx context.Context) {
 	}
 }
 
+// Rescan asks soon about the members of a guild of whom it is not known whether they are.
+func (a *Access) Rescan(g discord.GuildID) { a.asks.scan(g) }
+
 // scan puts a guild's unasked and doubtful members on the list: of the latter those first who are here, and of those who were not
 // members only these, for most of them are in other guilds altogether.
 func (a *Access) scan(ctx context.Context, g discord.GuildID) error {

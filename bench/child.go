@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
+	"strings"
 )
 
 // child is this program once more, as a server or as the readers.
@@ -57,25 +57,44 @@ func (c *child) stop() {
 type pair struct {
 	server, clients *child
 	kind            string
+	readers         int
+	addr            string
 }
 
-func connect(kind, redis string, n int, readers string) (*pair, error) {
-	s, err := start("server", kind, redis, strconv.Itoa(n))
+// connect starts a server and n readers of it, of the server's kind when none is named.
+func connect(c serverConfig, n int, readers string) (*pair, error) {
+	count, err := os.CreateTemp("", "bench-count-")
 	if err != nil {
 		return nil, err
 	}
-	p := &pair{server: s, kind: kind}
+	count.Close()
+	defer os.Remove(count.Name()) // both have it open by the end
+	c.Count = count.Name()
+	config, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	s, err := start("server", string(config))
+	if err != nil {
+		return nil, err
+	}
+	kind, _ := strings.CutSuffix(c.Kind, "-memory")
+	if readers == "" {
+		readers = kind
+	}
+	p := &pair{server: s, kind: c.Kind, readers: n}
 	var up serverReport
 	if err := s.ask(nil, &up); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("start %s: %w", kind, err)
 	}
+	p.addr = up.Addr
 	if p.clients, err = start("clients"); err != nil {
 		p.stop()
 		return nil, err
 	}
 	var r clientReport
-	if err := p.clients.ask(clientOrder{Do: "connect", Addr: up.Addr, Kind: readers, N: n}, &r); err != nil || r.Err != "" {
+	if err := p.clients.ask(clientOrder{Do: "connect", Addr: up.Addr, Kind: readers, N: n, Count: c.Count}, &r); err != nil || r.Err != "" {
 		p.stop()
 		return nil, fmt.Errorf("connect to %s: %v %s", kind, err, r.Err)
 	}

@@ -11,7 +11,9 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,10 +24,17 @@ type clients struct {
 	in    *json.Decoder
 	out   *json.Encoder
 
-	mu    sync.Mutex
-	conns map[int32]*reader // by descriptor
-	seen  int
-	took  []int64 // nanoseconds from publish to read
+	mu     sync.Mutex
+	conns  map[int32]*reader // by descriptor
+	seen   int
+	shared *int64  // seen, for the server
+	read   int     // bytes
+	closed int     // connections that the server has ended
+	took   []int64 // nanoseconds from publish to read
+	stall  bool    // readers that may stall do
+	// cursors are what readers who come back bring, by number; resumed is how many got what they had missed.
+	cursors map[int]string
+	resumed int
 
 	ponged time.Time
 }
@@ -34,6 +43,9 @@ type clients struct {
 type reader struct {
 	file *os.File
 	tail []byte
+	// lazy readers read nothing while told to stall, and are not counted.
+	lazy   bool
+	frames *frames // counted instead of marks, of a reader of compressed frames; nil for others
 }
 
 // mark stands in front of the time of publishing, in all servers' frames.
@@ -42,25 +54,42 @@ var mark = []byte(`"id":"`)
 const digits = 19 // of a Unix time in nanoseconds
 
 type clientOrder struct {
-	Do   string // connect, reset, stats
-	Addr string
-	Kind string
-	N    int
+	Do    string // connect, reconnect, reset, count, stats, stall, go on
+	Addr  string
+	Kind  string
+	N     int
+	Count string // the file for what they have
+	First int    // number of the first reader
+	Watch string // what readers of ours watch: "" all, "none", or channels as JSON
+	Lazy  bool   // these readers stall when told to
+	// Resume says that those who reconnect bring their cursors.
+	Resume bool
 }
 
 type clientReport struct {
-	Err      string
-	Seen     int
-	P50, P99 float64 // milliseconds
-	Closed   int
+	Err            string
+	Seen           int
+	Bytes          int
+	P50, P99, P999 float64 // milliseconds
+	Closed         int
+	Resumed        int
+	CPU            float64 // seconds
+}
+
+func newClients() (*clients, error) {
+	epoll, err := syscall.EpollCreate1(0)
+	if err != nil {
+		return nil, err
+	}
+	return &clients{epoll: epoll, shared: new(int64), conns: map[int32]*reader{}, cursors: map[int]string{}}, nil
 }
 
 func runClients() error {
-	epoll, err := syscall.EpollCreate1(0)
+	c, err := newClients()
 	if err != nil {
 		return err
 	}
-	c := &clients{epoll: epoll, conns: map[int32]*reader{}, in: json.NewDecoder(os.Stdin), out: json.NewEncoder(os.Stdout)}
+	c.in, c.out = json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	go c.poll()
 	for {
 		var o clientOrder
@@ -71,37 +100,56 @@ func runClients() error {
 		}
 		var r clientReport
 		switch o.Do {
-		case "connect":
+		case "connect", "reconnect":
+			if o.Count != "" {
+				if c.shared, err = sharedCount(o.Count); err != nil {
+					return err
+				}
+			}
 			if err := c.connect(o); err != nil {
 				r.Err = err.Error()
 			}
 		case "reset":
-			c.mu.Lock()
-			if time.Since(c.ponged) > 15*time.Second { // servers drop who says nothing for long
-				c.ponged = time.Now()
-				for fd := range c.conns {
-					_, _ = syscall.Write(int(fd), []byte{0x8a, 0x80, 0, 0, 0, 0})
-				}
-			}
-			c.seen, c.took = 0, c.took[:0]
-			c.mu.Unlock()
+			c.reset()
 			time.Sleep(100 * time.Millisecond)
+		case "stall", "go on":
+			c.mu.Lock()
+			c.stall = o.Do == "stall"
+			c.mu.Unlock()
+		case "count":
+			c.mu.Lock()
+			r.Seen, r.Closed, r.Resumed = c.seen, c.closed, c.resumed
+			c.mu.Unlock()
 		case "stats":
 			r = c.stats()
 		}
+		r.CPU = cpu()
 		if err := c.out.Encode(r); err != nil {
 			return err
 		}
 	}
 }
 
+func (c *clients) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.ponged) > 15*time.Second { // servers drop who says nothing for long
+		c.ponged = time.Now()
+		for fd := range c.conns {
+			_, _ = syscall.Write(int(fd), []byte{0x8a, 0x80, 0, 0, 0, 0})
+		}
+	}
+	c.seen, c.read, c.took = 0, 0, c.took[:0]
+	atomic.StoreInt64(c.shared, 0)
+}
+
 func (c *clients) stats() clientReport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := clientReport{Seen: c.seen}
+	r := clientReport{Seen: c.seen, Bytes: c.read, Closed: c.closed}
 	slices.Sort(c.took)
 	if n := len(c.took); n > 0 {
-		r.P50, r.P99 = float64(c.took[n/2])/1e6, float64(c.took[n*99/100])/1e6
+		r.P50, r.P99, r.P999 = float64(c.took[n/2])/1e6, float64(c.took[n*99/100])/1e6, float64(c.took[n*999/1000])/1e6
 	}
 	return r
 }
@@ -115,7 +163,7 @@ func (c *clients) connect(o clientOrder) error {
 		turns <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-turns }()
-			if err := c.open(o, i); err != nil {
+			if err := c.open(o, o.First+i); err != nil {
 				errs <- fmt.Errorf("connection %d: %w", i, err)
 			}
 		})
@@ -136,11 +184,22 @@ func (c *clients) open(o clientOrder, i int) error {
 	}
 	nc.SetDeadline(time.Now().Add(30 * time.Second))
 	proto := ""
-	if o.Kind == "tidings" {
+	if strings.HasPrefix(o.Kind, "tidings") {
 		proto = "Sec-WebSocket-Protocol: tidings.v1\r\n"
 	}
-	fmt.Fprintf(nc, "GET /?user=%d HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n", firstUser+i, proto)
+	packed := o.Kind == "tidings-packed"
+	if packed {
+		proto += "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+	}
+	again := o.Do == "reconnect"
+	cursor := ""
+	if o.Resume {
+		c.mu.Lock()
+		cursor = "&cursor=" + c.cursors[i]
+		c.mu.Unlock()
+	}
+	fmt.Fprintf(nc, "GET /?user=%d%s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n", firstUser+i, cursor, proto)
 	br := bufio.NewReaderSize(nc, 4096)
 	resp, err := http.ReadResponse(br, nil)
 	if err != nil {
@@ -155,11 +214,38 @@ func (c *clients) open(o clientOrder, i int) error {
 		if _, err := nc.Write(masked(`{"id":1,"connect":{}}`)); err != nil {
 			return err
 		}
-		err = await(br, `"connect"`)
-	case "tidings", "tidings-idle":
-		if err = await(br, `"snapshot"`); err == nil && o.Kind == "tidings" {
-			if _, err = nc.Write(masked(`{"op":"watch","all":true}` + "\n" + `{"op":"ping"}`)); err == nil {
-				err = await(br, `"pong"`)
+		_, err = await(br, `"connect"`)
+	case "tidings", "tidings-idle", "tidings-packed":
+		if again {
+			var hello string
+			if hello, err = await(br, `"hello"`); err == nil && strings.Contains(hello, `"resumed":true`) {
+				c.mu.Lock()
+				c.resumed++
+				c.mu.Unlock()
+				break
+			}
+		}
+		if packed {
+			err = frameUnread(br, 2) // hello and the snapshot, which is compressed
+		} else if err == nil {
+			_, err = await(br, `"snapshot"`)
+		}
+		watch := `{"op":"watch","all":true}`
+		if o.Watch != "" {
+			watch = `{"op":"watch","channels":` + o.Watch + `}`
+		}
+		if o.Watch == "none" {
+			watch = ""
+		}
+		if err == nil && o.Kind != "tidings-idle" {
+			if _, err = nc.Write(masked(watch + "\n" + `{"op":"ping"}`)); err == nil {
+				var pong string
+				pong, err = await(br, `"pong"`)
+				_, pong, _ = strings.Cut(pong, `"cursor":"`)
+				pong, _, _ = strings.Cut(pong, `"`)
+				c.mu.Lock()
+				c.cursors[i] = pong
+				c.mu.Unlock()
 			}
 		}
 	}
@@ -176,18 +262,25 @@ func (c *clients) open(o clientOrder, i int) error {
 	if err := syscall.SetNonblock(int(fd), true); err != nil {
 		return err
 	}
+	rd := &reader{file: f, lazy: o.Lazy}
+	if packed {
+		rd.frames = new(frames)
+	}
+	if early, _ := br.Peek(br.Buffered()); len(early) > 0 {
+		c.take(rd, early, time.Now().UnixNano())
+	}
 	c.mu.Lock()
-	c.conns[fd] = &reader{file: f}
+	c.conns[fd] = rd
 	c.mu.Unlock()
 	return syscall.EpollCtl(c.epoll, syscall.EPOLL_CTL_ADD, int(fd), &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: fd})
 }
 
-// await reads frames until one contains the word.
-func await(br *bufio.Reader, word string) error {
+// await reads frames until one contains the word, and returns that.
+func await(br *bufio.Reader, word string) (string, error) {
 	for {
 		var head [2]byte
 		if _, err := io.ReadFull(br, head[:]); err != nil {
-			return fmt.Errorf("wait for %s: %w", word, err)
+			return "", fmt.Errorf("wait for %s: %w", word, err)
 		}
 		n := int(head[1] & 0x7f)
 		more := map[int]int{126: 2, 127: 8}[n]
@@ -196,17 +289,17 @@ func await(br *bufio.Reader, word string) error {
 			for range more {
 				b, err := br.ReadByte()
 				if err != nil {
-					return err
+					return "", err
 				}
 				n = n<<8 | int(b)
 			}
 		}
 		b := make([]byte, n)
 		if _, err := io.ReadFull(br, b); err != nil {
-			return err
+			return "", err
 		}
 		if bytes.Contains(b, []byte(word)) {
-			return nil
+			return string(b), nil
 		}
 	}
 }
@@ -227,8 +320,13 @@ func (c *clients) poll() {
 		for _, e := range events[:max(n, 0)] {
 			c.mu.Lock()
 			r := c.conns[e.Fd]
+			stalls := r != nil && r.lazy && c.stall
 			c.mu.Unlock()
 			if r == nil {
+				continue
+			}
+			if stalls { // level-triggered: it is taken out, or it would come again at once
+				_ = syscall.EpollCtl(c.epoll, syscall.EPOLL_CTL_DEL, int(e.Fd), nil)
 				continue
 			}
 			at := copy(buf, r.tail)
@@ -238,6 +336,11 @@ func (c *clients) poll() {
 					continue
 				}
 				_ = syscall.EpollCtl(c.epoll, syscall.EPOLL_CTL_DEL, int(e.Fd), nil)
+				c.mu.Lock()
+				c.closed++
+				delete(c.conns, e.Fd)
+				c.mu.Unlock()
+				_ = r.file.Close()
 				continue
 			}
 			c.take(r, buf[:at+n], time.Now().UnixNano())
@@ -249,6 +352,15 @@ func (c *clients) poll() {
 func (c *clients) take(r *reader, b []byte, now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if r.lazy {
+		return
+	}
+	c.read += len(b) - len(r.tail)
+	defer func() { atomic.StoreInt64(c.shared, int64(c.seen)) }()
+	if r.frames != nil {
+		c.seen += r.frames.pass(b)
+		return
+	}
 	for {
 		i := bytes.Index(b, mark)
 		if i < 0 {
@@ -269,4 +381,72 @@ func (c *clients) take(r *reader, b []byte, now int64) {
 		b = rest
 	}
 	r.tail = append(r.tail[:0], b...)
+}
+
+// frames counts data frames in what a server sends.
+type frames struct {
+	left int // bytes of the payload under way
+	head []byte
+}
+
+// pass takes the next bytes, and returns how many data frames began in them.
+func (f *frames) pass(b []byte) int {
+	n := 0
+	for len(b) > 0 {
+		if f.left > 0 {
+			k := min(f.left, len(b))
+			f.left -= k
+			b = b[k:]
+			continue
+		}
+		f.head = append(f.head, b[0])
+		b = b[1:]
+		if len(f.head) < 2 {
+			continue
+		}
+		size, length := 2, int(f.head[1])
+		switch length {
+		case 126:
+			size = 4
+		case 127:
+			size = 10
+		}
+		if len(f.head) < size {
+			continue
+		}
+		if size > 2 {
+			length = 0
+			for _, x := range f.head[2:] {
+				length = length<<8 | int(x)
+			}
+		}
+		if f.head[0]&0xf < 8 {
+			n++
+		}
+		f.left, f.head = length, f.head[:0]
+	}
+	return n
+}
+
+// frameUnread skips frames.
+func frameUnread(br *bufio.Reader, n int) error {
+	for range n {
+		if _, err := await(br, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moreFiles raises this process' limit of descriptors, and with it that of the processes that it starts.
+func moreFiles() error {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return err
+	}
+	if l.Cur >= 1<<16 {
+		return nil
+	}
+	l.Cur = min(l.Max, 1<<16)
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
 }

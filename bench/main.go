@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
 
 	"tidings/embedded"
 )
@@ -32,18 +31,18 @@ func run() error {
 		case "consume":
 			return runConsumer(os.Args[2], os.Args[3])
 		case "server":
-			users, err := strconv.Atoi(os.Args[4])
-			if err != nil {
-				return err
-			}
-			return runServer(os.Args[2], os.Args[3], users)
+			return runServer(os.Args[2])
 		}
 	}
 	redis := flag.String("redis", os.Getenv("TEST_REDIS_URL"), "Redis, as host:port or unix://path; empty starts one")
 	database := flag.String("database", os.Getenv("TEST_DATABASE_URL"), "Postgres, as an URL, in which a schema is made and dropped; empty starts one")
-	only := flag.String("only", "", "only the cases whose name contains this: idle, fanout, decode, ingest, search")
+	only := flag.String("only", "", "only the cases whose names contain one of these, separated by commas, as idle, handshake, levels, compression, stalled, storm, fanout_1000x20, fanout_max_5000, decode, ingest, search; \"page\" only writes docs/BENCHMARKS.md anew")
+	flag.StringVar(&profiles, "profiles", "", "a folder for CPU profiles of the servers")
 	rounds := flag.Int("rounds", 5, "interleaved repetitions")
 	flag.Parse()
+	if err := moreFiles(); err != nil {
+		return err
+	}
 	ctx := context.Background()
 	log := slog.New(slog.DiscardHandler)
 	if *redis == "" {

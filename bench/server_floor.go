@@ -46,7 +46,7 @@ func (f *floor) accept(c net.Conn) {
 }
 
 func (f *floor) publish(at int64, channel int) error {
-	body := message(at, channel, filler+110)
+	body := message(at, channel)
 	b := []byte{0x81, 126, 0, 0}
 	binary.BigEndian.PutUint16(b[2:], uint16(len(body)))
 	b = append(b, body...)
@@ -67,7 +67,11 @@ func (f *floor) publish(at int64, channel int) error {
 	return nil
 }
 
-// message is a JSON object of the given size or so, with the time of publishing in it.
-func message(at int64, channel, size int) []byte {
-	return fmt.Appendf(nil, `{"id":"%019d","c":"%d","x":"%s"}`, at, channel, strings.Repeat("x", size))
+// text is the part of a message that is always the same: words, so that compression finds what it finds in people's messages.
+var text = strings.Repeat("the quick brown fox jumps over a lazy dog; ", payload/43+1)
+
+// message is a JSON object of payload bytes with the time of publishing in it.
+func message(at int64, channel int) []byte {
+	b := fmt.Appendf(make([]byte, 0, payload), `{"id":"%019d","c":"%d","x":"`, at, channel)
+	return append(append(b, text[:payload-len(b)-2]...), '"', '}')
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,8 +25,7 @@ import (
 type ours struct {
 	hub      *hub.Hub
 	guild    discord.GuildID
-	versions [channels]atomic.Int64
-	text     string
+	versions []atomic.Int64
 }
 
 func channelID(i int) discord.ChannelID { return discord.ChannelID(5_000_000 + i) }
@@ -95,16 +96,16 @@ func (memory) MarkRead(context.Context, *tidings.VisibleSet, tidings.MarkRead) (
 	return tidings.ReadResult{}, errors.New("nobody marks here")
 }
 
-func newTidings(ctx context.Context, address string, users int) (*ours, error) {
-	o := &ours{guild: 4_000_000, text: strings.Repeat("x", filler-110)}
+func newTidings(ctx context.Context, c serverConfig) (*ours, error) {
+	o := &ours{guild: 4_000_000, versions: make([]atomic.Int64, c.Channels)}
 	state := &tidings.GuildState{
 		Guild: tidings.Guild{ID: o.guild, Name: "bench", Available: true}, Version: 1,
 		Roles: []tidings.Role{{Guild: o.guild, ID: discord.RoleID(o.guild), Name: "@everyone", Permissions: 1<<10 | 1<<16}},
 	}
-	for i := range channels {
+	for i := range c.Channels {
 		state.Channels = append(state.Channels, tidings.Channel{ID: channelID(i), Guild: o.guild, Name: fmt.Sprintf("channel-%d", i), Position: i})
 	}
-	for i := range users {
+	for i := range c.Users {
 		state.Members = append(state.Members, tidings.Member{Guild: o.guild, User: discord.UserID(firstUser + i)})
 	}
 	m := memory{state, o}
@@ -112,18 +113,19 @@ func newTidings(ctx context.Context, address string, users int) (*ours, error) {
 	if err := who.Load(ctx); err != nil {
 		return nil, err
 	}
-	if n := len(who.Visible(firstUser).ChannelIDs()); n != channels {
-		return nil, fmt.Errorf("a reader sees %d channels, want %d", n, channels)
+	if n := len(who.Visible(firstUser).ChannelIDs()); n != c.Channels {
+		return nil, fmt.Errorf("a reader sees %d channels, want %d", n, c.Channels)
 	}
 	opt := hub.Options{
-		Access: who, Store: m, Prefix: "bench:",
+		Access: who, Store: m, Prefix: fmt.Sprintf("bench%d:", os.Getpid()), Window: c.Window,
+		// The reader counts what it finds as "id", which the delta has too.
 		Encode: func(m tidings.Message) ([]byte, error) {
-			return fmt.Appendf(nil, `{"mid":"%d","content":"%s"}`, m.ID, m.Content), nil
+			return bytes.Replace(message(int64(m.ID), int(m.Channel-channelID(0))), []byte(`"id"`), []byte(`"ID"`), 1), nil
 		},
 	}
-	if address != "" {
-		ro := &redis.Options{Addr: address}
-		if path, ok := strings.CutPrefix(address, "unix://"); ok {
+	if c.Redis != "" {
+		ro := &redis.Options{Addr: c.Redis}
+		if path, ok := strings.CutPrefix(c.Redis, "unix://"); ok {
 			ro.Network, ro.Addr = "unix", path
 		}
 		opt.Redis = redis.NewClient(ro)
@@ -145,7 +147,7 @@ func (o *ours) publish(at int64, channel int) error {
 	o.hub.Tell(context.Background(), tidings.Result{Deltas: []tidings.Delta{{
 		Guild: o.guild, Channel: id, Version: o.versions[channel].Add(1), AccessVersion: 1, Kind: tidings.DeltaCreate,
 		ID: discord.MessageID(at), Author: 77, N: 1,
-		Message: &tidings.Message{ID: discord.MessageID(at), Channel: id, Content: o.text},
+		Message: &tidings.Message{ID: discord.MessageID(at), Channel: id, Content: "-"},
 	}}})
 	return nil
 }

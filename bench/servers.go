@@ -9,10 +9,13 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 // server is one of those that are compared. publish gives everybody connected one message whose id is at.
@@ -24,16 +27,32 @@ type server interface {
 const (
 	firstUser = 1_000_001
 	channels  = 50
-	// filler makes each server send about 500 bytes for one message.
-	filler = 330
+	// payload is the size of the JSON object that every server gives to every reader for one message, in what else it sends with it.
+	payload = 500
+	// inFlight is how many messages a server may be ahead of its readers when it publishes as fast as it goes.
+	inFlight = 128
 )
 
+// serverConfig says what a server process is to be.
+type serverConfig struct {
+	Kind     string // tidings, whole, centrifuge, floor; -memory without Redis
+	Redis    string
+	Users    int
+	Channels int           // 0 for the usual
+	Window   time.Duration // of ours
+	Prefix   string        // of ours in Redis, for those that are to hear one another
+	Database string        // of a whole one
+	Listen   string        // "" for any free port
+	Count    string        // the file in which the readers count what they have
+}
+
 type serverOrder struct {
-	Do    string // publish, cpu, memory
+	Do    string // publish, cpu, memory, profile
 	Rate  float64
 	Burst int
 	MS    int
-	Most  int // messages; 0 for no bound
+	One   bool   // all into the first channel
+	File  string // of a profile; "" ends it
 }
 
 type serverReport struct {
@@ -65,16 +84,29 @@ func rss() int64 {
 }
 
 // runServer serves on a free port and does what its input asks.
-func runServer(kind, redis string, users int) error {
+func runServer(config string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	var c serverConfig
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		return err
+	}
+	if c.Channels == 0 {
+		c.Channels = channels
+	}
+	kind, alone := strings.CutSuffix(c.Kind, "-memory")
+	if alone {
+		c.Redis = ""
+	}
 	var s server
 	var err error
 	switch kind {
 	case "tidings":
-		s, err = newTidings(ctx, redis, users)
+		s, err = newTidings(ctx, c)
+	case "whole":
+		s, err = newWhole(ctx, c)
 	case "centrifuge":
-		s, err = newCentrifuge(redis)
+		s, err = newCentrifuge(c.Redis)
 	case "floor":
 		s = &floor{}
 	default:
@@ -83,7 +115,10 @@ func runServer(kind, redis string, users int) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
 	}
@@ -94,6 +129,10 @@ func runServer(kind, redis string, users int) error {
 		}
 	}()
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	seen, err := sharedCount(c.Count)
+	if err != nil {
+		return err
+	}
 	if err := out.Encode(serverReport{Addr: l.Addr().String()}); err != nil {
 		return err
 	}
@@ -107,7 +146,11 @@ func runServer(kind, redis string, users int) error {
 		var r serverReport
 		switch o.Do {
 		case "publish":
-			r = publish(s, o)
+			r = publish(s, o, c.Users, seen)
+		case "profile":
+			if err := profile(o.File); err != nil {
+				return err
+			}
 		case "cpu":
 			r.CPU = cpu()
 		case "memory":
@@ -123,20 +166,60 @@ func runServer(kind, redis string, users int) error {
 	}
 }
 
-// publish keeps to the rate, in bursts when asked; a rate of 0 is as fast as it goes.
-func publish(s server, o serverOrder) serverReport {
+// profile begins a CPU profile, or ends it.
+func profile(file string) error {
+	if file == "" {
+		pprof.StopCPUProfile()
+		return nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(f)
+}
+
+// sharedCount is a number in a file, which readers and server share.
+func sharedCount(file string) (*int64, error) {
+	if file == "" {
+		return new(int64), nil
+	}
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := f.Truncate(8); err != nil {
+		return nil, err
+	}
+	b, err := syscall.Mmap(int(f.Fd()), 0, 8, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	return (*int64)(unsafe.Pointer(&b[0])), nil
+}
+
+// publish keeps to the rate, in bursts when asked; a rate of 0 is as fast as it goes, which is as fast as the readers get it.
+func publish(s server, o serverOrder, readers int, seen *int64) serverReport {
 	var r serverReport
 	began := time.Now()
 	length := time.Duration(o.MS) * time.Millisecond
 	burst := max(1, o.Burst)
-	for i := 0; o.Most == 0 || i < o.Most; i++ {
+	spread := channels
+	if o.One {
+		spread = 1
+	}
+	for i := 0; ; i++ {
+		for o.Rate == 0 && atomic.LoadInt64(seen) < int64(i-inFlight)*int64(readers) {
+			time.Sleep(50 * time.Microsecond)
+		}
 		if o.Rate > 0 && i%burst == 0 {
 			time.Sleep(time.Until(began.Add(time.Duration(float64(i) / o.Rate * float64(time.Second)))))
 		}
 		if time.Since(began) >= length {
 			break
 		}
-		if err := s.publish(time.Now().UnixNano(), i%channels); err != nil {
+		if err := s.publish(time.Now().UnixNano(), i%spread); err != nil {
 			r.Err = err.Error()
 			break
 		}

@@ -72,6 +72,8 @@ type DeadLetterer interface {
 type Ledger interface {
 	// Listening notes that a shard is connected and past the replay, or that it is not.
 	Listening(ctx context.Context, g tidings.GatewaySession, on bool) error
+	// Heard says that a shard which listens still does. It is said every other second; what is not said lapses.
+	Heard(ctx context.Context, g tidings.GatewaySession) error
 	// NoteHole notes the lowest sequence that was left out, before anything after it goes to the sink; 0 that none is
 	// missing any more. before is an id below which nothing can be missing.
 	NoteHole(ctx context.Context, g tidings.GatewaySession, seq int64, before discord.MessageID) error
@@ -153,6 +155,8 @@ type pace struct {
 	holeEvery  time.Duration // how often a hole may cost a reconnect
 	holeFresh  time.Duration // how often a hole may cost a new session
 	drain      time.Duration // how long an ordinary reconnect waits for the buffer
+	heard      time.Duration // between two words that the shard still listens
+	prompt     time.Duration // how long an acknowledgement may take before the connection is doubted
 	identify   time.Duration // between two IDENTIFY of one key: Discord's five seconds and some for the clocks
 	queue      int
 	queueBytes int
@@ -161,7 +165,7 @@ type pace struct {
 var discordPace = pace{
 	leaseTTL: 30 * time.Second, ready: 60 * time.Second, backoffMin: time.Second, backoffMax: time.Minute,
 	steady: 30 * time.Second, pauseMin: time.Second, pauseMax: 5 * time.Second, hole: 2 * time.Second,
-	holeEvery: 30 * time.Second, holeFresh: 2 * time.Minute, drain: 5 * time.Second, identify: 5500 * time.Millisecond,
+	holeEvery: 30 * time.Second, holeFresh: 2 * time.Minute, drain: 5 * time.Second, heard: 1500 * time.Millisecond, prompt: 3 * time.Second, identify: 5500 * time.Millisecond,
 	queue: maxQueued, queueBytes: maxQueuedBytes,
 }
 
@@ -206,6 +210,7 @@ func (b *Bot) Run(ctx context.Context) error {
 		return errors.New("run the gateway: no sink or no sessions")
 	}
 	b.gate = newGate(b.pace.identify, b.rest.GatewayInfo, b.log)
+	b.gate.turns, _ = b.sessions.(Turns)
 	info, err := b.discover(ctx)
 	if err != nil || ctx.Err() != nil {
 		return err

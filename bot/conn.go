@@ -64,8 +64,9 @@ func (e *frameError) Unwrap() error { return e.err }
 // reconnecting would wipe the session on op 9 and knows no resume URL, so the shard makes a new one instead.
 //
 // It keeps the bytes of every dispatch, takes whatever it does not know, beats the heart, and finds a dead connection
-// within 1.5 heartbeats. Dispatches do not go through arikawa, which has no use for them. It answers HELLO with IDENTIFY or RESUME. Its own heartbeat would come without jitter, say 0
-// for null, wait behind its limit of commands, and notice a dead connection late or never.
+// within 1.5 heartbeats. Dispatches do not go through arikawa, which has no use for them. It answers HELLO with IDENTIFY or
+// RESUME. Its own heartbeat would come without jitter, say 0 for null, wait behind its limit of commands, and notice a dead
+// connection late or never.
 type conn struct {
 	http *http.Client
 	// identify is called right before IDENTIFY is sent.
@@ -318,6 +319,13 @@ func (c *conn) keep(ctx context.Context, interval time.Duration) {
 	}
 }
 
+// prompt reports whether no heartbeat has waited for its acknowledgement for longer than limit. A connection that is dead is doubted
+// from then on, long before it counts as dead.
+func (c *conn) prompt(limit time.Duration) bool {
+	sent := c.beaten.Load()
+	return sent == 0 || time.Since(time.Unix(0, sent)) <= limit
+}
+
 // beat sends one heartbeat. Its sequence is null before the first dispatch.
 func (c *conn) beat(ctx context.Context, limit time.Duration) error {
 	b := []byte(`{"op":1,"d":null}`)
@@ -326,6 +334,6 @@ func (c *conn) beat(ctx context.Context, limit time.Duration) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	c.beaten.Store(time.Now().UnixNano())
+	c.beaten.CompareAndSwap(0, time.Now().UnixNano())
 	return c.Send(ctx, b)
 }

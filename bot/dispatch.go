@@ -129,14 +129,23 @@ func (s *shard) put(ctx context.Context, ev tidings.Event) error {
 	return err
 }
 
-// bury keeps a message event that could not be decoded.
+// bury keeps an event that could not be decoded. Where not even its place is known it is as good as left out: the session is given up,
+// so that the next one shows everything afresh, by whichever process.
 func (s *shard) bury(ctx context.Context, it queued, cause error) {
-	ev, ok := salvage(it.name, it.raw)
+	ev, placed, ok := salvage(it.name, it.raw)
 	if !ok {
 		return
 	}
 	s.stamp(&ev, it)
 	s.letter(ctx, ev, fmt.Errorf("%s: %w", it.name, cause))
+	if placed {
+		return
+	}
+	s.noteHole(ctx, queued{dispatch: &dispatch{name: holeNoted, seq: it.seq, at: it.at}, session: it.session})
+	select {
+	case s.afresh <- struct{}{}:
+	default:
+	}
 }
 
 // letter writes a dead letter and does not give up: later events would commit a sequence above one that is kept nowhere.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -337,12 +338,18 @@ func memberGone(ev *tidings.Event, raw []byte) error {
 
 func messageCreate(ev *tidings.Event, raw []byte) error {
 	m, err := message(ev, raw)
+	if err == nil && m.Author == 0 {
+		return missing("message", "author")
+	}
 	ev.Body = tidings.MessageCreated{Message: m}
 	return err
 }
 
 func messageUpdate(ev *tidings.Event, raw []byte) error {
 	m, err := message(ev, raw)
+	if err == nil && m.Author == 0 && !m.Partial {
+		return missing("message", "author")
+	}
 	ev.Body = tidings.MessageUpdated{Message: m}
 	return err
 }
@@ -463,20 +470,35 @@ func pollVote(removed bool) func(*tidings.Event, []byte) error {
 	}
 }
 
-// salvage makes an event of a message dispatch that could not be decoded, as good as it can be: the place, the id and the
-// bytes as they came. It is for a dead letter, not for the sink. It says false when not even the place can be read, and
-// for direct messages.
-func salvage(name string, raw []byte) (tidings.Event, bool) {
+// salvage makes an event of a dispatch that could not be decoded, as good as it can be: where it belongs, what it is about and the
+// bytes as they came. It is for a dead letter, not for the sink. ok is false for direct messages, and placed when it cannot be
+// made out to which guild, or to which channel's messages, the dispatch belongs.
+func salvage(name string, raw []byte) (ev tidings.Event, placed, ok bool) {
+	ev.Body = tidings.Unreadable{Name: name, Raw: raw}
+	about := ev.Body.(tidings.Unreadable).AboutMessages()
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(raw, &fields) != nil || fields["guild_id"] == nil {
-		return tidings.Event{}, false
+	if json.Unmarshal(raw, &fields) != nil {
+		return ev, false, true
 	}
-	channel, message := discord.ChannelID(field(raw, "channel_id")), discord.MessageID(idOf(raw))
-	if channel == 0 || message == 0 {
-		return tidings.Event{}, false
+	ev.Guild = discord.GuildID(guildOf(raw))
+	if ev.Guild == 0 && (name == "GUILD_CREATE" || name == "GUILD_UPDATE" || name == "GUILD_DELETE") {
+		ev.Guild = discord.GuildID(idOf(raw))
 	}
-	ev := tidings.Event{Guild: discord.GuildID(guildOf(raw)), Channel: channel}
-	m := tidings.Message{Guild: ev.Guild, Channel: channel, ID: message, Payload: raw, Partial: true}
+	switch {
+	case ev.Guild == 0:
+		// Only what belongs to a guild names one, also where it cannot be read.
+		return ev, false, fields["guild_id"] != nil || !about && !strings.HasPrefix(name, "CHANNEL_")
+	case !about:
+		return ev, true, true
+	}
+	if ev.Channel = discord.ChannelID(field(raw, "channel_id")); ev.Channel == 0 {
+		return ev, false, true
+	}
+	message := discord.MessageID(idOf(raw))
+	if message == 0 {
+		return ev, true, true
+	}
+	m := tidings.Message{Guild: ev.Guild, Channel: ev.Channel, ID: message, Payload: raw, Partial: true}
 	switch name {
 	case "MESSAGE_CREATE":
 		ev.Body = tidings.MessageCreated{Message: m}
@@ -484,8 +506,6 @@ func salvage(name string, raw []byte) (tidings.Event, bool) {
 		ev.Body = tidings.MessageUpdated{Message: m}
 	case "MESSAGE_DELETE":
 		ev.Body = tidings.MessagesDeleted{IDs: []discord.MessageID{message}}
-	default:
-		return tidings.Event{}, false
 	}
-	return ev, true
+	return ev, true, true
 }

@@ -379,7 +379,7 @@ func (m *memory) messages() []int {
 var quick = pace{
 	leaseTTL: 300 * time.Millisecond, ready: 10 * time.Second, backoffMin: 5 * time.Millisecond, backoffMax: 50 * time.Millisecond,
 	steady: time.Hour, pauseMin: time.Millisecond, pauseMax: 5 * time.Millisecond, hole: 30 * time.Millisecond,
-	holeEvery: 10 * time.Millisecond, drain: 5 * time.Second, identify: 10 * time.Millisecond,
+	holeEvery: 10 * time.Millisecond, drain: 5 * time.Second, identify: 10 * time.Millisecond, heard: 5 * time.Millisecond, prompt: 5 * time.Second,
 	queue: maxQueued, queueBytes: maxQueuedBytes,
 }
 

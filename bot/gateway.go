@@ -134,6 +134,10 @@ func (s *shard) connect(ctx context.Context, lease tidings.GatewaySession) endin
 			if err := l.judgeHoles(); err != nil {
 				stop(err)
 			}
+		case <-s.afresh:
+			if err := l.forsake(); err != nil {
+				stop(err)
+			}
 		}
 		if end != nil {
 			l.end()
@@ -356,6 +360,14 @@ func (l *life) judgeHoles() error {
 	}
 	s.hole, s.holeTried, s.holeAt = lowest, highest, time.Now()
 	return fmt.Errorf("%w: sequence %d", errHole, lowest)
+}
+
+// forsake gives the session up, because something of it was understood too little.
+func (l *life) forsake() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = true
+	return l.giveUp()
 }
 
 // giveUp ends a session that will not bring what it left out, unless the last one was given up only just now.

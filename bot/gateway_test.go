@@ -485,6 +485,58 @@ func TestAMessageThatCannotBeUnderstoodIsDeadLetteredAndTheNextOnesCome(t *testi
 	}
 }
 
+// What cannot be understood of a guild, its channels, roles and members is kept, whole; see store for what follows from it.
+func TestWhatIsToldOfGuildsIsNotLostForBeingOdd(t *testing.T) {
+	t.Parallel()
+	f, m := newFake(t), newMemory()
+	begin(t, f, m, nil)
+	c := f.dialed(t)
+	c.expect(2)
+	c.ready("A", 7)
+	odd := []struct{ name, raw string }{
+		{"GUILD_UPDATE", `{"id":"7","roles":{}}`},
+		{"CHANNEL_UPDATE", `{"id":[],"guild_id":"7"}`},
+		{"GUILD_ROLE_UPDATE", `{"guild_id":"7","role":{"id":"x"}}`},
+		{"GUILD_MEMBER_UPDATE", `{"guild_id":"7","user":5}`},
+		{"THREAD_MEMBERS_UPDATE", `{"guild_id":"7","id":{}}`},
+	}
+	for i, o := range odd {
+		c.dispatch(int64(i+2), o.name, o.raw)
+	}
+	c.dispatch(20, "CHANNEL_CREATE", `{"id":[],"type":1}`) // a direct message's
+	c.dispatch(21, "MESSAGE_CREATE", message9(101))
+	m.until(t, "the message is put", func() bool { return len(m.messages()) == 1 })
+	if len(m.dead) != len(odd) {
+		t.Fatalf("%d dead letters, want %d: %+v", len(m.dead), len(odd), m.dead)
+	}
+	for i, o := range odd {
+		got, _ := m.dead[i].Body.(tidings.Unreadable)
+		if got.Name != o.name || string(got.Raw) != o.raw || m.dead[i].Guild != 7 || m.dead[i].Mark.Seq != int64(i+2) {
+			t.Errorf("dead letter %+v, want %s of guild 7 with its bytes and mark", m.dead[i], o.name)
+		}
+	}
+}
+
+// An event that nobody can place is as good as left out: what it was about only a new session shows.
+func TestAnEventWithoutAPlaceCostsTheSession(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	l := keepLedger(t, f, false)
+	c := f.dialed(t)
+	c.expect(2)
+	c.ready("A", 7)
+	c.dispatch(2, "GUILD_ROLE_UPDATE", `{"guild_id":{},"role":{}}`)
+	c = f.dialed(t)
+	c.expect(2)
+	c.ready("B", 7)
+	l.until(t, "the new session listens", func() bool { return l.session.Session == "B" })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Contains(l.notes, "hole 2") || len(l.dead) != 1 {
+		t.Errorf("noted are %v with %d dead letters, want the hole and one letter", l.notes, len(l.dead))
+	}
+}
+
 func TestGuildsLeftWhileAwayAreGone(t *testing.T) {
 	t.Parallel()
 	f, m := newFake(t), newMemory()

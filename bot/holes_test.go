@@ -16,6 +16,7 @@ import (
 type ledger struct {
 	*memory
 	notes []string
+	heard int // how often a session was vouched for
 }
 
 func (l *ledger) Put(ctx context.Context, ev tidings.Event) error {
@@ -34,6 +35,16 @@ func (l *ledger) note(what string) {
 
 func (l *ledger) Listening(_ context.Context, _ tidings.GatewaySession, on bool) error {
 	l.note(fmt.Sprintf("listening %t", on))
+	return nil
+}
+
+func (l *ledger) Heard(_ context.Context, g tidings.GatewaySession) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if g.Session == "A" {
+		l.heard++
+	}
+	l.bump()
 	return nil
 }
 
@@ -109,4 +120,45 @@ func TestASessionThatLeavesAnEventOutTwiceIsGivenUp(t *testing.T) {
 	if slices.Contains(l.notes, "hole 0") {
 		t.Errorf("notes are %v: the hole was forgotten although nothing filled it", l.notes)
 	}
+}
+
+// A shard says again and again that it still hears everything, unless Discord leaves a heartbeat without an answer.
+func TestAShardVouchesForItselfWhileDiscordAnswers(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	l := &ledger{memory: newMemory()}
+	begin(t, f, l.memory, func(b *Bot) {
+		b.sink, b.ledger = l, l
+		b.pace.heard, b.pace.prompt = time.Millisecond, 0
+	})
+	c := f.greet(t, 9*time.Minute)
+	c.expect(2)
+	c.ready("A", 7)
+	more := func(what string) {
+		t.Helper()
+		var was int
+		l.mu.Lock()
+		was = l.heard
+		l.mu.Unlock()
+		l.until(t, what, func() bool { return l.heard > was+2 })
+	}
+	more("the shard vouches for itself")
+	c.send(`{"op":1,"d":null}`)
+	if beat := <-c.got; beat.Op != opHeartbeat {
+		t.Fatalf("got op %d, want a heartbeat", beat.Op)
+	}
+	l.mu.Lock()
+	was := l.heard
+	l.mu.Unlock()
+	for n := range 100 { // Each takes a while; the connection is well but for its heartbeat.
+		c.dispatch(int64(n+2), "MESSAGE_CREATE", message9(100+n))
+		l.until(t, "a message is put", func() bool { return len(l.events) > n })
+	}
+	l.mu.Lock()
+	if l.heard > was+1 { // One may have been under way.
+		t.Errorf("the shard vouched for itself %d times without an answer to its heartbeat", l.heard-was)
+	}
+	l.mu.Unlock()
+	c.send(`{"op":11}`)
+	more("the shard vouches for itself again")
 }

@@ -27,6 +27,7 @@ type gate struct {
 	fetch   func(context.Context) (GatewayInfo, error)
 	log     *slog.Logger
 	spacing time.Duration // between two IDENTIFY of one key
+	turns   Turns         // nil: no other process begins sessions
 
 	mu   sync.Mutex
 	keys map[int]*gateKey
@@ -38,6 +39,18 @@ type gateKey struct {
 	turn chan struct{} // holds one token
 	last time.Time     // when an IDENTIFY of this key was sent
 }
+
+// Turns gives the turn to begin a session to one process at a time, by Discord's rate_limit_key. It is *store.Store: whatever fills
+// [Sessions] is asked whether it can do this as well.
+type Turns interface {
+	// TakeTurn takes the turn for so long; wait is how long somebody else has it still, 0 when it is ours.
+	TakeTurn(ctx context.Context, key int, hold time.Duration) (wait time.Duration, err error)
+	// LeaveTurn lets the next process have it after a wait.
+	LeaveTurn(ctx context.Context, key int, wait time.Duration) error
+}
+
+// turnHold is how long a process may take from its turn to IDENTIFY: dialling, and HELLO.
+const turnHold = dialTimeout + 5*time.Second
 
 // infoFresh is how long an answer of /gateway/bot is good enough for another IDENTIFY; our own are subtracted from it.
 const infoFresh = 30 * time.Second
@@ -57,6 +70,9 @@ func (g *gate) learn(info GatewayInfo) {
 type turn struct {
 	gate *gate
 	key  *gateKey
+	n    int // the key's number
+	held bool
+	went bool // IDENTIFY was sent
 	url  string
 	once sync.Once
 }
@@ -81,7 +97,7 @@ func (g *gate) enter(ctx context.Context, shard int) (*turn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	t := &turn{gate: g, key: key}
+	t := &turn{gate: g, key: key, n: k}
 	if err := t.wait(ctx); err != nil {
 		t.leave()
 		return nil, err
@@ -115,7 +131,16 @@ func (t *turn) wait(ctx context.Context) error {
 		}
 		wait := time.Until(next)
 		if wait <= 0 {
-			return nil
+			if g.turns == nil {
+				return nil
+			}
+			if wait, err = g.turns.TakeTurn(ctx, t.n, turnHold); err != nil {
+				return err
+			}
+			if wait <= 0 {
+				t.held = true
+				return nil
+			}
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err
@@ -148,7 +173,7 @@ func (g *gate) current(ctx context.Context, anew bool) (GatewayInfo, error) {
 func (t *turn) sent() {
 	t.gate.mu.Lock()
 	defer t.gate.mu.Unlock()
-	t.key.last = time.Now()
+	t.key.last, t.went = time.Now(), true
 	if t.gate.info.Remaining > 0 {
 		t.gate.info.Remaining--
 	}
@@ -156,7 +181,28 @@ func (t *turn) sent() {
 
 // leave gives the turn to the next shard.
 func (t *turn) leave() {
-	t.once.Do(func() { t.key.turn <- struct{}{} })
+	t.once.Do(func() {
+		if t.held {
+			t.others()
+		}
+		t.key.turn <- struct{}{}
+	})
+}
+
+// others lets the next process have the turn. Where that cannot be written it ends by itself.
+func (t *turn) others() {
+	g := t.gate
+	g.mu.Lock()
+	wait := time.Duration(0)
+	if t.went {
+		wait = g.spacing
+	}
+	g.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := g.turns.LeaveTurn(ctx, t.n, wait); err != nil {
+		g.log.Debug("the turn to begin a session ends by itself", "err", err)
+	}
 }
 
 // sleep waits for d or for ctx's end, whose error it returns.

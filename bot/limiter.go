@@ -113,20 +113,20 @@ func newLocalLimiter() *localLimiter {
 	return l
 }
 
-// hold lets nothing out until a time.
-func (l *localLimiter) hold(until time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.globalUntil.Before(until) {
-		l.globalUntil = until
-	}
-}
-
 // pace sets how many requests a second may go out, and how many of them at once.
 func (l *localLimiter) pace(perSecond float64, burst int) {
 	l.global.SetLimit(rate.Limit(perSecond))
 	l.global.SetBurst(burst)
 	l.background.SetLimit(rate.Limit(perSecond * backgroundShare))
+}
+
+// hold lets nothing go out for a while.
+func (l *localLimiter) hold(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if until := l.now().Add(d); until.After(l.globalUntil) {
+		l.globalUntil = until
+	}
 }
 
 func (l *localLimiter) forgive(_ context.Context, majors []string) { l.circuit.forgive(majors) }
@@ -136,6 +136,7 @@ func (l *localLimiter) Acquire(ctx context.Context, r Route) (func(Answer), erro
 	if err := l.circuit.check(r); err != nil {
 		return nil, err
 	}
+	begun := l.circuit.begun()
 	waited := time.Duration(0)
 	var b *bucket
 	for {
@@ -181,7 +182,7 @@ func (l *localLimiter) Acquire(ctx context.Context, r Route) (func(Answer), erro
 		return nil, err
 	}
 	return func(a Answer) {
-		l.circuit.note(r, a)
+		l.circuit.note(r, a, begun)
 		l.release(b, r, a)
 	}, nil
 }

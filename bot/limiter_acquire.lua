@@ -82,7 +82,7 @@ if till then atleast(tonumber(till) - now) end
 if wait > 0 then return answer('wait', wait, used) end
 
 -- One goes out to see whether Discord has changed its mind; others wait for it.
-if probing then redis.call('HSET', state, 'refused', now + probe) end
+if probing then redis.call('HSET', state, 'refused', now + probe, 'probe', id) end
 if no then redis.call('HSET', refused, route, (now + probe) .. ':' .. string.match(no, ':(%d+)$')) end
 redis.call('ZADD', global, now + lease, id)
 redis.call('PEXPIRE', global, lease + 2000)

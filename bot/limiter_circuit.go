@@ -61,6 +61,7 @@ type circuit struct {
 
 	mu           sync.Mutex
 	unauthorized refusal
+	refusals     int                            // of the token, ever
 	forbidden    map[string]map[string]*refusal // major → method and path
 	size         int
 }
@@ -96,15 +97,24 @@ func errForbidden(r Route) error {
 	return &APIError{Status: http.StatusForbidden, Code: 50001, Message: "Missing Access; not asked again yet: " + r.Major}
 }
 
-// note takes in an answer.
-func (c *circuit) note(r Route, a Answer) {
+// begun is how often the token had been refused when a request began, for note.
+func (c *circuit) begun() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refusals
+}
+
+// note takes in the answer to a request that began when the token had been refused so often. One that was under way when the
+// token was refused says nothing about it any more.
+func (c *circuit) note(r Route, a Answer, begun int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	switch {
 	case a.Refused:
+		c.refusals++
 		c.unauthorized.again(now, firstUnauthorized, 2, lastUnauthorized)
-	case a.Status > 0 && a.Status < 400:
+	case a.Status > 0 && a.Status < 400 && begun == c.refusals:
 		c.unauthorized = refusal{}
 	}
 	if r.Method != http.MethodGet || r.Major == "" {

@@ -82,8 +82,9 @@ end
 if ours then
 	local n = redis.call('HINCRBY', state, 'refusals', 1)
 	redis.call('HSET', state, 'refused', now + math.min(60000 * 2 ^ math.min(n - 1, 10), 3600000))
-elseif status > 0 and status < 400 then
-	redis.call('HDEL', state, 'refusals', 'refused')
+elseif status > 0 and status < 400 and redis.call('HGET', state, 'probe') == id then
+	-- What was under way when the token was refused says nothing about it any more.
+	redis.call('HDEL', state, 'refusals', 'refused', 'probe')
 end
 if redis.call('EXISTS', state) == 1 then redis.call('PEXPIRE', state, day) end
 

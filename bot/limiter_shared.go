@@ -55,6 +55,8 @@ type SharedLimiter struct {
 	names map[string]string // method and path → what Discord calls the bucket
 	turns map[string]*head
 	away  time.Time // Redis is not asked before; zero while it answers
+	lone  bool      // Redis did not answer last
+	alone time.Time // when a request last went out that Redis knows nothing of
 }
 
 const (
@@ -65,6 +67,8 @@ const (
 	sharedReserve = 12
 	// slotLease is how long a request that was never answered keeps its place: longer than it can take.
 	slotLease = requestTimeout + 5*time.Second
+	// globalWindow is Discord's: so many requests in any second.
+	globalWindow = time.Second
 	// redisPatience bounds one question to Redis, and redisPause how soon it is asked again after a failure.
 	redisPatience = 500 * time.Millisecond
 	redisPause    = time.Second
@@ -161,7 +165,25 @@ func (l *SharedLimiter) Acquire(ctx context.Context, r Route) (func(Answer), err
 	id := rand.Text()
 	for {
 		if !l.shared() {
-			return l.local.Acquire(ctx, r)
+			release, err := l.local.Acquire(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			l.unseen()
+			return func(a Answer) { l.unseen(); release(a) }, nil
+		}
+		if err := l.again(ctx); ctx.Err() != nil {
+			return nil, ctx.Err()
+		} else if err != nil {
+			l.lost(err)
+			continue
+		}
+		// Redis counts nothing of what went out without it, so that second passes first.
+		if wait := time.Until(l.lastUnseen().Add(globalWindow)); wait > 0 {
+			if err := sleep(ctx, wait); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		name := l.name(route)
 		what, called, wait, err := l.ask(ctx, r, route, name, id)
@@ -174,7 +196,8 @@ func (l *SharedLimiter) Acquire(ctx context.Context, r Route) (func(Answer), err
 		}
 		switch what {
 		case "go":
-			return func(a Answer) { l.release(r, route, name, id, a) }, nil
+			begun := l.local.circuit.begun()
+			return func(a Answer) { l.release(r, route, name, id, begun, a) }, nil
 		case "name":
 			l.rename(route, called)
 			continue
@@ -228,8 +251,8 @@ func (l *SharedLimiter) ask(ctx context.Context, r Route, route, name, id string
 }
 
 // release tells Redis what the answer said. It happens although ctx may have ended: the others depend on it.
-func (l *SharedLimiter) release(r Route, route, name, id string, a Answer) {
-	l.local.circuit.note(r, a)
+func (l *SharedLimiter) release(r Route, route, name, id string, begun int, a Answer) {
+	l.local.circuit.note(r, a, begun)
 	newName := cmp.Or(a.Bucket, name)
 	if newName != name {
 		l.rename(route, newName)
@@ -292,22 +315,54 @@ func (l *SharedLimiter) shared() bool {
 	return !time.Now().Before(l.away)
 }
 
+// again asks Redis whether it is back, where it did not answer last.
+func (l *SharedLimiter) again(ctx context.Context) error {
+	l.mu.Lock()
+	lone := l.lone
+	l.mu.Unlock()
+	if !lone {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	if err := l.redis.Ping(ctx).Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lone = false
+	return nil
+}
+
+// unseen notes that a request goes out, or came back, of which Redis knows nothing.
+func (l *SharedLimiter) unseen() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.alone = time.Now()
+}
+
+func (l *SharedLimiter) lastUnseen() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.alone
+}
+
 // lost notes that Redis did not answer. Meanwhile each process has its part of half the limit: some may still reach Redis
-// and use the whole. It begins after a pause, in which the places that Redis gave out are used up: a Redis that only
-// hesitates must not add what processes have of their own to what it has given them.
+// and use the whole.
 func (l *SharedLimiter) lost(err error) {
 	share := float64(sharedLimit) / 2 / float64(l.processes.Load())
-	now := time.Now()
 	l.mu.Lock()
-	first := now.Sub(l.away) > 10*redisPause
-	again := now.Sub(l.away) > redisPause
-	l.away = now.Add(redisPause)
+	since := time.Since(l.away)
+	l.away = time.Now().Add(redisPause)
+	fell := !l.lone
+	l.lone = true
 	l.mu.Unlock()
-	if again {
-		l.local.hold(now.Add(redisPause))
+	if fell {
+		// What went out by Redis' leave in this second counts as well.
+		l.local.hold(globalWindow)
 	}
 	l.local.pace(share, 1)
-	if first {
+	if since > 10*redisPause {
 		l.log.Warn("Redis does not answer; this process keeps to its part of Discord's rate limit", "per_second", share, "err", err)
 	}
 }

@@ -346,7 +346,7 @@ func TestARefusalThatSaysNoLimitSlowsForAWhileOnly(t *testing.T) {
 			if what != "go" {
 				return n
 			}
-			l.release(route, "GET /channels/:major/messages", "b", fmt.Sprint(now, n), ok)
+			l.release(route, "GET /channels/:major/messages", "b", fmt.Sprint(now, n), 0, ok)
 			n++
 		}
 	}
@@ -385,5 +385,27 @@ func TestARefusalThatSaysNoLimitSlowsForAWhileOnly(t *testing.T) {
 	forward(30 * time.Second)
 	if n := burst(); n != 5 {
 		t.Errorf("%d at once after the second pause, want 5", n)
+	}
+}
+
+// A request that was under way when Discord refused the token says nothing about the token any more: what goes out to see does.
+func TestAnAnswerUnderWayDoesNotExcuseARefusedToken(t *testing.T) {
+	t.Parallel()
+	_, shared := sharing(t, 1, "http://127.0.0.1:1", "token")
+	for name, l := range map[string]Limiter{"alone": NewLimiter(), "shared": shared[0]} {
+		route := func(n int) Route { return Route{Method: "GET", Path: fmt.Sprint("/", name, n)} }
+		slow, err := l.Acquire(t.Context(), route(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused, err := l.Acquire(t.Context(), route(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused(Answer{Status: http.StatusUnauthorized, Refused: true, Remaining: -1})
+		slow(Answer{Status: http.StatusOK, Remaining: -1})
+		if _, err := l.Acquire(t.Context(), route(3)); !errors.Is(err, tidings.ErrUnauthorized) {
+			t.Errorf("%s: Acquire() = %v, want ErrUnauthorized", name, err)
+		}
 	}
 }

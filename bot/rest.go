@@ -79,6 +79,9 @@ func fault(ctx context.Context, err error) error {
 	return err
 }
 
+// Now is the time by Discord's clock, as far as its last answer tells; ours before the first.
+func (r *REST) Now() time.Time { return time.Now().Add(time.Duration(r.transport.ahead.Load())) }
+
 // GatewayInfo asks where the gateway is and how many sessions may be started.
 func (r *REST) GatewayInfo(ctx context.Context) (GatewayInfo, error) {
 	d, err := r.client.WithContext(ctx).BotURL()

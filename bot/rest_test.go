@@ -531,3 +531,25 @@ func FuzzAnswer(f *testing.F) {
 type readCloser struct{ *strings.Reader }
 
 func (readCloser) Close() error { return nil }
+
+// Discord's clock is read from its answers; what the whole seconds of the header leave open is no difference.
+func TestTheTimeIsDiscords(t *testing.T) {
+	t.Parallel()
+	for name, ahead := range map[string]time.Duration{"the same": 0, "two hours ahead": 2 * time.Hour, "two hours behind": -2 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			f.on("GET /users/@me", func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+				fmt.Fprint(w, `{"id":"5","username":"bot"}`)
+			})
+			r := asking(t, f, newMemory())
+			if _, err := r.Me(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if d := time.Until(r.Now()) - ahead; d.Abs() > 2*time.Second {
+				t.Errorf("Now() is off by %v", d)
+			}
+		})
+	}
+}

@@ -23,6 +23,8 @@ type shard struct {
 	id, n int
 	log   *slog.Logger
 	queue *queue
+	// afresh asks for a new session, because something of this one was understood too little.
+	afresh chan struct{}
 
 	mu     sync.Mutex
 	status ShardStatus
@@ -48,6 +50,7 @@ type shard struct {
 func newShard(b *Bot, i, n int) *shard {
 	return &shard{
 		bot: b, id: i, n: n, log: b.log.With("shard", i), queue: newQueue(b.pace.queue, b.pace.queueBytes),
+		afresh: make(chan struct{}, 1),
 		status: ShardStatus{Shard: i, State: "starting"},
 	}
 }
@@ -154,6 +157,7 @@ func (s *shard) serve(ctx context.Context, lease tidings.GatewaySession, failure
 			cancel(err)
 		}
 	})
+	renewing.Go(func() { s.vouch(ctx, held) })
 	s.avoidRefused(ctx, &lease)
 	if s.badOf != lease.Session {
 		s.badFrames = nil
@@ -272,6 +276,38 @@ func (p pace) backoff(failures int) time.Duration {
 		d = p.backoffMax
 	}
 	return d/2 + rand.N(d)
+}
+
+// vouch says every other second, until ctx ends, that the shard still hears what Discord tells: as long as the connection is past its
+// replay and answers. Readers are told that nothing is missing only while that was said just now, so that a process which was
+// killed, or hangs, takes the statement with it.
+func (s *shard) vouch(ctx context.Context, lease tidings.GatewaySession) {
+	if s.bot.ledger == nil {
+		return
+	}
+	tick := time.NewTicker(s.bot.pace.heard)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.mu.Lock()
+		c, state, session := s.conn, s.status.State, s.status.Session
+		s.mu.Unlock()
+		if c == nil || state != "ready" || !c.prompt(s.bot.pace.prompt) {
+			continue
+		}
+		g := lease
+		g.Session = session
+		try, cancel := context.WithTimeout(ctx, s.bot.pace.prompt)
+		// It lapses by itself, and a lease that is lost is found by its renewal.
+		if err := s.bot.ledger.Heard(try, g); err != nil && ctx.Err() == nil && !errors.Is(err, tidings.ErrLeaseLost) {
+			s.log.Debug("that the shard still listens could not be noted", "err", err)
+		}
+		cancel()
+	}
 }
 
 // renew keeps the lease until ctx ends. It returns an error when the lease is lost.

@@ -47,6 +47,7 @@ type transport struct {
 	refused atomic.Bool // whether that was said
 	invalid *invalidCount
 	banned  atomic.Int32 // answers of Cloudflare in a row
+	ahead   atomic.Int64 // by how much Discord's clock is ahead of ours, in nanoseconds; 0 when that cannot be told from the way
 }
 
 func newTransport(base *url.URL, c *http.Client, l Limiter, m *metrics, log *slog.Logger) *transport {
@@ -156,10 +157,12 @@ func (t *transport) once(ctx context.Context, r *http.Request, path string, body
 	if body != nil {
 		q.Body, q.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
+	began := time.Now()
 	resp, err := t.next.RoundTrip(q)
 	if err != nil {
 		return nil, err
 	}
+	t.compare(resp, began, time.Now())
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
@@ -173,6 +176,23 @@ func (t *transport) once(ctx context.Context, r *http.Request, path string, body
 	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
 	return resp, nil
+}
+
+// compare holds Discord's clock against ours. Its header has whole seconds, and the answer was on its way: a difference within that
+// says nothing.
+func (t *transport) compare(resp *http.Response, began, ended time.Time) {
+	said, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return
+	}
+	ahead := time.Duration(0)
+	switch {
+	case said.Add(time.Second).Before(began):
+		ahead = said.Add(time.Second).Sub(began)
+	case said.After(ended):
+		ahead = said.Sub(ended)
+	}
+	t.ahead.Store(int64(ahead))
 }
 
 // answer reads what a response says about limits. Its body stays readable.

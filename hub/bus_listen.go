@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // silence is how long nothing may come from Redis before it is asked for a word. A connection on which that word does not come
@@ -30,12 +31,17 @@ func ownClient(c redis.UniversalClient) (own redis.UniversalClient, closeOwn fun
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisWait, redisWait, redisWait
 		o.MaxRetries, o.DialerRetries = 2, 1
 		o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.MaxConcurrentDials = 4, 0, 0, 0, 0
+		// The other client's processor knows only that one.
+		o.PushNotificationProcessor = nil
+		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 		own = redis.NewClient(&o)
 	case *redis.ClusterClient:
 		o := *c.Options()
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisWait, redisWait, redisWait
 		o.MaxRedirects, o.DialerRetries = 3, 1
 		o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.MaxConcurrentDials = 4, 0, 0, 0, 0
+		o.PushNotificationProcessor = nil
+		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 		o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false // a replica hears a little later
 		own = redis.NewClusterClient(&o)
 	default:

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,14 +24,45 @@ import (
 type valve struct {
 	mu    sync.Mutex
 	shut  bool
-	conns map[net.Conn]bool
+	conns map[*deafConn]bool
+}
+
+// deafConn is a connection that can go deaf: nothing comes through any more in either direction, and nobody says so.
+type deafConn struct {
+	net.Conn
+	deaf atomic.Bool
+}
+
+func (c *deafConn) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil || !c.deaf.Load() {
+			return n, err
+		}
+	}
+}
+
+func (c *deafConn) Write(b []byte) (int, error) {
+	if c.deaf.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// deafen makes all connections of now deaf.
+func (v *valve) deafen() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for c := range v.conns {
+		c.deaf.Store(true)
+	}
 }
 
 // client returns a client whose connections go through the valve. Its options are those of the test's own client.
 func (v *valve) client(t *testing.T, c redis.UniversalClient, name string) *redis.Client {
 	t.Helper()
 	o := *c.(*redis.Client).Options()
-	v.conns = map[net.Conn]bool{}
+	v.conns = map[*deafConn]bool{}
 	o.ClientName = name
 	o.DialTimeout = time.Second
 	o.MaxRetries = -1
@@ -42,10 +74,12 @@ func (v *valve) client(t *testing.T, c redis.UniversalClient, name string) *redi
 			return nil, errors.New("the valve is shut")
 		}
 		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
-		if err == nil {
-			v.conns[nc] = true
+		if err != nil {
+			return nil, err
 		}
-		return nc, err
+		c := &deafConn{Conn: nc}
+		v.conns[c] = true
+		return c, nil
 	}
 	out := redis.NewClient(&o)
 	t.Cleanup(func() { out.Close() })
@@ -182,6 +216,55 @@ func TestKilledRedisConnectionHeals(t *testing.T) {
 	teller.Wait()
 	// What was lost shows as a reset, what was not as a delta: the checker saw no hole, and the newest has come.
 	a.delta(c1, last.Version)
+}
+
+// A connection to Redis that is cut, or on which nothing comes through any more and nobody says so, at the one who hears or at the one who
+// tells, is made anew by itself: changes themselves come again, not only the sweep's word that there were some.
+func TestADeafRedisConnectionHeals(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna}, c1)
+	r, prefix := testdb.Redis(t)
+	teller, hearer := new(valve), new(valve)
+	one := start(t, newProcess(w), hub.Options{Redis: teller.client(t, r, "teller"), Prefix: prefix}, nil)
+	two := start(t, newProcess(w), hub.Options{Redis: hearer.client(t, r, "hearer"), Prefix: prefix}, nil)
+	listening(t, r, prefix, 2)
+	a := two.dial(t, anna)
+	stop := make(chan struct{})
+	var talk sync.WaitGroup
+	var newest atomic.Int64
+	talk.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				d := w.create(c1, ben, tidings.Mentions{})
+				one.Tell(bg, told(d))
+				newest.Store(d.Version)
+			}
+		}
+	})
+	for range 2 {
+		for _, tt := range []struct {
+			name string
+			do   func()
+		}{
+			{"the hearer's connections are cut", func() { hearer.set(true); hearer.set(false) }},
+			{"the hearer's connections go deaf", hearer.deafen},
+			{"the teller's connections are cut", func() { teller.set(true); teller.set(false) }},
+			{"the teller's connections go deaf", teller.deafen},
+		} {
+			began := time.Now()
+			tt.do()
+			after := newest.Load() + 20 // what was told before may be on its way
+			a.until(tt.name, func(f frame) bool { return f.Op == "delta" && f.K == "create" && f.V > after })
+			t.Logf("%s: changes come again after %v", tt.name, time.Since(began).Round(time.Millisecond))
+		}
+	}
+	close(stop)
+	talk.Wait()
+	a.reaches(c1, newest.Load())
 }
 
 func TestRedisAwayAtStartAndLater(t *testing.T) {

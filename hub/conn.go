@@ -31,6 +31,8 @@ type conn struct {
 	slowed   bool          // told that it is read more slowly
 	draining bool          // nothing that it sends counts any more
 
+	counted bool // towards its address; set before the first reader begins
+
 	// Guarded by Hub.mu.
 	live    bool      // its snapshot is on its way: it wants access frames
 	checked time.Time // when its session was last known to stand
@@ -192,6 +194,11 @@ func (c *conn) slow() {
 
 // shut closes the connection from any goroutine, after what is queued.
 func (c *conn) shut(code int, reason string) { c.close(code, reason, false) }
+
+func (c *conn) endSession() {
+	c.hub.metrics.dropped.WithLabelValues("session ended").Inc()
+	c.shut(statusEnded, "session ended")
+}
 
 func (c *conn) close(code int, reason string, drop bool) {
 	c.out.shut(closeBytes(code, reason), drop)

@@ -218,30 +218,6 @@ func helloFrame(session string, u discord.UserID, heartbeat time.Duration, curso
 	return seal(append(b, `"}`...))
 }
 
-// snapshotFrame encodes a summary. Lists that are empty are [] in it, never null.
-func snapshotFrame(u *tidings.Unread) (*frame, error) {
-	out := *u
-	if out.Ignored == nil {
-		out.Ignored = []discord.UserID{}
-	}
-	out.Guilds = make([]tidings.UnreadGuild, len(u.Guilds))
-	for i, g := range u.Guilds {
-		if g.Roles == nil {
-			g.Roles = []discord.RoleID{}
-		}
-		if g.Channels == nil {
-			g.Channels = []tidings.UnreadChannel{}
-		}
-		out.Guilds[i] = g
-	}
-	j, err := json.Marshal(&out)
-	if err != nil {
-		return nil, fmt.Errorf("snapshot json: %w", err)
-	}
-	b := append(room(len(j)+32), `{"op":"snapshot","unread":`...)
-	return seal(append(append(b, j...), '}')), nil
-}
-
 func countFrame(c tidings.ReadChannel) *frame {
 	b := appendID(append(room(192), `{"op":"count","c":`...), c.ID)
 	b = appendCounts(b, c)

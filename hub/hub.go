@@ -53,9 +53,18 @@ type Options struct {
 	// Alive reports whether a session still stands. It is asked for each connection about once a minute, and when the bus
 	// has lost something, so that a session that ended elsewhere or expired does not live on here. Nil: never asked.
 	Alive func(ctx context.Context, session string) (bool, error)
-	// MaxConns and MaxConnsPerUser bound the connections of this process; 0 means 50,000 and 32.
-	MaxConns, MaxConnsPerUser int
+	// MaxConns, MaxConnsPerUser and MaxConnsPerAddress bound the connections of this process; 0 means 50,000, 32 and 500.
+	MaxConns, MaxConnsPerUser, MaxConnsPerAddress int
+	// Window is how long a change may wait for the next ones, when many come, so that they leave in one write: at most
+	// MaxWindow. When little comes nothing waits.
+	Window time.Duration
 }
+
+// DefaultWindow and MaxWindow are for [Options.Window]: past MaxWindow people would notice.
+const (
+	DefaultWindow = 5 * time.Millisecond
+	MaxWindow     = 10 * time.Millisecond
+)
 
 // timing holds the hub's durations, so that tests can shorten them.
 type timing struct {
@@ -63,7 +72,7 @@ type timing struct {
 	sweep     time.Duration // between two sweeps
 	alive     time.Duration // between two checks of a connection's session
 	heartbeat time.Duration // between two pings; a connection that was silent for two and a half is dropped
-	window    time.Duration // least time between two passes of a shard, so that bursts leave in one write
+	window    time.Duration // see [Options.Window]
 	farewell  time.Duration // for closing handshakes when the hub goes away
 	retry     time.Duration // longest wait between attempts to reload a guild
 	query     time.Duration // for one question to the store
@@ -75,7 +84,7 @@ type timing struct {
 
 var defaultTiming = timing{
 	hold: 200 * time.Millisecond, sweep: 3 * time.Second, alive: time.Minute, heartbeat: 25 * time.Second,
-	window: 5 * time.Millisecond, farewell: 3 * time.Second, retry: 5 * time.Second, query: 10 * time.Second,
+	farewell: 3 * time.Second, retry: 5 * time.Second, query: 10 * time.Second,
 	spread: 5 * time.Second, closing: 5 * time.Second, resume: 3 * time.Minute, journal: time.Second,
 }
 
@@ -103,7 +112,7 @@ type Hub struct {
 	epoch   string // of this hub, in cursors
 	bounds  bounds
 
-	maxConns, maxPerUser int
+	maxConns, maxPerUser, maxPerAddress int
 
 	shards   []*shard
 	watchers atomic.Int64 // connections that watch messages
@@ -119,25 +128,28 @@ type Hub struct {
 	tasks   sync.WaitGroup // goroutines of gates and flushers
 	serving sync.WaitGroup // connections
 
-	mu        sync.Mutex
-	poller    *poller         // nil before Run, and where there is none
-	ctx       context.Context // of Run; nil before
-	stopped   bool            // Run's ctx has ended: no more connections
-	ended     bool            // no more tasks
-	users     map[discord.UserID]*user
-	conns     int
-	audiences map[audienceKey]*audience
-	tracks    map[discord.ChannelID]*track
-	due       []dueTrack // in the order of their deadlines
-	gates     map[discord.GuildID]*gate
-	applied   map[discord.GuildID]int64 // the access version that every connected person's channels are at least of
-	denied    map[discord.GuildID]bool
-	denials   int64 // grows with each change of denied
-	work      []*user
-	lostMask  uint32 // bus channels that have lost something since the last sweep
-	pos       int64  // grows with each delta that passes, and when a channel is no longer followed
-	keptBytes int
-	moved     map[discord.ChannelID]int64 // versions that the journal does not have yet
+	mu          sync.Mutex
+	poller      *poller         // nil before Run, and where there is none
+	ctx         context.Context // of Run; nil before
+	stopped     bool            // Run's ctx has ended: no more connections
+	ended       bool            // no more tasks
+	users       map[discord.UserID]*user
+	conns       int
+	addresses   map[string]int // connections by where they come from
+	audiences   map[audienceKey]*audience
+	tracks      map[discord.ChannelID]*track
+	due         []dueTrack // in the order of their deadlines
+	gates       map[discord.GuildID]*gate
+	applied     map[discord.GuildID]int64 // the access version that every connected person's channels are at least of
+	denied      map[discord.GuildID]bool
+	denials     int64 // grows with each change of denied
+	work        []*user
+	lostMask    uint32 // bus channels that have lost something since the last sweep
+	pos         int64  // grows with each delta that passes, and when a channel is no longer followed
+	keptBytes   int
+	recent      map[discord.UserID]*recent
+	recentBytes int                         // of their frames
+	moved       map[discord.ChannelID]int64 // versions that the journal does not have yet
 
 	janitor   chan struct{}
 	sweepNow  chan struct{}
@@ -151,8 +163,9 @@ func New(o Options) *Hub {
 	h := &Hub{
 		access: o.Access, store: o.Store, encode: o.Encode, log: o.Log, origins: o.Origins, alive: o.Alive,
 		metrics: newMetrics(o.Metrics), timing: defaultTiming, epoch: randomHex(epochBytes), bounds: defaultBounds,
-		maxConns: o.MaxConns, maxPerUser: o.MaxConnsPerUser,
-		users: map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{},
+		maxConns: o.MaxConns, maxPerUser: o.MaxConnsPerUser, maxPerAddress: o.MaxConnsPerAddress, addresses: map[string]int{},
+		recent: map[discord.UserID]*recent{},
+		users:  map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{},
 		tracks: map[discord.ChannelID]*track{}, gates: map[discord.GuildID]*gate{},
 		applied: map[discord.GuildID]int64{}, denied: map[discord.GuildID]bool{},
 		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), workReady: make(chan struct{}, 1),
@@ -169,6 +182,10 @@ func New(o Options) *Hub {
 		h.maxPerUser = 32
 	}
 	h.present = presence{o.Redis, o.Prefix, h.timing.heartbeat * 5 / 2}
+	if h.maxPerAddress == 0 {
+		h.maxPerAddress = 500
+	}
+	h.timing.window = min(o.Window, MaxWindow)
 	for range max(1, runtime.GOMAXPROCS(0)) {
 		h.shards = append(h.shards, newShard(h))
 	}

@@ -5,8 +5,10 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	connections  prometheus.Gauge
 	resumed      prometheus.Counter
+	recalled     prometheus.Counter
 	delivered    prometheus.Counter
 	dropped      *prometheus.CounterVec
+	limits       *prometheus.CounterVec
 	resets       *prometheus.CounterVec
 	repeats      prometheus.Counter
 	reloadErrors prometheus.Counter
@@ -26,10 +28,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Namespace: "tidings", Subsystem: "hub", Name: "connections", Help: "Live sockets open now.",
 		}),
 		resumed:   counter("resumed_total", "Live sockets that were given what they had missed instead of a snapshot."),
+		recalled:  counter("snapshots_recalled_total", "Live sockets that were given the snapshot that another one of the person had got a moment before."),
 		delivered: counter("frames_delivered_total", "Frames handed to live sockets."),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "connections_dropped_total", Help: "Live sockets closed by the hub, by cause.",
 		}, []string{"cause"}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "tidings", Subsystem: "hub", Name: "limits_total", Help: "Times that a client of the live socket met a limit, by which.",
+		}, []string{"limit"}),
 		resets: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "resets_total", Help: "Channels for which clients were told to ask, by cause.",
 		}, []string{"cause"}),
@@ -45,7 +51,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.connections, m.resumed, m.delivered, m.dropped, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
+		r.MustRegister(m.connections, m.resumed, m.recalled, m.delivered, m.dropped, m.limits, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
 			m.unpublished, m.busLosses, m.sweep)
 	}
 	return m

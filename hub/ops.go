@@ -114,6 +114,7 @@ func (c *conn) startWatching(ids []discord.ChannelID, all bool) {
 		case !c.person.sees(id):
 			refused = true
 		case len(c.watch) >= maxWatched:
+			c.hub.metrics.limits.WithLabelValues("subscriptions").Inc()
 			c.add(errorFrame("too_many", fmt.Sprintf("at most %d watched channels; watch all instead", maxWatched)))
 			return
 		default:

@@ -53,11 +53,7 @@ type outbox struct {
 	parting  bool // the flusher closes the socket when the close frame is out
 	closed   bool
 
-	// Arguments and results of attempt, which is made once so that writing allocates nothing.
-	attempt func(fd uintptr) bool
-	tryB    []byte
-	tryN    int
-	tryErr  error
+	attempt
 }
 
 // chunk is one or more whole frames, or the rest of them.
@@ -79,7 +75,6 @@ func newOutbox(c net.Conn, pre []byte, bound int, tasks *sync.WaitGroup) *outbox
 	case *net.UnixConn:
 		o.raw, _ = c.SyscallConn()
 	}
-	o.attempt = o.writeOnce
 	return o
 }
 

@@ -4,33 +4,32 @@ package hub
 
 import "syscall"
 
-// try writes as much of b as the socket takes now. The caller holds mu, and no flusher runs.
-func (o *outbox) try(b []byte) (int, error) {
-	if o.raw == nil {
-		return 0, nil
-	}
-	o.tryB, o.tryN, o.tryErr = b, 0, nil
-	err := o.raw.Write(o.attempt)
-	o.tryB = nil
-	if err != nil {
-		return 0, err
-	}
-	return o.tryN, o.tryErr
+// attempt is what try keeps of a socket.
+type attempt struct {
+	fd int // 0 before the first write
 }
 
-// writeOnce is one write(2) on the socket, which never blocks.
-func (o *outbox) writeOnce(fd uintptr) bool {
-	for {
-		n, err := syscall.Write(int(fd), o.tryB)
-		switch err {
-		case syscall.EINTR:
-			continue
-		case nil:
-			o.tryN = n
-		case syscall.EAGAIN:
-		default:
-			o.tryErr = err
+// try writes as much of b as the socket takes now, which is one write(2) on a socket that never blocks. The caller holds mu, and no
+// flusher runs. The descriptor is open while mu is held and closed is not set, because drop sets it before it closes; so Go's own lock
+// of the descriptor need not be taken for each of very many short writes.
+func (o *outbox) try(b []byte) (int, error) {
+	if o.raw == nil || len(b) == 0 {
+		return 0, nil
+	}
+	if o.fd == 0 {
+		if err := o.raw.Control(func(fd uintptr) { o.fd = int(fd) }); err != nil {
+			return 0, err
 		}
-		return true
+	}
+	for {
+		switch n, err := syscall.Write(o.fd, b); err {
+		case nil:
+			return n, nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, nil
+		default:
+			return 0, err
+		}
 	}
 }

@@ -36,6 +36,8 @@ func TestSnapshotOfWhatMayNoLongerBeSeen(t *testing.T) {
 	p := newProcess(w)
 	n := start(t, p, hub.Options{}, nil)
 	first := n.dial(t, anna)
+	n.Tell(bg, told(w.create(c2, ben, tidings.Mentions{}))) // so that the first one's summary will not do
+	first.delta(c2, 1)
 	var once sync.Once
 	p.summaries = func(*tidings.Unread) {
 		once.Do(func() {

@@ -157,6 +157,7 @@ func (h *Hub) expire(now time.Time) {
 	old := now.Add(-h.timing.resume)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.forgetRecent(now)
 	for id, t := range h.tracks {
 		n := 0
 		for n < len(t.kept) && t.kept[n].at.Before(old) {

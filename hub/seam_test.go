@@ -59,6 +59,16 @@ func masked(fin bool, op byte, payload string) []byte {
 // frame reads one frame and fails when the stream is not made of whole ones.
 func (r *rawSocket) frame() (op byte, payload string) {
 	r.t.Helper()
+	first, payload := r.anyFrame()
+	if first&0x70 != 0 {
+		r.t.Fatalf("no frame begins with %x", first)
+	}
+	return first & 0xf, payload
+}
+
+// anyFrame is frame for extensions too: it returns the first byte.
+func (r *rawSocket) anyFrame() (first byte, payload string) {
+	r.t.Helper()
 	var h [2]byte
 	if _, err := io.ReadFull(r.br, h[:]); err != nil {
 		r.t.Fatalf("read a frame: %v", err)
@@ -74,14 +84,14 @@ func (r *rawSocket) frame() (op byte, payload string) {
 		io.ReadFull(r.br, x[:])
 		n = binary.BigEndian.Uint64(x[:])
 	}
-	if h[0]&0x70 != 0 || h[1]&0x80 != 0 || n > 16<<20 {
+	if h[1]&0x80 != 0 || n > 16<<20 {
 		r.t.Fatalf("no frame begins with %x", h)
 	}
 	b := make([]byte, n)
 	if _, err := io.ReadFull(r.br, b); err != nil {
 		r.t.Fatalf("read a frame's %d bytes: %v", n, err)
 	}
-	return h[0] & 0xf, string(b)
+	return h[0], string(b)
 }
 
 func TestBytesThatDribbleAreUnderstood(t *testing.T) {

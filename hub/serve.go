@@ -59,14 +59,19 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 func (c *conn) welcome(r *http.Request) {
 	h := c.hub
 	c.draining = true
+	if !h.admit(c) {
+		c.refuse(limitAddress)
+		return
+	}
 	if c.who.User == 0 {
+		h.metrics.dropped.WithLabelValues("not signed in").Inc()
 		c.shut(statusSignedOut, "not signed in")
 		return
 	}
+	var reached limit
 	switch err := h.register(c); {
-	case errors.Is(err, errTooMany):
-		h.metrics.dropped.WithLabelValues("too many").Inc()
-		c.shut(statusTooMany, "too many connections")
+	case errors.As(err, &reached):
+		c.refuse(reached)
 		return
 	case err != nil:
 		c.shut(statusRestart, retryHint(h.timing.spread))
@@ -116,6 +121,9 @@ func (c *conn) read() {
 				return
 			}
 		case err != nil:
+			if websocket.CloseStatus(err) < 0 && errors.Is(err, websocket.ErrMessageTooBig) {
+				c.hub.metrics.limits.WithLabelValues("frame size").Inc()
+			}
 			c.ended(err)
 			c.finish()
 			return
@@ -151,6 +159,7 @@ func (c *conn) heed(message string) {
 		}
 		if !c.slowed {
 			c.slowed = true
+			c.hub.metrics.limits.WithLabelValues("frame rate").Inc()
 			c.tell(errorFrame("rate", "too many frames: they are read more slowly now"))
 		}
 		time.Sleep(min(wait, time.Second))
@@ -160,6 +169,7 @@ func (c *conn) heed(message string) {
 // wrong closes the connection of a client that does not keep to the protocol.
 func (c *conn) wrong(reason string) {
 	c.draining = true
+	c.hub.metrics.dropped.WithLabelValues("protocol").Inc()
 	c.shut(statusProtocol, reason)
 }
 
@@ -170,6 +180,7 @@ func (c *conn) finish() {
 		c.setHere(false)
 		c.hub.unregister(c)
 	}
+	c.hub.dismiss(c)
 	c.hub.serving.Done()
 }
 

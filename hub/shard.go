@@ -144,9 +144,9 @@ func (s *shard) pass() {
 	s.mu.Lock()
 	batch := s.inbox
 	s.inbox, s.deltas = s.spare[:0], 0
-	lost := s.lost
-	if len(lost) > 0 {
-		s.lost = map[discord.ChannelID]*delta{}
+	var lost map[discord.ChannelID]*delta
+	if len(s.lost) > 0 { // else it stays the posters'
+		lost, s.lost = s.lost, map[discord.ChannelID]*delta{}
 	}
 	s.mu.Unlock()
 	for _, it := range batch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,7 +45,7 @@ func start(t *testing.T, p *process, o hub.Options, change func(*hub.Hub)) *node
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u, _ := strconv.Atoi(r.URL.Query().Get("user"))
-		h.Serve(w, r, hub.Who{User: discord.UserID(u), Session: r.URL.Query().Get("session"), CanAck: r.URL.Query().Get("ack") != "no"})
+		h.Serve(w, r, hub.Who{User: discord.UserID(u), Session: r.URL.Query().Get("session"), CanAck: r.URL.Query().Get("ack") != "no", Address: r.URL.Query().Get("from")})
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -125,8 +126,11 @@ func (n *node) openWith(t *testing.T, user discord.UserID, seed func(*socket), q
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	ws, _, err := websocket.Dial(ctx, fmt.Sprintf("%s/api/live?user=%d&%s", n.url, user, strings.Join(query, "&")),
-		&websocket.DialOptions{Subprotocols: []string{"tidings.v1"}})
+	how := &websocket.DialOptions{Subprotocols: []string{"tidings.v1"}}
+	if slices.Contains(query, "packed") {
+		how.CompressionMode = websocket.CompressionNoContextTakeover
+	}
+	ws, _, err := websocket.Dial(ctx, fmt.Sprintf("%s/api/live?user=%d&%s", n.url, user, strings.Join(query, "&")), how)
 	if err != nil {
 		t.Fatalf("dial: %v", err)
 	}

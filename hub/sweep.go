@@ -172,7 +172,7 @@ func (h *Hub) checkSessions(ctx context.Context, mask uint32) {
 			return
 		}
 		if !ok {
-			c.shut(statusEnded, "session ended")
+			c.endSession()
 		}
 	}
 }

@@ -103,7 +103,7 @@ func (h *Hub) endSession(key sessionKey) {
 	defer h.mu.Unlock()
 	for _, c := range h.allConns() {
 		if c.key == key {
-			c.shut(statusEnded, "session ended")
+			c.endSession()
 		}
 	}
 }

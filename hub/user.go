@@ -18,6 +18,7 @@ type Who struct {
 	User    discord.UserID
 	Session string // what [Hub.EndSession] names; "" when nothing can end it
 	CanAck  bool   // may mark as read
+	Address string // where they come from, for counting connections; "" when it is not to be counted
 }
 
 // user is a connected person. All fields are guarded by Hub.mu.
@@ -56,7 +57,6 @@ func keyOf(session string) sessionKey {
 }
 
 var (
-	errTooMany = errors.New("too many connections")
 	errStopped = errors.New("going away")
 )
 
@@ -68,8 +68,11 @@ func (h *Hub) register(c *conn) error {
 		return errStopped
 	}
 	u := h.users[c.who.User]
-	if h.conns >= h.maxConns || u != nil && len(u.conns) >= h.maxPerUser {
-		return errTooMany
+	switch {
+	case h.conns >= h.maxConns:
+		return limitServer
+	case u != nil && len(u.conns) >= h.maxPerUser:
+		return limitPerson
 	}
 	if u == nil {
 		u = &user{
@@ -262,6 +265,14 @@ const maxSnapshots = 5
 // attach gives a registered connection its snapshot. What it buffers since its registration follows as far as it is newer.
 func (h *Hub) attach(ctx context.Context, c *conn) error {
 	u := c.user
+	h.refresh(u)
+	h.mu.Lock()
+	set := u.set
+	h.mu.Unlock()
+	if r := h.recall(ctx, u, set); r != nil && h.begin(c, set, r.sum, r.frame) {
+		h.metrics.recalled.Inc()
+		return nil
+	}
 	select {
 	case h.snapshots <- struct{}{}:
 	case <-ctx.Done():
@@ -282,6 +293,7 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 			return err
 		}
 		if h.begin(c, set, sum, f) {
+			h.remember(u.id, &recent{set, sum, f, time.Now()})
 			return nil
 		}
 	}

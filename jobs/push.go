@@ -69,6 +69,8 @@ const (
 	hereFor = 2 * time.Minute
 	// hereAgain is when that is looked at again.
 	hereAgain = 30 * time.Second
+	// pushPause is the wait after a first failure; it doubles with each in a row, up to an hour.
+	pushPause = 5 * time.Second
 	// pushTTL is how long a push service keeps what it cannot deliver.
 	pushTTL = 4 * time.Hour
 )
@@ -180,11 +182,9 @@ func (p *Push) tell(ctx context.Context, sub store.PushSubscription, set *tiding
 			p.Log.Info("a push subscription has ended", "subscription", sub.ID, "user", sub.User, "why", bad.why)
 			return nil
 		}
-		failed := fmt.Errorf("push subscription %d: %s", sub.ID, bad.why)
-		if bad.wait > 0 {
-			return RetryAfter(failed, bad.wait)
-		}
-		return failed
+		// It is one browser's push service that fails, and not this kind of job: that is no alert for operators.
+		wait := min(pushPause<<min(sub.Failures, 20), outgoingWait)
+		return RetryAfter(fmt.Errorf("push subscription %d: %s", sub.ID, bad.why), max(wait, bad.wait))
 	}
 	if len(hits) == pushesEach {
 		return ErrYield

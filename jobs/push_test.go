@@ -146,7 +146,7 @@ func TestAPhoneIsToldOnceOfWhatItsPersonWants(t *testing.T) {
 	p.level(502, tidings.NotifyAll)
 	p.say(501, 9, "nothing, ada", mentionsAda)
 	p.say(502, 9, "everything here", "")
-	p.want("levels of channels", p.look(), "Bob · #bridge · Harbour: everything here")
+	p.want("levels of channels", p.look(), "Bob · #bridge · Harbour: everything here\nand 1 more") // of a moment ago
 	p.level(500, tidings.NotifyNothing)
 	if _, err := p.store.UnsetNotifyLevel(t.Context(), readerID, 502); err != nil {
 		t.Fatal(err)
@@ -298,12 +298,16 @@ func TestAPushServiceThatIsAwayIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	p := newPhone(t, true)
 	p.say(501, 9, "hello ada", mentionsAda)
-	for _, status := range []int{503, 429} {
-		p.service.Answer(status, map[int]string{429: "9"}[status])
+	for _, tt := range []struct {
+		status int
+		says   string
+		want   time.Duration
+	}{{503, "", 5 * time.Second}, {429, "90", 90 * time.Second}} {
+		p.service.Answer(tt.status, tt.says)
 		err := p.push.Handle(t.Context(), store.Job{Kind: store.SendPush, Key: fmt.Sprint(p.sub.ID)})
 		var wait interface{ RetryAfter() time.Duration }
-		if err == nil || errors.As(err, &wait) != (status == 429) {
-			t.Errorf("%d: %v", status, err)
+		if !errors.As(err, &wait) || wait.RetryAfter() != tt.want {
+			t.Errorf("%d: %v, want to be tried again after %v", tt.status, err, tt.want)
 		}
 	}
 	if sub, err := p.store.PushSubscription(t.Context(), p.sub.ID); err != nil || sub.Failures != 2 || sub.LastError != "the push service answered 429" {

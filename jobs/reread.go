@@ -33,8 +33,8 @@ type Ledger interface {
 	// Audit returns from where on a channel is to be read again, exclusive, and its version now; [tidings.ErrNotFound] for an
 	// unknown channel.
 	Audit(ctx context.Context, channel discord.ChannelID) (from discord.MessageID, version int64, err error)
-	// Audited notes that a channel was read again from an id, exclusive, up to another, as of a version.
-	Audited(ctx context.Context, channel discord.ChannelID, version int64, above, to discord.MessageID) error
+	// Audited notes that a channel was read again from an id, exclusive, up to another, as of a version, beginning at a time of Clock.
+	Audited(ctx context.Context, channel discord.ChannelID, version int64, began time.Time, above, to discord.MessageID) error
 }
 
 // Reconcile reads the messages of the last 24 hours again, the newest 1000 of them at most.
@@ -54,6 +54,10 @@ func (r *Reread) Audit(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
+	began, err := r.Ledger.Clock(ctx)
+	if err != nil {
+		return err
+	}
 	from, version, err := r.Ledger.Audit(ctx, channel)
 	if err != nil {
 		return ignoreClosed(err)
@@ -64,7 +68,7 @@ func (r *Reread) Audit(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	return r.Ledger.Audited(ctx, channel, version, above, min(newest, to))
+	return r.Ledger.Audited(ctx, channel, version, began, above, min(newest, to))
 }
 
 // down reads from the newest message on, within the bounds of the window, until a page has passed an id. It returns the id above
@@ -113,15 +117,22 @@ func AuditMoved(a Auditor, log *slog.Logger) Handler {
 	}
 }
 
-// Threads lists archived threads. It is bot's REST.
+// Threads lists threads. It is bot's REST.
 type Threads interface {
-	// ArchivedThreads lists a channel's threads that were archived since a time, as far as the bot may know of them.
-	ArchivedThreads(ctx context.Context, guild discord.GuildID, parent discord.ChannelID, since time.Time) ([]tidings.Channel, error)
+	// ArchivedThreads lists a channel's threads that were archived since a time: of private ones those that the bot is in, or all.
+	ArchivedThreads(ctx context.Context, guild discord.GuildID, parent discord.ChannelID, since time.Time, all bool) ([]tidings.Channel, error)
+	// ActiveThreads lists a guild's threads that are not archived.
+	ActiveThreads(ctx context.Context, guild discord.GuildID) ([]tidings.Channel, error)
+}
+
+// Manager knows where the bot may manage threads, and so sees private ones that it is not in. It is *store.Store.
+type Manager interface {
+	ManagesThreads(ctx context.Context, channel discord.ChannelID) (bool, error)
 }
 
 // ListThreads is the handler of [store.ListThreads]: it says of each archived thread that it was seen, which makes a gap where
-// something in it is missing.
-func ListThreads(t Threads, door Door) Handler {
+// something in it is missing. Where the bot manages threads that goes for private ones that are active too.
+func ListThreads(t Threads, m Manager, door Door) Handler {
 	return func(ctx context.Context, j store.Job) error {
 		parent, err := channelOf(j)
 		if err != nil {
@@ -131,9 +142,24 @@ func ListThreads(t Threads, door Door) Handler {
 		if err := json.Unmarshal(j.Payload, &p); err != nil {
 			return Dead(fmt.Errorf("%w job: %w", tidings.ErrInvalid, err))
 		}
-		threads, err := t.ArchivedThreads(ctx, j.Guild, parent, p.Since)
+		manages, err := m.ManagesThreads(ctx, parent)
+		if err != nil {
+			return err
+		}
+		threads, err := t.ArchivedThreads(ctx, j.Guild, parent, p.Since, manages)
 		if err != nil {
 			return final(ignoreClosed(err))
+		}
+		if manages {
+			active, err := t.ActiveThreads(ctx, j.Guild)
+			if err != nil {
+				return final(ignoreClosed(err))
+			}
+			for _, c := range active {
+				if c.Parent == parent && c.Type == tidings.ChannelPrivateThread {
+					threads = append(threads, c)
+				}
+			}
 		}
 		now := time.Now()
 		events := make([]tidings.Event, len(threads))

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -151,6 +152,10 @@ func TestAnAuditFindsWhatDiscordNeverTold(t *testing.T) {
 	if got := stored(t, db); !slices.Equal(got, all) {
 		t.Errorf("%d messages are stored, want %d", len(got), len(all))
 	}
+	db.MustExec(`UPDATE messages SET recorded_at = now() - interval '1 minute', told_at = NULL`)
+	if err := r.Audit(t.Context(), job); err != nil { // What was told just now is looked at once more.
+		t.Fatal(err)
+	}
 	db.MustExec(`UPDATE jobs SET state = 'done', finished_at = now()`)
 	if got := audits(); got != "[done]" {
 		t.Errorf("audits are %s although nothing has moved", got)
@@ -160,5 +165,78 @@ func TestAnAuditFindsWhatDiscordNeverTold(t *testing.T) {
 	db.MustExec(`UPDATE channels SET audited_at = now() - interval '61 minutes'`)
 	if got := audits(); got != "[ready]" {
 		t.Errorf("an hour later audits are %s, want one", got)
+	}
+}
+
+// Channels whose reading dies each time do not keep the others from their turn.
+func TestAuditsThatDieStandInNobodysWay(t *testing.T) {
+	t.Parallel()
+	all := lately(3)
+	s, db, door, _ := rereading(t, &past{ids: all}, all)
+	const other = testChannel + 1
+	for _, id := range all {
+		ev := tidings.Event{Guild: testGuild, Channel: other, Body: tidings.MessageCreated{Message: said(other, id)}}
+		if err := door.Commit(t.Context(), ev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.MustExec(`UPDATE channels SET since_id = 1`)
+	db.MustExec(`UPDATE guilds SET live_session = 'one'`)
+	var asked []string
+	for range 3 { // One at a time, and each dies.
+		if _, err := s.EnqueueAudits(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		var open []string
+		if err := db.Select(&open, `SELECT key FROM jobs WHERE kind = $1 AND state = 'ready'`, store.Audit); err != nil {
+			t.Fatal(err)
+		}
+		asked = append(asked, open...)
+		db.MustExec(`UPDATE jobs SET state = 'dead', finished_at = now()`)
+	}
+	slices.Sort(asked)
+	if want := []string{testChannel.String(), discord.ChannelID(other).String()}; !slices.Equal(asked, want) {
+		t.Errorf("asked for are %v, want each of %v once", asked, want)
+	}
+	db.MustExec(`UPDATE jobs SET finished_at = now() - interval '2 hours'`)
+	if n, err := s.EnqueueAudits(t.Context(), 10); n != 2 || err != nil {
+		t.Errorf("EnqueueAudits() later = %d, %v, want both again", n, err)
+	}
+}
+
+// hall has a private thread that is archived and one that is not, and says which it was asked for.
+type hall struct{ manages bool }
+
+func (h hall) ArchivedThreads(_ context.Context, g discord.GuildID, parent discord.ChannelID, _ time.Time, all bool) ([]tidings.Channel, error) {
+	if !all {
+		return nil, nil
+	}
+	return []tidings.Channel{{ID: 21, Guild: g, Parent: parent, Type: tidings.ChannelPrivateThread, Name: "old", Archived: true}}, nil
+}
+
+func (h hall) ActiveThreads(_ context.Context, g discord.GuildID) ([]tidings.Channel, error) {
+	return []tidings.Channel{
+		{ID: 22, Guild: g, Parent: testChannel, Type: tidings.ChannelPrivateThread, Name: "new"},
+		{ID: 23, Guild: g, Parent: testChannel + 1, Type: tidings.ChannelPrivateThread, Name: "elsewhere"},
+	}, nil
+}
+
+func (h hall) ManagesThreads(context.Context, discord.ChannelID) (bool, error) { return h.manages, nil }
+
+// Private threads that the bot is not in are found where it manages threads.
+func TestPrivateThreadsAreFoundWhereTheBotManagesThem(t *testing.T) {
+	t.Parallel()
+	_, db, door, _ := fetching(t, &past{})
+	list := store.Job{Key: testChannel.String(), Guild: testGuild, Payload: []byte(`{}`)}
+	for manages, want := range map[bool]string{false: "", true: "new old"} {
+		h := hall{manages}
+		if err := jobs.ListThreads(h, h, door)(t.Context(), list); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := db.Get(&got, `SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM channels WHERE type = 12`); err != nil || got != want {
+			t.Errorf("managing %t: the threads are %q, %v, want %q", manages, got, err, want)
+		}
+		db.MustExec(`DELETE FROM channels WHERE type = 12`)
 	}
 }

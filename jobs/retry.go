@@ -92,7 +92,7 @@ func asItIsNow(ctx context.Context, r Reviver, rest Hydrator, d store.DeadEvent)
 	case err != nil:
 		return ev, fmt.Errorf("ask Discord for it: %w", err)
 	case m.Channel != d.Channel || m.ID != id:
-		return ev, errors.New("Discord answers with another message")
+		return ev, errors.New("the answer is another message")
 	}
 	m.Guild = d.Guild
 	ev.Body = tidings.MessageCreated{Message: m, Asked: asked}

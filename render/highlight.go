@@ -1,6 +1,7 @@
 package render
 
 import (
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,7 @@ import (
 const (
 	maxHighlight  = 3_000
 	maxCodeLine   = 200
-	highlightTime = 50 * time.Millisecond
+	highlightTime = 50 * time.Millisecond // of the processor's
 	restTime      = 10 * time.Minute
 )
 
@@ -92,7 +93,7 @@ func (r *resting) highlight(lang, code string) string {
 	return strings.TrimRight(b.String(), "\n")
 }
 
-// tokenise collects tokens until the time is used up. Lexers panic on their own faults, which must not cost the message.
+// tokenise collects tokens until the processor time is used up. Lexers panic on their own faults, which must not cost the message.
 // took leaves out what a lexer needs to get ready the first time.
 func tokenise(lexer chroma.Lexer, code string) (tokens []chroma.Token, ok bool, took time.Duration) {
 	defer func() {
@@ -104,14 +105,16 @@ func tokenise(lexer chroma.Lexer, code string) (tokens []chroma.Token, ok bool, 
 	if err != nil {
 		return nil, false, 0
 	}
-	start := time.Now()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start := spent()
 	for t := it(); t != chroma.EOF; t = it() {
 		tokens = append(tokens, t)
-		if took = time.Since(start); took > highlightTime {
+		if took = spent() - start; took > highlightTime {
 			return nil, false, took
 		}
 	}
-	return tokens, true, time.Since(start)
+	return tokens, true, spent() - start
 }
 
 // tokenClass maps chroma's many types to the dozen that the style sheet knows.

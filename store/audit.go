@@ -26,6 +26,8 @@ const auditAge = 24 * time.Hour
 // Only what the gateway tells can have been told wrongly. A channel is read again once it has been quiet for half a minute, or five
 // minutes after the last time when it never is. An edit, a delete or a reaction that was swallowed moves nothing: so what was
 // spoken in lately is read again each hour.
+//
+// A channel that is asked for already, or whose reading has died within the hour, is passed over: the others have their turn.
 const unauditedChannels = `
 SELECT c.id, c.guild_id
 FROM channels c
@@ -33,6 +35,11 @@ JOIN guilds g ON g.id = c.guild_id AND g.live_session <> ''
 WHERE c.since_id > 0 AND NOT c.deleted AND c.closed_at IS NULL AND (
 	c.version > c.audited_version AND (c.last_seen_id < $1 OR coalesce(c.audited_at, '-infinity') < now() - interval '5 minutes')
 	OR c.last_seen_id >= $2 AND c.audited_at < now() - interval '1 hour')
+  AND NOT EXISTS (
+	SELECT
+	FROM jobs j
+	WHERE j.kind = '` + Audit + `' AND j.key = c.id::text
+	  AND (j.state IN ('ready', 'running') OR j.state = 'dead' AND j.finished_at > now() - interval '1 hour'))
 ORDER BY c.version > c.audited_version DESC, c.audited_at NULLS FIRST
 LIMIT $3`
 
@@ -83,18 +90,24 @@ func (s *Store) Audit(ctx context.Context, channel discord.ChannelID) (from disc
 }
 
 // What was read again is accounted for, also where the gateway has told nothing of it: else a channel whose last message was
-// swallowed would not be stated to be complete before its next one.
+// swallowed would not be stated to be complete before its next one. Where the gateway has spoken of a message so shortly before that
+// it stood against what was read, the channel is to be read once more.
 const noteAudit = `
 UPDATE channels
-SET audited_version = greatest(audited_version, $2),
+SET audited_version = CASE WHEN EXISTS (
+		SELECT
+		FROM messages m
+		WHERE m.channel_id = $1 AND m.id > $4 AND greatest(m.recorded_at, m.told_at, m.reacted_at) > $5
+	) THEN audited_version ELSE greatest(audited_version, $2) END,
     audited_id = greatest(audited_id, $3),
     audited_at = now(),
     known_id = CASE WHEN since_id > 0 AND $4 <= known_id THEN greatest(known_id, least($3, last_seen_id)) ELSE known_id END
 WHERE id = $1`
 
-// Audited notes that a channel was read again from an id, exclusive, up to another, as of a version.
-func (s *Store) Audited(ctx context.Context, channel discord.ChannelID, version int64, above, to discord.MessageID) error {
-	if _, err := s.db.ExecContext(ctx, noteAudit, int64(channel), version, int64(to), int64(above)); err != nil {
+// Audited notes that a channel was read again from an id, exclusive, up to another, as of a version, beginning at a time of
+// [Store.Clock].
+func (s *Store) Audited(ctx context.Context, channel discord.ChannelID, version int64, began time.Time, above, to discord.MessageID) error {
+	if _, err := s.db.ExecContext(ctx, noteAudit, int64(channel), version, int64(to), int64(above), began.Add(-reactionMargin)); err != nil {
 		return fmt.Errorf("note that channel %d was read again: %w", channel, unavailable(err))
 	}
 	return nil

@@ -22,7 +22,7 @@ import (
 func (s *Store) RecordBarrier(ctx context.Context, ev tidings.Event, marks []tidings.Mark) (tidings.Result, error) {
 	var result tidings.Result
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
-		b := barrier{guild: ev.Guild, source: ev.Source, mark: ev.Mark, at: ev.At, history: s.historyID(ev.At)}
+		b := barrier{guild: ev.Guild, source: ev.Source, mark: ev.Mark, at: ev.At, history: s.historyID(ev.At), clock: s.clock}
 		if b.at.IsZero() {
 			b.at = time.Now()
 		}
@@ -58,7 +58,8 @@ type barrier struct {
 	// history is how far back the past of a new channel is wanted.
 	history discord.MessageID
 	suspect discord.MessageID
-	moved   bool // the guild's access version must grow
+	clock   func() time.Time // Discord's; nil for ours
+	moved   bool             // the guild's access version must grow
 	opened  []discord.ChannelID
 	mended  []discord.ChannelID // what counts as a mention there has moved
 	look    bool                // what the bot itself may read must be worked out anew
@@ -76,6 +77,14 @@ type guildRow struct {
 	Self        discord.UserID    `db:"self_id"`
 	SelfRoles   pq.Int64Array     `db:"self_roles"`
 	Silences    int64             `db:"silences"`
+}
+
+// discordNow is the time by which ids are made.
+func (b *barrier) discordNow() time.Time {
+	if b.clock == nil {
+		return time.Now()
+	}
+	return b.clock()
 }
 
 // move notes a change that may concern anybody in the guild.
@@ -204,7 +213,7 @@ func (b *barrier) bump(ctx context.Context, tx *sqlx.Tx) ([]tidings.AccessChange
 
 // guildSeen brings everything in line with the whole guild as Discord shows it.
 func (b *barrier) guildSeen(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSeen) error {
-	e.Guild.Available = true
+	e.Guild.Available, b.look = true, true
 	if err := b.saveGuild(ctx, tx, e.Guild, false); err != nil {
 		return err
 	}
@@ -230,7 +239,28 @@ func (b *barrier) guildSeen(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSee
 	if err := b.seenWhole(ctx, tx, e, closed); err != nil {
 		return err
 	}
+	if err := b.believe(ctx, tx); err != nil {
+		return err
+	}
 	return b.membersSeen(ctx, tx, e.Members)
+}
+
+const believeGuild = `
+UPDATE guilds
+SET doubted_at = NULL
+WHERE id = $1 AND doubted_at < $2`
+
+// believe ends the doubt about a guild, where what is shown now was asked for, or told, after what caused it.
+func (b *barrier) believe(ctx context.Context, tx *sqlx.Tx) error {
+	res, err := tx.ExecContext(ctx, believeGuild, int64(b.guild), b.at)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	b.move()
+	return nil
 }
 
 const saveGuild = `

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
@@ -102,6 +103,10 @@ VALUES ($1, $2, $3, $4, $5)`
 // are fetched again.
 func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) error {
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", ev.Body), "tidings.")
+	unreadable, odd := ev.Body.(tidings.Unreadable)
+	if odd {
+		kind = unreadable.Name
+	}
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
 		// What was fetched is there to be fetched again; it is kept once, and read again later and later.
 		fetched := ev.Source == tidings.SourceBackfill || ev.Source == tidings.SourcePoll
@@ -128,6 +133,17 @@ func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) e
 				return err
 			}
 		}
+		if odd && unreadable.AboutMessages() && ev.Channel != 0 {
+			// Which message it was about nobody knows; what it did to it is found by reading the recent ones again.
+			again := NewJob{Kind: Reconcile, Key: ev.Channel.String(), Guild: ev.Guild, Priority: priorityReconcile}
+			if _, err := enqueue(ctx, tx, []NewJob{again}); err != nil {
+				return err
+			}
+		} else if ev.Barrier() && ev.Guild != 0 {
+			if err := doubt(ctx, tx, ev); err != nil {
+				return err
+			}
+		}
 		return openGaps(ctx, tx, around)
 	})
 	if err != nil {
@@ -150,9 +166,54 @@ func keepsWords(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) (bool, error
 	return !out, err
 }
 
+// ReadGuild is the kind of the job that reads a whole guild from Discord, because something that was told of it could not be
+// understood or stored. Its key is the guild's id.
+const ReadGuild = "read-guild"
+
+// While a guild is in doubt it counts as one without members: nobody sees anything of it. Who its members are is asked anew too.
+const doubtGuild = `
+INSERT INTO guilds (id, doubted_at)
+VALUES ($1, $2)
+ON CONFLICT (id) DO UPDATE
+SET doubted_at = greatest(guilds.doubted_at, excluded.doubted_at),
+    access_version = guilds.access_version + 1`
+
+// Whom a thread lets in is not known any more when a change of its members is not.
+const forgetThreadMembers = `
+DELETE FROM thread_members t
+USING channels c
+WHERE c.id = t.thread_id AND c.guild_id = $1`
+
+// doubt lets nobody see anything of a guild until it was read again: who may read what has changed in a way that is not known.
+func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) error {
+	at := ev.At
+	if at.IsZero() {
+		at = time.Now()
+	}
+	jobs := []NewJob{{Kind: ReadGuild, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader}}
+	if _, err := tx.ExecContext(ctx, doubtGuild, int64(ev.Guild), at); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, forgetMembers, int64(ev.Guild)); err != nil {
+		return err
+	}
+	if odd, ok := ev.Body.(tidings.Unreadable); ok && strings.HasPrefix(odd.Name, "THREAD_MEMBER") {
+		for _, query := range []string{forgetThreadMembers, loseThreads} {
+			if _, err := tx.ExecContext(ctx, query, int64(ev.Guild)); err != nil {
+				return err
+			}
+		}
+		jobs = append(jobs, NewJob{Kind: ReadThreadMembers, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader})
+	}
+	_, err := enqueue(ctx, tx, jobs)
+	return err
+}
+
 // rawEvent is Discord's object where the event has one, else what this process understood of it.
 func rawEvent(ev tidings.Event) []byte {
 	switch e := ev.Body.(type) {
+	case tidings.Unreadable:
+		return e.Raw
 	case tidings.MessageCreated:
 		if len(e.Message.Payload) > 0 {
 			return e.Message.Payload
@@ -185,6 +246,10 @@ func gapsAround(ev tidings.Event) []gap {
 		first, last = e.Message, e.Message
 	case tidings.PollVoted:
 		first, last = e.Message, e.Message
+	case tidings.Unreadable:
+		if e.Name == "MESSAGE_CREATE" && ev.Channel != 0 {
+			first, last = tidings.FirstID(ev.At.Add(-clockMargin)), tidings.FirstID(ev.At.Add(clockMargin))
+		}
 	}
 	if first == 0 {
 		return nil

@@ -24,12 +24,16 @@ SET owner = excluded.owner,
     lease_until = excluded.lease_until,
     listening = false,
     updated_at = now()
-WHERE gateway_sessions.lease_until <= now() OR gateway_sessions.owner = excluded.owner
+WHERE gateway_sessions.lease_until <= now()
+   OR split_part(gateway_sessions.owner, '#', 1) = split_part(excluded.owner, '#', 1)
+  AND coalesce(nullif(split_part(gateway_sessions.owner, '#', 2), ''), '0')::numeric <= coalesce(nullif(split_part(excluded.owner, '#', 2), ''), '0')::numeric
 RETURNING shard, shards, session_id, resume_url, CASE WHEN hole > 0 THEN least(seq, hole - 1) ELSE seq END AS seq, lease_epoch`
 
 // LeaseShard makes owner the one who runs a shard for ttl, and returns the session to resume: from before a hole, where there
 // is one. The error is
-// [tidings.ErrLeaseLost] while another owner holds a live lease. Leasing again, by the same owner too, ends the lease before.
+// [tidings.ErrLeaseLost] while another owner holds a live lease. Leasing again, by the same owner too, ends the lease before. An
+// owner is a name, or a name and the number of its run, as in name#7: a later run takes over what an earlier one had, but not the
+// other way round.
 func (s *Store) LeaseShard(ctx context.Context, shard, shards int, owner string, ttl time.Duration) (tidings.GatewaySession, error) {
 	var g tidings.GatewaySession
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
@@ -89,6 +93,7 @@ SET session_id = $4,
     resume_url = $5,
     seq = $6,
     listening = $4 <> '',
+    heard_until = CASE WHEN $4 = '' THEN heard_until ELSE now() + $7 * interval '1 millisecond' END,
     hole = 0,
     hole_id = 0,
     updated_at = now()
@@ -101,7 +106,7 @@ func (s *Store) SaveSession(ctx context.Context, g tidings.GatewaySession) error
 		if _, err := tx.ExecContext(ctx, endLive, g.Shard, g.Shards, g.Epoch, g.Session); err != nil {
 			return err
 		}
-		return changeLeased(ctx, tx, saveSession, g.Shard, g.Shards, g.Epoch, g.Session, g.ResumeURL, g.Seq)
+		return changeLeased(ctx, tx, saveSession, g.Shard, g.Shards, g.Epoch, g.Session, g.ResumeURL, g.Seq, heardFor.Milliseconds())
 	})
 	if err != nil {
 		return fmt.Errorf("save the session of shard %d of %d: %w", g.Shard, g.Shards, err)
@@ -127,16 +132,35 @@ func changeLeased(ctx context.Context, tx *sqlx.Tx, query string, args ...any) e
 	return nil
 }
 
+// heardFor is how long it is believed that a shard hears everything: a few times as long as it takes to be said again. A process
+// that was killed is believed for so long.
+const heardFor = 5 * time.Second
+
 const listening = `
 UPDATE gateway_sessions
-SET listening = $4
+SET listening = $4,
+    heard_until = CASE WHEN $4 THEN now() + $5 * interval '1 millisecond' ELSE heard_until END
 WHERE shard = $1 AND shards = $2 AND lease_epoch = $3`
 
-// Listening notes whether a shard is connected and past the replay. While it is not, nothing of its guilds is stated to be
-// complete. The error is [tidings.ErrLeaseLost] when somebody has leased the shard since.
+// Listening notes whether a shard is connected and past the replay. While it is not, and unless [Store.Heard] says every other second
+// that it still is, nothing of its guilds is stated to be complete. The error is [tidings.ErrLeaseLost] when somebody has leased the shard since.
 func (s *Store) Listening(ctx context.Context, g tidings.GatewaySession, on bool) error {
-	if err := s.underLease(ctx, listening, g.Shard, g.Shards, g.Epoch, on); err != nil {
+	if err := s.underLease(ctx, listening, g.Shard, g.Shards, g.Epoch, on, heardFor.Milliseconds()); err != nil {
 		return fmt.Errorf("note whether shard %d of %d listens: %w", g.Shard, g.Shards, err)
+	}
+	return nil
+}
+
+const heard = `
+UPDATE gateway_sessions
+SET heard_until = now() + $5 * interval '1 millisecond'
+WHERE shard = $1 AND shards = $2 AND lease_epoch = $3 AND session_id = $4`
+
+// Heard says that a shard that is listening still is: it is believed for five seconds. The error is [tidings.ErrLeaseLost] when
+// somebody has leased the shard since, or another session has begun.
+func (s *Store) Heard(ctx context.Context, g tidings.GatewaySession) error {
+	if err := s.underLease(ctx, heard, g.Shard, g.Shards, g.Epoch, g.Session, heardFor.Milliseconds()); err != nil {
+		return fmt.Errorf("note that shard %d of %d still listens: %w", g.Shard, g.Shards, err)
 	}
 	return nil
 }

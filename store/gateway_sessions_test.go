@@ -137,3 +137,50 @@ func TestADeadLetterKeepsTheEventAndOpensAGap(t *testing.T) {
 		t.Errorf("gaps = %+v, want %+v", got, want)
 	}
 }
+
+// Two processes of one name are a folder and its copy: the one that began later runs the shard, and they do not take it from each
+// other again and again.
+func TestALaterRunOfANameTakesOverOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	lease(t, s, "twin#5", time.Minute)
+	lease(t, s, "twin#5", time.Minute) // It connects again.
+	later := lease(t, s, "twin#7", time.Minute)
+	for _, owner := range []string{"twin#5", "other#9", "twin"} {
+		if _, err := s.LeaseShard(t.Context(), 0, 1, owner, time.Minute); !errors.Is(err, tidings.ErrLeaseLost) {
+			t.Errorf("LeaseShard() of %s = %v, want ErrLeaseLost", owner, err)
+		}
+	}
+	if err := s.RenewShard(t.Context(), later, time.Minute); err != nil {
+		t.Errorf("RenewShard() of the later run = %v", err)
+	}
+}
+
+// Discord lets a bot begin so many sessions in five seconds, whichever process begins them.
+func TestProcessesBeginSessionsInTurn(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	take := func(key int) time.Duration {
+		t.Helper()
+		wait, err := s.TakeTurn(t.Context(), key, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wait
+	}
+	if wait := take(0); wait != 0 {
+		t.Fatalf("the first has to wait for %v", wait)
+	}
+	if wait := take(0); wait <= 59*time.Minute || wait > time.Hour {
+		t.Errorf("the second has to wait for %v, want as long as the first may take", wait)
+	}
+	if wait := take(1); wait != 0 {
+		t.Errorf("one of another key has to wait for %v", wait)
+	}
+	if err := s.LeaveTurn(t.Context(), 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if wait := take(0); wait != 0 {
+		t.Errorf("after the first has left, the next has to wait for %v", wait)
+	}
+}

@@ -63,10 +63,11 @@ FROM channels
 WHERE guild_id = $1 AND NOT deleted
 ORDER BY id`
 
+// A guild in doubt has no members here, and so nobody who sees anything of it; see DeadLetter.
 const stateMembers = `
 SELECT user_id, nick, roles, flags, timeout_until
 FROM members
-WHERE guild_id = $1 AND state = 'in'
+WHERE guild_id = $1 AND state = 'in' AND NOT EXISTS (SELECT FROM guilds WHERE id = $1 AND doubted_at IS NOT NULL)
 ORDER BY user_id`
 
 const stateThreadMembers = `

@@ -35,6 +35,36 @@ type Gap struct {
 	Due       bool              `db:"due"`       // its time to be read has come; an unclear one is read again later and later
 }
 
+// Left estimates how long the gap's healing will take: from how far it has come, else from how long others took; 0 when neither tells.
+func (g Gap) Left(now time.Time, typical time.Duration) time.Duration {
+	took := now.Sub(g.Opened)
+	if all, read := float64(g.To-g.From), float64(g.To-g.Rest); read > all/100 {
+		return time.Duration(float64(took) * (all - read) / read)
+	}
+	if typical == 0 {
+		return 0
+	}
+	return max(typical-took, time.Second)
+}
+
+const typicalHealing = `
+SELECT coalesce(avg(extract(epoch FROM healed_at - opened_at)), 0)::float8
+FROM (
+	SELECT healed_at, opened_at
+	FROM gaps
+	WHERE healed_at > now() - interval '1 day' AND NOT backfill AND NOT unclear
+	ORDER BY healed_at DESC
+	LIMIT 20) g`
+
+// TypicalHealing is how long the last gaps were open, on average; 0 when none has healed within a day.
+func (s *Store) TypicalHealing(ctx context.Context) (time.Duration, error) {
+	var seconds float64
+	if err := s.db.GetContext(ctx, &seconds, typicalHealing); err != nil {
+		return 0, fmt.Errorf("estimate how long healing takes: %w", unavailable(err))
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
 // OpenGap notes that the messages of a channel above from, up to and including to, may be missing, and asks for the job that
 // fetches them. A range that is empty or lies in an open gap already says nothing new. What lies between the ledger's end
 // and a range above it is part of the gap.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -16,6 +17,8 @@ type listener struct {
 	*Store
 	t testing.TB
 	g tidings.GatewaySession
+	// killed is set when its process says nothing any more.
+	killed bool
 }
 
 const aYear = 365 * 24 * time.Hour
@@ -24,7 +27,7 @@ func listen(t testing.TB) *listener {
 	t.Helper()
 	s := open(t)
 	s.history = aYear
-	return &listener{s, t, lease(t, s, "one", time.Minute)}
+	return &listener{Store: s, t: t, g: lease(t, s, "one", time.Minute)}
 }
 
 func (l *listener) check(err error) {
@@ -108,6 +111,9 @@ func (l *listener) heal(c discord.ChannelID) {
 // complete says since when a channel is stated to be complete.
 func (l *listener) complete(c discord.ChannelID) string {
 	l.t.Helper()
+	if !l.killed {
+		_ = l.Heard(l.t.Context(), l.g) // as its process does every other second
+	}
 	u, err := l.Summary(l.t.Context(), &tidings.VisibleSet{User: ann, Guilds: []tidings.VisibleGuild{{
 		Guild: tidings.Guild{ID: testGuild}, Channels: []tidings.Channel{{ID: c, Guild: testGuild}},
 	}}})
@@ -184,6 +190,40 @@ func TestASessionThatGoesOnHasNoGap(t *testing.T) {
 	l.said(lobby, nth(2))
 	l.check(l.Listening(t.Context(), l.g, true))
 	l.want("after it", lobby, "", "all")
+}
+
+// A process that was killed says nothing any more: nobody is told for longer than a few seconds that nothing is missing, however long
+// its lease lasts.
+func TestAKilledListenerIsNotBelievedForLong(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.want("while it lives", lobby, "", "all")
+	if left := one[float64](t, l.Store, `SELECT extract(epoch FROM heard_until - now())::float8 FROM gateway_sessions`); left > 5 {
+		t.Errorf("it is believed for %v s, want 5 at most", left)
+	}
+	l.killed = true
+	l.db.MustExec(`UPDATE gateway_sessions SET heard_until = now()`) // as that time passes
+	if got := l.complete(lobby); got != "unknown" {
+		t.Errorf("after its death the lobby is complete since %q, want unknown", got)
+	}
+	if until := one[bool](t, l.Store, `SELECT lease_until > now() FROM gateway_sessions`); !until {
+		t.Error("the lease has ended, which this test is not about")
+	}
+	// After half a minute without a word its servers are polled.
+	for ago, held := range map[int]bool{20: true, 40: false} {
+		l.db.MustExec(`UPDATE gateway_sessions SET heard_until = now() - $1 * interval '1 second' + interval '5 seconds'`, ago)
+		polls, err := l.GuildPolls(l.t.Context())
+		l.check(err)
+		if len(polls) != 1 || polls[0].Held != held {
+			t.Errorf("%d seconds after its last word the guilds to poll are %+v, want one that is held: %t", ago, polls, held)
+		}
+	}
+	l.g.Session = "none"
+	if err := l.Heard(t.Context(), l.g); !errors.Is(err, tidings.ErrLeaseLost) {
+		t.Errorf("Heard() of another session = %v, want ErrLeaseLost", err)
+	}
 }
 
 func TestWhatIsNewHereIsFetchedLast(t *testing.T) {
@@ -378,15 +418,15 @@ func TestWhatWasReadAgainIsAccountedFor(t *testing.T) {
 	if l.complete(lobby) != "unknown" {
 		t.Fatal("complete although nobody has told of the newest message")
 	}
-	l.check(l.Audited(t.Context(), lobby, version, nth(2)+1, nth(9)))
+	l.check(l.Audited(t.Context(), lobby, version, time.Now(), nth(2)+1, nth(9)))
 	if l.complete(lobby) != "unknown" {
 		t.Error("complete after a reading that did not come down to what is known")
 	}
-	l.check(l.Audited(t.Context(), lobby, version, down, nth(3)-1))
+	l.check(l.Audited(t.Context(), lobby, version, time.Now(), down, nth(3)-1))
 	if l.complete(lobby) != "unknown" {
 		t.Error("complete after a reading from before the newest message")
 	}
-	l.check(l.Audited(t.Context(), lobby, version, down, nth(9)))
+	l.check(l.Audited(t.Context(), lobby, version, time.Now(), down, nth(9)))
 	if l.complete(lobby) == "unknown" {
 		t.Error("not complete after all was read again")
 	}
@@ -436,5 +476,30 @@ func TestWhatComesLateIsTold(t *testing.T) {
 	l.check(err)
 	if len(list) != 3 || list[0].N != 1 || list[0].To != nth(0) || list[2].N != 2 {
 		t.Errorf("Recovered() = %+v, want three ranges", list)
+	}
+}
+
+// What the gateway has said just now stands against what is read: so the channel is read once more.
+func TestAChannelThatWasSpokenOfWhileItWasReadIsReadOnceMore(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("s1")
+	l.shown(0, 0)
+	l.said(lobby, nth(1))
+	audit := func() int {
+		t.Helper()
+		from, version, err := l.Audit(t.Context(), lobby)
+		l.check(err)
+		began, err := l.Clock(t.Context())
+		l.check(err)
+		l.check(l.Audited(t.Context(), lobby, version, began, from, nth(9)))
+		return one[int](t, l.Store, `SELECT count(*) FROM channels WHERE id = $1 AND version > audited_version`, int64(lobby))
+	}
+	if audit() != 1 {
+		t.Error("it counts as read, although the gateway spoke only just now")
+	}
+	l.db.MustExec(`UPDATE messages SET recorded_at = now() - interval '1 minute', told_at = now() - interval '11 seconds'`)
+	if audit() != 0 {
+		t.Error("it does not count as read")
 	}
 }

@@ -105,7 +105,7 @@ func (b *barrier) saveMember(ctx context.Context, tx *sqlx.Tx, u discord.UserID,
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, addBaseline, int64(u), int64(b.guild), int64(tidings.FirstID(time.Now())))
+		_, err = tx.ExecContext(ctx, addBaseline, int64(u), int64(b.guild), int64(tidings.FirstID(b.discordNow())))
 	case was.State == stateIn:
 		err = b.leaveThreads(ctx, tx, u)
 	}
@@ -303,7 +303,7 @@ func (s *Store) SaveMember(
 ) (change tidings.AccessChange, current bool, err error) {
 	err = s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
 		change, current = tidings.AccessChange{}, false
-		b := barrier{guild: g}
+		b := barrier{guild: g, clock: s.clock}
 		if known, err := b.lock(ctx, tx); err != nil {
 			return err
 		} else if !known {

@@ -20,12 +20,13 @@ type GuildPoll struct {
 	Polled  float64         `db:"polled"` // seconds ago; very many when never
 	Learned float64         `db:"learned"`
 	Moved   float64         `db:"moved"`
-	// Held says that a live lease stands on the guild's shard, so that some process keeps its gateway session.
+	// Held says that some process keeps the gateway session of the guild's shard, or is about to.
 	Held bool `db:"held"`
 }
 
-// The newest number of shards is the one that counts; rows of an older one stay. A shard whose lease ran out less than half
-// a minute ago may be on its way from one process to another.
+// The newest number of shards is the one that counts; rows of an older one stay. A shard of which nobody has said for half a minute
+// that it listens is down, however long its lease lasts; one that is being connected is its process' to judge. Where the lease ran
+// out less than half a minute ago it may be on its way from one process to another.
 const guildPolls = `
 WITH sharding AS (
 	SELECT shards
@@ -36,7 +37,7 @@ held AS (
 	SELECT s.shard, s.shards
 	FROM gateway_sessions s
 	JOIN sharding USING (shards)
-	WHERE s.lease_until > now() - interval '30 seconds')
+	WHERE CASE WHEN s.listening THEN s.heard_until > now() - interval '25 seconds' ELSE s.lease_until > now() - interval '30 seconds' END)
 SELECT coalesce(g.id, p.guild_id) AS guild_id, g.id IS NOT NULL AND g.removed_at IS NULL AS known,
        least(extract(epoch FROM now() - p.polled_at), 1e9)::float8 AS polled,
        least(extract(epoch FROM now() - nullif(p.learned_at, '-infinity')), 1e9)::float8 AS learned,
@@ -114,7 +115,7 @@ LEFT JOIN (
 	FROM guilds
 	WHERE id = $3) f ON true
 WHERE v.head > coalesce(CASE WHEN c.since_id > 0 THEN c.known_id ELSE c.last_seen_id END, 0)
-  AND NOT EXISTS (SELECT FROM gaps g WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id < v.head AND g.to_id >= v.head)
+  AND NOT EXISTS (SELECT FROM gaps g WHERE g.channel_id = v.channel_id AND g.healed_at IS NULL AND g.from_id < v.head AND g.rest_id >= v.head)
 ORDER BY v.head DESC`
 
 // OpenNews opens a gap in each channel whose newest message, as Discord lists it, is above everything that is stored, and asks

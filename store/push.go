@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -278,8 +279,8 @@ func (s *Store) PushSettled(ctx context.Context, p PushSubscription, told []disc
 }
 
 const (
-	// pushOverlap is for how long a message may be told: what is stored later, or could not be told, is not news any more.
-	pushOverlap = time.Hour
+	// pushOverlap is how long after it was written a message may be stored, or become wanted, and still be news.
+	pushOverlap = 5 * time.Minute
 	// settleStep is how far the settled id may stay behind before it is worth a write: ten minutes of ids.
 	settleStep = uint64(10*time.Minute/time.Millisecond) << 22
 )
@@ -324,23 +325,34 @@ SELECT public, sealed
 FROM service_keys
 WHERE id = $1`
 
-// PushKeys returns the service's keys for Web Push. Where there are none yet, those that fresh makes are kept, once for all processes.
-func (s *Store) PushKeys(ctx context.Context, fresh func() (public string, sealed []byte, err error)) (public string, sealed []byte, err error) {
+const replaceServiceKey = `
+UPDATE service_keys
+SET public = $2, sealed = $3
+WHERE id = $1 AND sealed = $4`
+
+// PushKeys returns the service's keys for Web Push. Where there are none yet, or instead of those that were sealed as lost, those that fresh makes are kept, once
+// for all processes.
+func (s *Store) PushKeys(ctx context.Context, lost []byte, fresh func() (public string, sealed []byte, err error)) (public string, sealed []byte, err error) {
 	var row struct {
 		Public string `db:"public"`
 		Sealed []byte `db:"sealed"`
 	}
 	err = s.db.GetContext(ctx, &row, selectServiceKey, pushKey)
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && lost != nil && bytes.Equal(row.Sealed, lost) {
 		public, sealed, err := fresh()
 		if err != nil {
 			return "", nil, err
 		}
-		if _, err := s.db.ExecContext(ctx, insertServiceKey, pushKey, public, sealed); err != nil {
+		if lost == nil {
+			_, err = s.db.ExecContext(ctx, insertServiceKey, pushKey, public, sealed)
+		} else {
+			_, err = s.db.ExecContext(ctx, replaceServiceKey, pushKey, public, sealed, lost)
+		}
+		if err != nil {
 			return "", nil, fmt.Errorf("keep keys for push: %w", unavailable(err))
 		}
-		err = s.db.GetContext(ctx, &row, selectServiceKey, pushKey)
-		if err != nil {
+		// Another process may have been faster.
+		if err := s.db.GetContext(ctx, &row, selectServiceKey, pushKey); err != nil {
 			return "", nil, fmt.Errorf("read keys for push: %w", unavailable(err))
 		}
 		return row.Public, row.Sealed, nil

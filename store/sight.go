@@ -17,6 +17,15 @@ import (
 // worked out with each change that may move it: a channel that closes is not complete from then on, and what was said in one
 // while it was closed is a gap from the moment when it opens, before any later message can hide it.
 
+// Forgive is the kind of the job that lets Discord be asked again for what it refused before channels opened to the bot. Its payload
+// is a [ForgivePayload].
+const Forgive = "forgive"
+
+// ForgivePayload names the channels that opened.
+type ForgivePayload struct {
+	Channels []discord.ChannelID `json:"channels"`
+}
+
 const sightRead = tidings.PermissionViewChannel | tidings.PermissionReadMessageHistory
 
 const someSelf = `
@@ -63,7 +72,7 @@ func (b *barrier) saveSelf(ctx context.Context, tx *sqlx.Tx, m tidings.Member) e
 }
 
 const sightChannels = `
-SELECT id, guild_id, parent_id, type, name, topic, position, nsfw, archived, overwrites, last_message_id, closed_at IS NOT NULL AS closed
+SELECT id, guild_id, parent_id, type, name, topic, position, nsfw, archived, overwrites, last_message_id, closed_at IS NOT NULL AS closed, bot_manages
 FROM channels
 WHERE guild_id = $1 AND NOT deleted AND type >= 0 AND type NOT BETWEEN 10 AND 12`
 
@@ -99,7 +108,8 @@ func (b *barrier) ownSight(ctx context.Context, tx *sqlx.Tx, whole bool) error {
 	}
 	var channels []struct {
 		storedChannel
-		Closed bool `db:"closed"`
+		Closed  bool `db:"closed"`
+		Manages bool `db:"bot_manages"`
 	}
 	if err := tx.SelectContext(ctx, &channels, sightChannels, int64(b.guild)); err != nil {
 		return err
@@ -119,15 +129,26 @@ func (b *barrier) ownSight(ctx context.Context, tx *sqlx.Tx, whole bool) error {
 		self.Roles = append(self.Roles, discord.RoleID(r))
 	}
 	rules := tidings.NewRules(state)
-	var opened, closed []discord.ChannelID
+	var opened, closed, manages, manageless []discord.ChannelID
 	for _, c := range channels {
-		may := rules.Permissions(self, c.ID, b.at).Has(sightRead)
+		all := rules.Permissions(self, c.ID, b.at)
+		may := all.Has(sightRead)
+		// Only a text channel has private threads.
+		switch manage := may && c.Type == tidings.ChannelText && all.Has(tidings.PermissionManageThreads); {
+		case manage && !c.Manages:
+			manages = append(manages, c.ID)
+		case !manage && c.Manages:
+			manageless = append(manageless, c.ID)
+		}
 		switch {
 		case may && c.Closed:
 			opened = append(opened, c.ID)
 		case !may && !c.Closed:
 			closed = append(closed, c.ID)
 		}
+	}
+	if err := b.manage(ctx, tx, manages, manageless); err != nil {
+		return err
 	}
 	if len(closed) > 0 {
 		b.move()
@@ -144,6 +165,46 @@ func (b *barrier) ownSight(ctx context.Context, tx *sqlx.Tx, whole bool) error {
 		return b.open(ctx, tx, opened, whole)
 	}
 	return nil
+}
+
+const saveManages = `
+UPDATE channels
+SET bot_manages = $2
+WHERE id = ANY($1::bigint[])`
+
+// manage keeps where the bot may manage threads, and has the private ones looked for that it sees by that alone: nobody tells of
+// them.
+func (b *barrier) manage(ctx context.Context, tx *sqlx.Tx, gained, lost []discord.ChannelID) error {
+	for may, list := range map[bool][]discord.ChannelID{true: gained, false: lost} {
+		if len(list) == 0 {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, saveManages, ids(list), may); err != nil {
+			return err
+		}
+	}
+	jobs := make([]NewJob, len(gained))
+	for i, id := range gained {
+		jobs[i] = b.job(ListThreads, id, priorityReconcile)
+		jobs[i].Payload = ListThreadsPayload{Since: b.history.Time()}
+	}
+	_, err := enqueue(ctx, tx, jobs)
+	return err
+}
+
+const selectManages = `
+SELECT coalesce((
+	SELECT bot_manages
+	FROM channels
+	WHERE id = $1), false)`
+
+// ManagesThreads reports whether the bot may manage a channel's threads, and so sees the private ones that it is not in.
+func (s *Store) ManagesThreads(ctx context.Context, channel discord.ChannelID) (bool, error) {
+	var may bool
+	if err := s.db.GetContext(ctx, &may, selectManages, int64(channel)); err != nil {
+		return false, fmt.Errorf("read whether the bot manages threads of channel %d: %w", channel, unavailable(err))
+	}
+	return may, nil
 }
 
 // loadOpened lists what opens with channels. Archived threads are looked for by a job, and Discord shows a private thread to
@@ -219,6 +280,8 @@ func (b *barrier) open(ctx context.Context, tx *sqlx.Tx, opened []discord.Channe
 			return err
 		}
 	}
+	// Whoever commits this tells the limiter; should it end before that, the job does.
+	jobs = append(jobs, NewJob{Kind: Forgive, Guild: b.guild, Priority: priorityReader, Payload: ForgivePayload{all}})
 	_, err := enqueue(ctx, tx, jobs)
 	return err
 }

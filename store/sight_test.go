@@ -107,6 +107,10 @@ func TestWhatOpensToTheBotIsAGapAtOnce(t *testing.T) {
 			if jobs := l.jobs(FetchMessages); !has(jobs, attic) {
 				t.Errorf("after the opening these are to be fetched: %q", jobs)
 			}
+			// Whoever committed it may end before the limiter is told.
+			if payload := one[string](t, l.Store, `SELECT payload::text FROM jobs WHERE kind = $1 AND state = 'ready'`, Forgive); !strings.Contains(payload, attic.String()) {
+				t.Errorf("what Discord refused before is forgiven for %s", payload)
+			}
 			gaps, err := l.ChannelGaps(t.Context(), attic)
 			l.check(err)
 			if len(gaps) != 1 || gaps[0].From != nth(1) {
@@ -194,5 +198,33 @@ func TestARefusalFromBeforeTheOpeningIsAskedAgain(t *testing.T) {
 		if j.Key == attic.String() && !again {
 			t.Error("a job that was being refused meanwhile is not done again")
 		}
+	}
+}
+
+// Of a private thread that opens by MANAGE_THREADS alone nobody tells the bot: its threads are looked for.
+func TestThreadsThatTheBotMayManageAreLookedFor(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.sighted(tidings.Channel{ID: attic, Guild: testGuild, Name: "attic"}, 0)
+	l.db.MustExec(`UPDATE jobs SET state = 'done', finished_at = now() WHERE kind = $1`, ListThreads)
+	manages := func() bool {
+		t.Helper()
+		may, err := l.ManagesThreads(t.Context(), lobby)
+		l.check(err)
+		return may
+	}
+	if manages() {
+		t.Error("the bot manages threads without a role that lets it")
+	}
+	helper := tidings.Role{Guild: testGuild, ID: helpers, Name: "helpers", Permissions: tidings.PermissionManageThreads}
+	l.barrier(tidings.RoleSeen{Role: helper})
+	if got := l.jobs(ListThreads); !has(got, lobby) || !has(got, attic) || !manages() {
+		t.Errorf("looked through for threads are %q, want lobby and attic", got)
+	}
+	helper.Permissions = 0
+	l.barrier(tidings.RoleSeen{Role: helper})
+	if manages() {
+		t.Error("the bot still manages threads after it lost the right")
 	}
 }

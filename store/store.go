@@ -55,7 +55,12 @@ type Store struct {
 	log    *slog.Logger
 
 	history, retention time.Duration
+	clock              func() time.Time // Discord's; nil for ours
 }
+
+// TellTime says by whose clock Discord makes its ids: where it differs from ours, a person's history would begin too early or too late.
+// It is called before the store is used by anybody else.
+func (s *Store) TellTime(now func() time.Time) { s.clock = now }
 
 // maxConns bounds the connections of one process: enough for its lanes and its readers, and five processes still fit
 // into the 100 that Postgres allows by default.

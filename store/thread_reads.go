@@ -83,6 +83,12 @@ SET events = events + 1,
     read = CASE WHEN read = events THEN events + 1 ELSE read END
 WHERE guild_id = $1`
 
+// loseThreads has the members of all of a guild's private threads asked for again.
+const loseThreads = `
+UPDATE thread_reads
+SET events = events + 1
+WHERE guild_id = $1`
+
 // maxThreadsRead bounds one run of the job; the most active threads come first, and the rest is asked for by the next.
 const maxThreadsRead = 10_000
 

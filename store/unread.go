@@ -222,7 +222,7 @@ const selectComplete = `
 SELECT c.id, greatest(c.since_id, coalesce(h.top + 1, 0)) AS from_id
 FROM channels c
 JOIN guilds g ON g.id = c.guild_id
-JOIN gateway_sessions s ON s.session_id = g.live_session AND s.listening AND s.hole = 0 AND s.lease_until > now()
+JOIN gateway_sessions s ON s.session_id = g.live_session AND s.listening AND s.hole = 0 AND s.heard_until > now()
 LEFT JOIN (
 	SELECT channel_id, max(rest_id) AS top
 	FROM gaps

@@ -178,7 +178,7 @@ func TestSummaryTellsVersionsHeadsAndSinceWhenAChannelIsComplete(t *testing.T) {
 	w := newWorld(t)
 	w.post(general, alice, nobody, at(0, 1), at(0, 2), at(1, 1))
 	w.post(random, alice, nobody, at(0, 3), at(5, 1))
-	w.exec(`INSERT INTO gateway_sessions (shard, shards, session_id, listening, lease_until) VALUES (0, 1, 's', true, now() + interval '1 minute')`)
+	w.exec(`INSERT INTO gateway_sessions (shard, shards, session_id, listening, heard_until) VALUES (0, 1, 's', true, now() + interval '1 minute')`)
 	w.exec(`UPDATE guilds SET live_session = 's'`)
 	w.exec(`UPDATE channels SET since_id = $1, known_id = $2`, int64(at(0, 0)), int64(at(2, 0)))
 	u, err := w.Summary(t.Context(), set(me))

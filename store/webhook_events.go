@@ -150,11 +150,13 @@ SELECT EXISTS (
 const revokeTokens = `
 UPDATE api_tokens
 SET revoked_at = now()
-WHERE user_id = $1 AND revoked_at IS NULL`
+WHERE user_id = $1 AND revoked_at IS NULL
+RETURNING encode(hash, 'hex')`
 
 // Deauthorize deletes a person's tokens, Discord's and our own, because they have removed the application at a moment. It does
-// nothing and returns false when they have signed in since. Their sessions are web's to end.
-func (s *Store) Deauthorize(ctx context.Context, u discord.UserID, at time.Time) (done bool, err error) {
+// nothing and returns false when they have signed in since. It returns the keys of our own, as [TokenKey] gives them: what was opened with
+// them, and their sessions, are web's to end.
+func (s *Store) Deauthorize(ctx context.Context, u discord.UserID, at time.Time) (tokens []string, done bool, err error) {
 	err = s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
 		var again bool
 		if err := tx.GetContext(ctx, &again, consented, int64(u), at); err != nil {
@@ -170,13 +172,13 @@ func (s *Store) Deauthorize(ctx context.Context, u discord.UserID, at time.Time)
 		if _, err := tx.ExecContext(ctx, endPushOf, int64(u)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, revokeTokens, int64(u))
-		return err
+		tokens = nil
+		return tx.SelectContext(ctx, &tokens, revokeTokens, int64(u))
 	})
 	if err != nil {
-		return false, fmt.Errorf("deauthorize user %d: %w", u, err)
+		return nil, false, fmt.Errorf("deauthorize user %d: %w", u, err)
 	}
-	return done, nil
+	return tokens, done, nil
 }
 
 const eachSession = `
@@ -186,8 +188,8 @@ WHERE expires > now() AND token > $1
 ORDER BY token
 LIMIT 500`
 
-// EndSessions deletes every session that ends says to, of whatever it holds, and returns how many.
-func (s *Store) EndSessions(ctx context.Context, ends func(data []byte) bool) (ended int, err error) {
+// EndSessions deletes every session that ends says to, of whatever it holds, and returns their keys.
+func (s *Store) EndSessions(ctx context.Context, ends func(data []byte) bool) (ended []string, err error) {
 	var rows []struct {
 		Token string `db:"token"`
 		Data  []byte `db:"data"`
@@ -204,7 +206,7 @@ func (s *Store) EndSessions(ctx context.Context, ends func(data []byte) bool) (e
 			if _, err := s.db.ExecContext(ctx, deleteSession, r.Token); err != nil {
 				return ended, fmt.Errorf("end a session: %w", unavailable(err))
 			}
-			ended++
+			ended = append(ended, r.Token)
 		}
 		if len(rows) < 500 {
 			return ended, nil

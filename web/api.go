@@ -164,15 +164,21 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 					return
 				}
 			}
-			next(huma.WithValue(huma.WithValue(ctx, whoKey{}, p), askedKey{}, asked{s.base(r), s.address(r)}))
+			next(huma.WithValue(huma.WithValue(ctx, whoKey{}, p), askedKey{}, asked{s.base(r), s.address(r), r.UserAgent()}))
 		}
 	}
 }
 
 type askedKey struct{}
 
-// asked is how the service was asked: at which address of its own, and from where.
-type asked struct{ base, from string }
+// asked is how the service was asked: at which address of its own, from where, and by what.
+type asked struct{ base, from, agent string }
+
+// askedBy is what the client calls itself.
+func askedBy(ctx context.Context) string {
+	a, _ := ctx.Value(askedKey{}).(asked)
+	return strings.ToValidUTF8(a.agent, "")
+}
 
 // limitedNow counts an expensive call that shows as one only in the operation.
 func (s *Server) limitedNow(ctx context.Context, what string) error {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -166,9 +165,8 @@ func (s *Server) deleteLevel(ctx context.Context, in *unlevelInput) (*revOutput,
 }
 
 type browserInput struct {
-	Agent string `header:"User-Agent"`
-	Body  struct {
-		pushAddress
+	Body struct {
+		PushAddress
 		Words bool `json:"words,omitempty" doc:"Tell what was written, and not only that something was"`
 	}
 }
@@ -189,7 +187,7 @@ func (s *Server) postBrowser(ctx context.Context, in *browserInput) (*browserOut
 		return nil, s.failed(ctx, "have a browser told", err)
 	}
 	sub, err := s.o.Store.SavePush(ctx, store.PushSubscription{
-		User: p.user, Session: p.session, Sealed: sealed, Agent: strings.ToValidUTF8(in.Agent, ""), Words: in.Body.Words,
+		User: p.user, Session: p.session, Sealed: sealed, Agent: askedBy(ctx), Words: in.Body.Words,
 	}, in.Body.Endpoint)
 	if err != nil {
 		return nil, s.failed(ctx, "have a browser told", err)

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 )
 
@@ -22,6 +23,7 @@ var staticFiles embed.FS
 type assets struct {
 	version string
 	files   map[string]asset
+	modules []string // what app.js imports, and what that does, but not what is loaded when it is first asked for
 }
 
 type asset struct {
@@ -45,6 +47,7 @@ func loadAssets() (*assets, error) {
 		kind := mime.TypeByExtension(path.Ext(name))
 		if path.Ext(name) == ".js" {
 			kind = "text/javascript; charset=utf-8" // some machines' tables say otherwise
+			b = withoutComments(b)
 		}
 		sum := sha256.Sum256(b)
 		a.files[strings.TrimPrefix(name, "static/")] = asset{b, pack(b), kind, `"` + hex.EncodeToString(sum[:8]) + `"`}
@@ -55,7 +58,46 @@ func loadAssets() (*assets, error) {
 		return nil, fmt.Errorf("load static files: %w", err)
 	}
 	a.version = hex.EncodeToString(all.Sum(nil)[:6])
+	a.modules = a.imported("app.js", map[string]bool{})
 	return a, nil
+}
+
+// withoutComments empties the lines of a module that are comments: half of what there is to read, and nothing that a browser
+// needs. Lines keep their numbers.
+func withoutComments(module []byte) []byte {
+	lines := bytes.Split(module, []byte("\n"))
+	inside := false
+	for i, line := range lines {
+		text := bytes.TrimSpace(line)
+		begins := !inside && bytes.HasPrefix(text, []byte("/**"))
+		end := bytes.Index(text, []byte("*/"))
+		switch {
+		case begins && end >= 0 && end < len(text)-2:
+			continue // a cast before an expression
+		case inside || begins:
+			inside = end < 0
+		case !bytes.HasPrefix(text, []byte("//")):
+			continue
+		}
+		lines[i] = nil
+	}
+	return bytes.Join(lines, []byte("\n"))
+}
+
+// staticImport is an import that a module cannot begin without.
+var staticImport = regexp.MustCompile(`(?m)^import (?:[^'"\n]* from )?'([^']+)';`)
+
+// imported lists the modules that one needs, itself last: named in the page, browsers fetch them at once and not level by level.
+func (a *assets) imported(name string, seen map[string]bool) []string {
+	if seen[name] {
+		return nil
+	}
+	seen[name] = true
+	var out []string
+	for _, m := range staticImport.FindAllSubmatch(a.files[name].body, -1) {
+		out = append(out, a.imported(path.Join(path.Dir(name), string(m[1])), seen)...)
+	}
+	return append(out, name)
 }
 
 // url is a file's address.

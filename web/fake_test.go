@@ -179,6 +179,10 @@ func (w *world) Search(context.Context, *tidings.VisibleSet, store.SearchQuery, 
 	return store.FeedPage{}, nil
 }
 
+func (w *world) Views(context.Context, discord.UserID) ([]store.View, error) { return nil, nil }
+
+func (w *world) Keywords(context.Context, discord.UserID) ([]string, error) { return nil, nil }
+
 func (w *world) Picked(_ context.Context, set *tidings.VisibleSet, of []store.Quoted) ([]tidings.Message, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -576,6 +580,6 @@ func (w *world) PushSubscriptions(context.Context, discord.UserID) ([]store.Push
 
 func (w *world) EndPush(context.Context, ...string) error { return nil }
 
-func (w *world) PushKeys(_ context.Context, fresh func() (string, []byte, error)) (string, []byte, error) {
+func (w *world) PushKeys(_ context.Context, _ []byte, fresh func() (string, []byte, error)) (string, []byte, error) {
 	return fresh()
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
@@ -161,4 +162,24 @@ func TestPins(t *testing.T) {
 	}(); status != http.StatusServiceUnavailable {
 		t.Errorf("pins without anybody to ask = %d, want 503", status)
 	}
+}
+
+// A link that has expired opens all the same, and a page that is full of them asks once.
+func TestAnExpiredLinkOpens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := &freshOnDiscord{world: w, life: 24 * time.Hour}
+	ts := w.serve(func(o *Options) { o.Fresh = d })
+	w.say(10, at(2, 9, 0), bob, "bob", "", withFile("a.png"))
+	w.say(10, at(2, 9, 1), bob, "bob", "", withFile("b.png"))
+	b := tab(t, w, ts.URL)
+	do(t, b, chromedp.Navigate(ts.URL+"/c/10"))
+	until(t, b, live+` && document.querySelectorAll('#stream .file a').length === 2`)
+	do(t, b, evaluateIn(`(() => { window.went = []; window.open = () => ({ location: { replace: (u) => went.push(u) }, close() {} }); for (const a of document.querySelectorAll('#stream .file a')) a.click(); })()`))
+	until(t, b, `went.length === 2 && went.every((u) => /^https:\/\/cdn\.discordapp\.com\/attachments\/1\/2\/[ab]\.png\?ex=[0-9a-f]{8}&/.test(u))`)
+	if pages, _ := d.counted(); pages != 1 {
+		t.Errorf("Discord was asked %d times for two links that were wanted together", pages)
+	}
+	// Now they are good, and are followed as any other.
+	until(t, b, `[...document.querySelectorAll('#stream .file a')].every((a) => !a.href.includes('ex=1&'))`)
 }

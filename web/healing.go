@@ -26,6 +26,7 @@ type GapView struct {
 	Since    time.Time         `json:"since" doc:"When it was found"`
 	Reason   string            `json:"reason"`
 	Backfill bool              `json:"backfill" doc:"The past of a channel that is new here, not something that was missed"`
+	Unclear  bool              `json:"unclear" doc:"Discord shows something there that cannot be read; it is tried again, later and later"`
 }
 
 // RecoveredView is a range of a channel in which messages were found late: perhaps below what the person has read.
@@ -40,6 +41,7 @@ type ChannelDetail struct {
 	ChannelView
 	CompleteSince *time.Time      `json:"complete_since" doc:"Since when nothing is known to be missing; null when unknown"`
 	Gaps          []GapView       `json:"gaps" doc:"What is being fetched, newest first"`
+	LeftS         int             `json:"left_seconds" doc:"About how long what was missed will take; 0 when that cannot be told"`
 	Recovered     []RecoveredView `json:"recovered" doc:"Found late within the last seven days, the latest find first"`
 }
 
@@ -68,8 +70,17 @@ func (s *Server) channelDetail(ctx context.Context, set *tidings.VisibleSet, id 
 	if err != nil {
 		return ChannelDetail{}, err
 	}
+	var typical time.Duration
+	if len(gaps) > 0 {
+		if typical, err = s.o.Healing.TypicalHealing(ctx); err != nil {
+			return ChannelDetail{}, err
+		}
+	}
 	for _, g := range gaps {
-		d.Gaps = append(d.Gaps, GapView{g.From, g.Rest, g.Opened.UTC(), g.Reason, g.Backfill})
+		d.Gaps = append(d.Gaps, GapView{g.From, g.Rest, g.Opened.UTC(), g.Reason, g.Backfill, g.Unclear})
+		if !g.Backfill && !g.Unclear {
+			d.LeftS = max(d.LeftS, int(g.Left(time.Now(), typical).Seconds()))
+		}
 	}
 	found, err := s.o.Healing.Recovered(ctx, id, maxRecovered)
 	if err != nil {

@@ -21,6 +21,7 @@ type pages struct{ t *template.Template }
 func parsePages(a *assets) (*pages, error) {
 	t, err := template.New("").Funcs(template.FuncMap{
 		"asset":   a.url,
+		"modules": func() []string { return a.modules },
 		"initial": initial,
 		"size":    humanSize,
 		"fields": func(title string, list []describedField) any {
@@ -67,6 +68,7 @@ type notice struct {
 	Action, Label string // a link; none when empty
 	Steps         []string
 	SignOut       bool
+	Again         int // look again after as many seconds; 0 for not
 }
 
 func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, status int, title, text string) {

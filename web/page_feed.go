@@ -1,9 +1,11 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"html/template"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -24,6 +26,9 @@ type first struct {
 	// Loaded says that messages are those of the view; otherwise the page asks for them.
 	Loaded bool `json:"loaded"`
 	CDN    bool `json:"cdn"`
+	// Views and Keywords are the person's own. The page counts for itself what the views show.
+	Views    []SavedFeed `json:"views"`
+	Keywords []string    `json:"keywords"`
 	// Roles are those of the person's guilds, which all their members may know.
 	Roles map[discord.RoleID]roleView `json:"roles"`
 }
@@ -40,7 +45,8 @@ type me struct {
 
 // view says what the middle of the page shows.
 type view struct {
-	Kind    string `json:"kind"` // unread, mentions, all, channel, search or saved
+	Kind    string `json:"kind"`           // unread, mentions, keywords, all, view, channel, search or saved
+	View    string `json:"view,omitempty"` // the id of a saved view
 	Channel string `json:"channel,omitempty"`
 	Title   string `json:"title"`
 	Guild   string `json:"guild,omitempty"` // the name of the channel's
@@ -52,17 +58,35 @@ func (s *Server) pageFeed(w http.ResponseWriter, r *http.Request, p who) {
 	switch r.URL.Query().Get("filter") {
 	case "mentions":
 		v = view{Kind: "mentions", Title: "Mentions"}
+	case "keywords":
+		v = view{Kind: "keywords", Title: "Keywords"}
 	case "all":
 		v = view{Kind: "all", Title: "Everything"}
 	}
+	q := store.FeedQuery{Filter: v.Kind}
+	if r.URL.Query().Has("view") {
+		saved, err := s.viewOf(r.Context(), p.user, r.URL.Query().Get("view"))
+		if err != nil {
+			s.pageError(w, r, err)
+			return
+		}
+		q = saved.Filters.Query()
+		v = view{Kind: "view", View: strconv.FormatInt(saved.ID, 10), Title: saved.Name}
+	}
+	if q.Keywords || q.Filter == store.FeedKeywords {
+		if err := s.limited("search", p, s.address(r)); err != nil {
+			s.pageError(w, r, err)
+			return
+		}
+	}
+	q.Limit = firstPage
 	set := s.o.Access.Visible(p.user)
 	counts, err := s.unread(r.Context(), p.user)
 	if err != nil {
 		s.pageError(w, r, err)
 		return
 	}
-	q := store.FeedQuery{Filter: v.Kind, Limit: 50}
-	if g, err := parseID[discord.GuildID]("guild", ID(r.URL.Query().Get("guild"))); err == nil && hasGuild(set, g) {
+	if g, err := parseID[discord.GuildID]("guild", ID(r.URL.Query().Get("guild"))); err == nil && v.Kind != "view" && hasGuild(set, g) {
 		q.Guild = g
 		for _, x := range set.Guilds {
 			if x.Guild.ID == g {
@@ -76,6 +100,18 @@ func (s *Server) pageFeed(w http.ResponseWriter, r *http.Request, p who) {
 		return
 	}
 	s.app(w, r, p, first{View: v, Unread: counts, Messages: feed.Messages, Next: string(feed.Next), Loaded: true})
+}
+
+// firstPage is how many messages the page begins with.
+const firstPage = 50
+
+// viewOf is a person's saved view by its id.
+func (s *Server) viewOf(ctx context.Context, user discord.UserID, id string) (store.View, error) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil || n < 1 {
+		return store.View{}, tidings.ErrNotFound
+	}
+	return s.o.Store.View(ctx, user, n)
 }
 
 // pageEmpty is a view whose messages the page fetches by itself.
@@ -106,7 +142,7 @@ func (s *Server) pageChannel(w http.ResponseWriter, r *http.Request, p who) {
 		s.pageError(w, r, err)
 		return
 	}
-	page, err := s.messages(r.Context(), p, store.PageQuery{Channel: id, Limit: 50})
+	page, err := s.messages(r.Context(), p, store.PageQuery{Channel: id, Limit: firstPage})
 	if err != nil {
 		s.pageError(w, r, err)
 		return
@@ -134,6 +170,21 @@ func (s *Server) app(w http.ResponseWriter, r *http.Request, p who, f first) {
 	}
 	f.Me = me{f.User.ID, f.User.Name}
 	f.CDN = s.o.DiscordCDN
+	saved, err := s.o.Store.Views(ctx, p.user)
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
+	f.Views = make([]SavedFeed, 0, len(saved))
+	for _, v := range saved {
+		f.Views = append(f.Views, savedFeed(v))
+	}
+	words, err := s.o.Store.Keywords(ctx, p.user)
+	if err != nil {
+		s.pageError(w, r, err)
+		return
+	}
+	f.Keywords = append([]string{}, words...)
 	f.Parents, f.Roles = []ChannelView{}, map[discord.RoleID]roleView{}
 	for _, g := range set.Guilds {
 		if state, ok := s.o.Access.Guild(g.Guild.ID); ok {
@@ -151,7 +202,7 @@ func (s *Server) app(w http.ResponseWriter, r *http.Request, p who, f first) {
 // nothingToRead is the first page of somebody who may read nothing: it says why, and what to do about it. It looks again
 // by itself, every five seconds.
 func (s *Server) nothingToRead(w http.ResponseWriter, r *http.Request, u tidings.User) {
-	n := notice{Title: "No channel for you yet", SignOut: true, Action: r.URL.RequestURI(), Label: "Look again", Steps: []string{
+	n := notice{Title: "No channel for you yet", SignOut: true, Again: 5, Action: r.URL.RequestURI(), Label: "Look again", Steps: []string{
 		"The bot of this service is in no server that you are in, or you may read no channel there.",
 		"Ask whoever runs it to invite the bot to your server; or, in the server, for a role that may read something.",
 		"If you have just signed in, memberships may still be on their way: this page looks again by itself.",
@@ -176,7 +227,6 @@ func (s *Server) nothingToRead(w http.ResponseWriter, r *http.Request, u tidings
 			}
 		}
 	}
-	w.Header().Set("Refresh", "5")
 	s.show(w, r, http.StatusOK, "notice.html", n)
 }
 

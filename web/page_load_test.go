@@ -70,7 +70,8 @@ func TestPageUnderLoad(t *testing.T) {
 		t.Errorf("the first view takes %.0f KB, want at most 100", bytes[0]/1024)
 	}
 
-	do(t, ctx, chromedp.Evaluate[chromedp.Void](`void (() => { window.long = []; new PerformanceObserver((l) => long.push(...l.getEntries().map((e) => e.duration))).observe({ type: 'longtask' }); })()`))
+	do(t, ctx, chromedp.Evaluate[chromedp.Void](`void (() => { window.long = []; new PerformanceObserver((l) => long.push(...l.getEntries().map((e) => e.duration))).observe({ type: 'longtask' });
+		window.worst = []; new PerformanceObserver((l) => { for (const e of l.getEntries()) worst.push([e.duration, e.scripts.map((s) => s.invoker + ' ' + s.sourceFunctionName + ' ' + Math.round(s.duration) + ' ms, of it layout ' + Math.round(s.forcedStyleAndLayoutDuration)).join('; ')]); worst = worst.sort((a, b) => b[0] - a[0]).slice(0, 3); }).observe({ type: 'long-animation-frame' }); })()`))
 	if _, err := chromedp.Call(ctx, performance.Enable, performance.EnableParams{}); err != nil {
 		t.Fatal(err)
 	}
@@ -102,11 +103,16 @@ func TestPageUnderLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		worst, err := chromedp.Run(ctx, chromedp.Evaluate[string](`worst.splice(0).map((w) => Math.round(w[0]) + ' ms: ' + w[1]).join(' | ')`))
+		if err != nil {
+			t.Fatal(err)
+		}
 		share := (after["TaskDuration"] - before["TaskDuration"]) / (after["Timestamp"] - before["Timestamp"])
 		t.Logf("%s: main thread %.1f %% (script %.1f %%, layout and style %.1f %%), %.0f tasks over 50 ms, %.0f over 100 ms, the longest %.0f ms; heap %.1f → %.1f MB, %.0f → %.0f nodes", what, 100*share,
 			100*(after["ScriptDuration"]-before["ScriptDuration"])/(after["Timestamp"]-before["Timestamp"]),
 			100*(after["LayoutDuration"]+after["RecalcStyleDuration"]-before["LayoutDuration"]-before["RecalcStyleDuration"])/(after["Timestamp"]-before["Timestamp"]),
 			longest[0], longest[2], longest[1], before["JSHeapUsedSize"]/(1<<20), after["JSHeapUsedSize"]/(1<<20), before["Nodes"], after["Nodes"])
+		t.Logf("the longest frames: %s", worst)
 	}
 	measure("reading the feed from its beginning", length/2)
 	do(t, ctx, chromedp.Evaluate[chromedp.Void](`void document.querySelector('#pill').click()`))

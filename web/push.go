@@ -28,37 +28,46 @@ func (s *Server) PushKeys(ctx context.Context) (public, private string, err erro
 	if s.push.public != "" {
 		return s.push.public, s.push.private, nil
 	}
-	public, sealed, err := s.o.Store.PushKeys(ctx, func() (string, []byte, error) {
+	fresh := func() (string, []byte, error) {
 		key, err := ecdh.P256().GenerateKey(rand.Reader)
 		if err != nil {
 			return "", nil, fmt.Errorf("make keys for push: %w", err)
 		}
 		return base64.RawURLEncoding.EncodeToString(key.PublicKey().Bytes()), s.seal.seal(0, key.Bytes()), nil
-	})
+	}
+	public, sealed, err := s.o.Store.PushKeys(ctx, nil, fresh)
 	if err != nil {
 		return "", "", err
 	}
 	plain, err := s.seal.open(0, sealed)
 	if err != nil {
-		return "", "", fmt.Errorf("the key for push is sealed with another ENCRYPTION_KEY; put that into OLD_ENCRYPTION_KEYS: %w", err)
+		// ENCRYPTION_KEY was lost, and with it what browsers are told at: they subscribe anew when their page is opened.
+		s.log.Warn("the key for web push opens with none of our keys; another one is made", "err", err)
+		if public, sealed, err = s.o.Store.PushKeys(ctx, sealed, fresh); err != nil {
+			return "", "", err
+		}
+		if plain, err = s.seal.open(0, sealed); err != nil {
+			return "", "", fmt.Errorf("open the key for web push: %w", err)
+		}
 	}
 	s.push.public, s.push.private = public, base64.RawURLEncoding.EncodeToString(plain)
 	return s.push.public, s.push.private, nil
 }
 
-// pushAddress is a PushSubscription as browsers write it.
-type pushAddress struct {
-	Endpoint string        `json:"endpoint" maxLength:"1000" doc:"The push service's address of this browser: https, on the public internet"`
-	Keys     pushAddressOf `json:"keys"`
+// PushAddress is a PushSubscription as browsers write it.
+type PushAddress struct {
+	Endpoint string          `json:"endpoint" maxLength:"1000" doc:"The push service's address of this browser: https, on the public internet"`
+	Keys     PushAddressKeys `json:"keys"`
 }
 
-type pushAddressOf struct {
+// PushAddressKeys are what is encrypted with for one browser.
+type PushAddressKeys struct {
 	P256DH string `json:"p256dh" maxLength:"200" doc:"The browser's public key, in base64"`
 	Auth   string `json:"auth" maxLength:"100" doc:"The shared secret, in base64"`
 }
 
 // check says which field is wrong, and how.
-func (a pushAddress) check() (field, why string) {
+func (a PushAddress) check() (field, why string) {
 	if why := badTarget(a.Endpoint); why != "" {
 		return "body.endpoint", why
 	}
@@ -78,7 +87,7 @@ func (a pushAddress) check() (field, why string) {
 // decodeKey reads base64 as browsers write it, with the alphabet of addresses and without padding.
 func decodeKey(s string) ([]byte, error) { return base64.RawURLEncoding.Strict().DecodeString(s) }
 
-func (a pushAddress) sealed(s *sealer, u discord.UserID) ([]byte, error) {
+func (a PushAddress) sealed(s *sealer, u discord.UserID) ([]byte, error) {
 	b, err := json.Marshal(a)
 	if err != nil {
 		return nil, err
@@ -100,5 +109,5 @@ type NotifyStore interface {
 	SavePush(ctx context.Context, p store.PushSubscription, endpoint string) (store.PushSubscription, error)
 	DeletePush(ctx context.Context, user discord.UserID, id int64) error
 	EndPush(ctx context.Context, sessions ...string) error
-	PushKeys(ctx context.Context, fresh func() (public string, sealed []byte, err error)) (public string, sealed []byte, err error)
+	PushKeys(ctx context.Context, lost []byte, fresh func() (public string, sealed []byte, err error)) (public string, sealed []byte, err error)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -152,14 +153,30 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 	case p.user == 0 && r.Header.Get("Authorization") == "" && strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
 		// A page does not see the status of a socket that was refused, but it does see a close code: hub sends 4001.
-		s.o.Live.Serve(w, r, hub.Who{})
+		s.o.Live.Serve(w, r, hub.Who{Address: s.liveAddress(r)})
 	case p.user == 0:
 		s.fail(w, r, notSignedIn())
 	case !p.may(scopeRead):
 		s.fail(w, r, scopeMissing(scopeRead))
 	default:
-		s.o.Live.Serve(w, r, hubWho(p))
+		who := hubWho(p)
+		who.Address = s.liveAddress(r)
+		s.o.Live.Serve(w, r, who)
 	}
+}
+
+// liveAddress is the address whose live sockets are counted; "" for those of this machine and of private networks: whoever comes from there
+// without a word of a proxy that is trusted stands for many.
+func (s *Server) liveAddress(r *http.Request) string {
+	from := s.address(r)
+	ip, err := netip.ParseAddr(from)
+	if err == nil && (ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast()) {
+		return ""
+	}
+	if p, err := netip.ParsePrefix(from); err == nil && (p.Addr().IsPrivate() || p.Addr().IsLinkLocalUnicast() || p.Contains(netip.IPv6Loopback())) {
+		return ""
+	}
+	return from
 }
 
 func notSignedIn() error {

@@ -129,6 +129,8 @@ type Healing interface {
 	// Opened says that somebody looks at channels: what is missing there is fetched ahead of everything else.
 	Opened(ctx context.Context, channels []discord.ChannelID) error
 	ChannelGaps(ctx context.Context, channel discord.ChannelID) ([]store.Gap, error)
+	// TypicalHealing is how long the last gaps were open; 0 when that is not known.
+	TypicalHealing(ctx context.Context) (time.Duration, error)
 	Recovered(ctx context.Context, channel discord.ChannelID, limit int) ([]store.Healed, error)
 }
 

@@ -185,17 +185,25 @@ func verify(key ed25519.PublicKey, h http.Header, body []byte, now time.Time, sk
 
 // sessionEnder ends sessions by what they hold. It is *store.Store.
 type sessionEnder interface {
-	EndSessions(ctx context.Context, ends func(data []byte) bool) (ended int, err error)
+	EndSessions(ctx context.Context, ends func(data []byte) bool) (ended []string, err error)
 }
 
-// EndUser ends every session of a person, in all browsers. Live sockets notice within the time in which hub asks [Server.Alive].
-func (s *Server) EndUser(ctx context.Context, u discord.UserID) (ended int, err error) {
+// EndUser ends every session of a person, in all browsers, and the live sockets of these and of tokens that were revoked, given by
+// their keys. It returns how many sessions there were.
+func (s *Server) EndUser(ctx context.Context, u discord.UserID, tokens []string) (int, error) {
+	for _, key := range tokens {
+		s.o.Live.EndSession(kindToken + key)
+	}
 	e, ok := s.o.Store.(sessionEnder)
 	if !ok {
 		return 0, errors.New("end a person's sessions: the store cannot")
 	}
-	return e.EndSessions(ctx, func(data []byte) bool {
+	ended, err := e.EndSessions(ctx, func(data []byte) bool {
 		_, values, err := s.sessions.Codec.Decode(data)
 		return err == nil && values[sessionUser] == u.String()
 	})
+	for _, key := range ended {
+		s.o.Live.EndSession(kindCookie + key)
+	}
+	return len(ended), err
 }

@@ -28,11 +28,14 @@ type whole struct {
 	store  *store.Store
 	access *access.Access
 	hub    *hub.Hub
+	site   *Server
 	base   string
-	token  string
-	last   discord.MessageID
-	mu     sync.Mutex
-	roles  map[discord.UserID][]discord.RoleID
+	// database is the address of what store stores in.
+	database string
+	token    string
+	last     discord.MessageID
+	mu       sync.Mutex
+	roles    map[discord.UserID][]discord.RoleID
 	// discord is Discord's side of channels' webhooks, log all that the server has logged.
 	discord hooksOnDiscord
 	log     logText
@@ -62,12 +65,13 @@ func newWhole(t *testing.T) *whole {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	rdb, prefix := testdb.Redis(t)
-	s, err := store.Open(ctx, store.Options{DatabaseURL: testdb.Postgres(t), Redis: rdb, Prefix: prefix})
+	database := testdb.Postgres(t)
+	s, err := store.Open(ctx, store.Options{DatabaseURL: database, Redis: rdb, Prefix: prefix})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	w := &whole{t: t, store: s, roles: map[discord.UserID][]discord.RoleID{ada: {officer}}}
+	w := &whole{t: t, database: database, store: s, roles: map[discord.UserID][]discord.RoleID{ada: {officer}}}
 	var h *hub.Hub
 	w.access = access.New(s, w, access.Options{Tell: func(ctx context.Context, r tidings.Result) { h.Tell(ctx, r) }})
 	var server *Server
@@ -101,6 +105,7 @@ func newWhole(t *testing.T) *whole {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.site = server
 	var running sync.WaitGroup
 	running.Go(func() { h.Run(ctx) })
 	running.Go(func() { w.access.Run(ctx) })

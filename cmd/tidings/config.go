@@ -22,6 +22,7 @@ import (
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/redis/go-redis/v9"
 
+	"tidings/hub"
 	"tidings/jobs"
 	"tidings/web"
 )
@@ -40,24 +41,26 @@ type Config struct {
 	RedisPrefix       string `env:"REDIS_PREFIX" default:"tidings:" help:"What every key and channel in Redis begins with."`
 	DataDir           string `env:"DATA_DIR" default:"./data" type:"path" help:"Where the own PostgreSQL and Redis live, and the key that encrypts tokens."`
 
-	Listen          string   `env:"LISTEN" placeholder:"127.0.0.1:8080" help:"The address to serve on; for sim 127.0.0.1:8090 when empty."`
-	PublicURL       string   `env:"PUBLIC_URL" placeholder:"URL" help:"The address by which browsers reach the service. Empty: http:// and LISTEN."`
-	AdminListen     string   `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address, for /metrics and pprof alone. Empty: /metrics is at LISTEN, for this machine and operators alone, and pprof nowhere."`
-	Admins          []string `env:"ADMINS" placeholder:"ID" help:"Discord ids of those who may do everything here."`
-	Proxies         []string `env:"TRUSTED_PROXIES" name:"trusted-proxies" placeholder:"NETWORK" help:"Addresses and networks of proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For says where a request comes from. Empty: nobody's."`
-	Roles           []string `env:"ROLES" default:"gateway,jobs,web" help:"What this process does: gateway, jobs, web."`
-	Gateway         string   `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway; messages are found by polling."`
-	PollSchedule    string   `env:"POLL_SCHEDULE" default:"@every 30s" placeholder:"CRON" help:"When polling looks for news, as a cron expression or @every 30s. With the gateway on it only looks at servers whose connection is down, and rarely at the others."`
-	RelayKeys       []string `env:"RELAY_KEYS" sep:" " placeholder:"NAME:KEY[:GUILD,…]" help:"Relays that may send events to /webhooks/discord/NAME, separated by spaces: a name, its Ed25519 public key in hex, and the servers that it may tell of (all when none is named)."`
-	RetentionDays   int      `env:"RETENTION_DAYS" default:"30" help:"How many days messages are kept."`
-	RemovedDays     int      `env:"REMOVED_DAYS" default:"7" help:"How many days after a server has removed the bot all that is kept of it is deleted."`
-	HistoryDays     int      `env:"HISTORY_DAYS" default:"7" help:"How far back messages are fetched when a channel is first seen."`
-	MinFreeDisk     int      `env:"MIN_FREE_DISK" default:"256" help:"With the own PostgreSQL: when fewer megabytes are free in DATA_DIR, nothing is taken in until there is room; 0 for never. At four times as many there is a warning."`
-	EncryptionKey   string   `env:"ENCRYPTION_KEY" placeholder:"KEY" help:"32 bytes in base64 that encrypt Discord's tokens. Empty: a file in DATA_DIR, made at first start."`
-	OldKeys         []string `env:"OLD_ENCRYPTION_KEYS" name:"old-encryption-keys" placeholder:"KEY" help:"Earlier values of ENCRYPTION_KEY, separated by commas, until \"tidings reseal\" has been run."`
-	AlertWebhookURL string   `env:"ALERT_WEBHOOK_URL" name:"alert-webhook-url" placeholder:"URL" help:"Where operators are told, with a POST, when a kind of job fails persistently. An incoming webhook of Discord's or Slack's will do."`
-	AllowCDN        bool     `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`
-	LogFormat       string   `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
+	Listen          string        `env:"LISTEN" placeholder:"127.0.0.1:8080" help:"The address to serve on; for sim 127.0.0.1:8090 when empty."`
+	PublicURL       string        `env:"PUBLIC_URL" placeholder:"URL" help:"The address by which browsers reach the service. Empty: http:// and LISTEN."`
+	AdminListen     string        `env:"ADMIN_LISTEN" placeholder:"ADDRESS" help:"A second address, for /metrics and pprof alone. Empty: /metrics is at LISTEN, for this machine and operators alone, and pprof nowhere."`
+	LiveWindow      time.Duration `env:"LIVE_WINDOW" default:"5ms" help:"How long a live change may wait, when many come, to leave with the next ones in one write: up to 10ms. 0: never."`
+	AddressSockets  int           `env:"MAX_SOCKETS_PER_ADDRESS" name:"max-sockets-per-address" default:"500" help:"Live sockets from one address at a time. Those of this machine and of private networks, which are proxies', are not counted."`
+	Admins          []string      `env:"ADMINS" placeholder:"ID" help:"Discord ids of those who may do everything here."`
+	Proxies         []string      `env:"TRUSTED_PROXIES" name:"trusted-proxies" placeholder:"NETWORK" help:"Addresses and networks of proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For says where a request comes from. Empty: nobody's."`
+	Roles           []string      `env:"ROLES" default:"gateway,jobs,web" help:"What this process does: gateway, jobs, web."`
+	Gateway         string        `env:"GATEWAY" default:"on" enum:"on,off" help:"off: do not connect to Discord's gateway; messages are found by polling."`
+	PollSchedule    string        `env:"POLL_SCHEDULE" default:"@every 30s" placeholder:"CRON" help:"When polling looks for news, as a cron expression or @every 30s. With the gateway on it only looks at servers whose connection is down, and rarely at the others."`
+	RelayKeys       []string      `env:"RELAY_KEYS" sep:" " placeholder:"NAME:KEY[:GUILD,…]" help:"Relays that may send events to /webhooks/discord/NAME, separated by spaces: a name, its Ed25519 public key in hex, and the servers that it may tell of (all when none is named)."`
+	RetentionDays   int           `env:"RETENTION_DAYS" default:"30" help:"How many days messages are kept."`
+	RemovedDays     int           `env:"REMOVED_DAYS" default:"7" help:"How many days after a server has removed the bot all that is kept of it is deleted."`
+	HistoryDays     int           `env:"HISTORY_DAYS" default:"7" help:"How far back messages are fetched when a channel is first seen."`
+	MinFreeDisk     int           `env:"MIN_FREE_DISK" default:"256" help:"With the own PostgreSQL: when fewer megabytes are free in DATA_DIR, nothing is taken in until there is room; 0 for never. At four times as many there is a warning."`
+	EncryptionKey   string        `env:"ENCRYPTION_KEY" placeholder:"KEY" help:"32 bytes in base64 that encrypt Discord's tokens. Empty: a file in DATA_DIR, made at first start."`
+	OldKeys         []string      `env:"OLD_ENCRYPTION_KEYS" name:"old-encryption-keys" placeholder:"KEY" help:"Earlier values of ENCRYPTION_KEY, separated by commas, until \"tidings reseal\" has been run."`
+	AlertWebhookURL string        `env:"ALERT_WEBHOOK_URL" name:"alert-webhook-url" placeholder:"URL" help:"Where operators are told, with a POST, when a kind of job fails persistently. An incoming webhook of Discord's or Slack's will do."`
+	AllowCDN        bool          `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`
+	LogFormat       string        `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
 	// Statfs says how much room is left; nil for asking the system.
 	Statfs func(path string) (free, all uint64, err error) `kong:"-"`
 	// PushHTTP reaches push services; nil for those on the public internet alone.
@@ -117,6 +120,12 @@ func (c *Config) serverFaults() []string {
 	}
 	if _, err := web.ParseProxies(c.Proxies); err != nil {
 		bad("TRUSTED_PROXIES: %v.", err)
+	}
+	if c.LiveWindow < 0 || c.LiveWindow > hub.MaxWindow {
+		bad("LIVE_WINDOW is %v: it must be between 0 and %v.", c.LiveWindow, hub.MaxWindow)
+	}
+	if c.AddressSockets < 0 {
+		bad("MAX_SOCKETS_PER_ADDRESS is %d: it must not be negative.", c.AddressSockets)
 	}
 	if c.AdminListen != "" {
 		if _, _, err := net.SplitHostPort(c.AdminListen); err != nil {

@@ -47,7 +47,7 @@ func configFor(t *testing.T, discord *simtest.Running) *Config {
 		DiscordToken: discord.Bot.Token, DiscordClientID: discord.Bot.ClientID.String(), DiscordClientSecret: discord.Bot.ClientSecret,
 		DiscordURL: discord.URL, DatabaseURL: testdb.Postgres(t), RedisURL: "unix://" + testdb.RedisOptions(t).Addr, RedisPrefix: prefix,
 		DataDir: t.TempDir(), Listen: "127.0.0.1:0", Roles: []string{"gateway", "jobs", "web"}, Gateway: "on",
-		RetentionDays: 30, HistoryDays: 7, LogLevel: slog.LevelInfo,
+		RetentionDays: 30, HistoryDays: 7, LogLevel: slog.LevelInfo, AddressSockets: 500, LiveWindow: 5 * time.Millisecond,
 	}
 }
 

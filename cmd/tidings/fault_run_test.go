@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"strconv"
 	"testing"
@@ -54,6 +55,13 @@ func TestWhateverFailsNothingIsLost(t *testing.T) {
 	eventually(t, "the service is ready", time.Minute, ready)
 	s.settle(c.DatabaseURL, time.Minute)
 	w := watchComplete(s, run, credential{token: token})
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	live := map[credential]*listener{}
+	for _, person := range s.people[:min(3, len(s.people))] {
+		who := credential{token: makeToken(t, c, person.ID)}
+		live[who] = listen(ctx, run, who)
+	}
 
 	// Each fault lasts for a moment and ends by itself.
 	a := func(kind string, more simtest.Object) func() { return func() { s.fault(kind, more) } }
@@ -123,6 +131,9 @@ func TestWhateverFailsNothingIsLost(t *testing.T) {
 	w.finish()
 	for _, person := range s.people {
 		s.sameCounts(run, person, c)
+	}
+	for who, l := range live {
+		eventually(t, "a live socket ends in the truth", 2*time.Minute, func() bool { return l.unread() == run.unread(who).Total })
 	}
 	var verify struct{ Mismatches []any }
 	if status := run.call(credential{token: token}, "GET", "/api/unread/verify", nil, &verify); status != 200 || len(verify.Mismatches) > 0 {

@@ -52,11 +52,15 @@ func (h history) Deleted(ctx context.Context, c discord.ChannelID, m discord.Mes
 	return false, err
 }
 
-// ArchivedThreads lists the threads of a channel that were archived since a time. Private ones are those that the bot is in;
-// others would need MANAGE_THREADS.
-func (h history) ArchivedThreads(ctx context.Context, g discord.GuildID, parent discord.ChannelID, since time.Time) ([]tidings.Channel, error) {
+// ArchivedThreads lists the threads of a channel that were archived since a time. Private ones are those that the bot is in, or all,
+// for which it needs MANAGE_THREADS.
+func (h history) ArchivedThreads(ctx context.Context, g discord.GuildID, parent discord.ChannelID, since time.Time, private bool) ([]tidings.Channel, error) {
 	var all []tidings.Channel
-	for _, kind := range []bot.Archived{bot.ArchivedPublic, bot.ArchivedJoined} {
+	kinds := []bot.Archived{bot.ArchivedPublic, bot.ArchivedJoined}
+	if private {
+		kinds[1] = bot.ArchivedPrivate
+	}
+	for _, kind := range kinds {
 		for before := ""; ; {
 			page, next, err := h.rest.ArchivedThreads(ctx, parent, kind, before)
 			if errors.Is(err, tidings.ErrForbidden) {
@@ -78,6 +82,10 @@ func (h history) ArchivedThreads(ctx context.Context, g discord.GuildID, parent 
 		}
 	}
 	return all, nil
+}
+
+func (h history) ActiveThreads(ctx context.Context, g discord.GuildID) ([]tidings.Channel, error) {
+	return h.rest.ActiveThreads(ctx, g)
 }
 
 // MayReadHistory works out the bot's own permissions from what Discord says now: without READ_MESSAGE_HISTORY it answers with

@@ -8,15 +8,22 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // instance is the name under which this process holds leases. A process that is started again, after a crash too, has the same
 // name as before and takes its leases up at once instead of waiting for them to end: a name is in a file in DATA_DIR, locked
-// for as long as its process lives. A second process in the same folder takes a second name.
+// for as long as its process lives. A second process in the same folder takes a second name, and so does one in a copy of the folder.
 type instance struct {
 	name string
+	// run grows with each start. Should two processes have the same name all the same, because a disk was copied block by block, the
+	// later one takes the leases and the other stands by.
+	run  int64
 	file *os.File
 }
+
+// owner names this process and its run in leases.
+func (i *instance) owner() string { return fmt.Sprintf("%s#%d", i.name, i.run) }
 
 // maxInstances bounds how many processes of one folder keep their names; more get names for one run.
 const maxInstances = 16
@@ -39,20 +46,32 @@ func takeInstance(dir string) (*instance, error) {
 			f.Close()
 			return nil, fmt.Errorf("keep this process' name in DATA_DIR: %w", err)
 		}
-		return &instance{name, f}, nil
+		return &instance{name, time.Now().UnixNano(), f}, nil
 	}
-	return &instance{name: randomName()}, nil
+	return &instance{name: randomName(), run: time.Now().UnixNano()}, nil
 }
 
-// instanceName reads the name in a locked file, or writes one.
+// instanceName reads the name in a locked file, or writes one. Beside it stands which file it was written into: in a copy it is
+// another, whose process must not take the first one's leases.
 func instanceName(f *os.File) (string, error) {
-	buf := make([]byte, 64)
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(f.Fd()), &st); err != nil {
+		return "", err
+	}
+	buf := make([]byte, 128)
 	n, _ := f.ReadAt(buf, 0)
-	if name := strings.TrimSpace(string(buf[:n])); len(name) == 32 {
+	name, file, _ := strings.Cut(strings.TrimSpace(string(buf[:n])), "\n")
+	mine := fmt.Sprint("file ", st.Ino)
+	if len(name) == 32 && file == mine {
 		return name, nil
 	}
-	name := randomName()
-	_, err := f.WriteAt([]byte(name+"\n"), 0)
+	if len(name) != 32 || file != "" { // Earlier versions wrote the name alone.
+		name = randomName()
+	}
+	if err := f.Truncate(0); err != nil {
+		return "", err
+	}
+	_, err := f.WriteAt([]byte(name+"\n"+mine+"\n"), 0)
 	return name, err
 }
 

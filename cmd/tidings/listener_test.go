@@ -7,7 +7,7 @@ import (
 	"tidings/hub/client"
 )
 
-// listener is somebody on a live socket, who only looks at the sum.
+// listener is somebody on a live socket, who looks at the sum and holds every frame to the promises of the socket.
 type listener struct {
 	mu  sync.Mutex
 	sum int
@@ -20,7 +20,11 @@ func listen(ctx context.Context, s *service, who credential) *listener {
 	s.t.Cleanup(func() { <-done })
 	go func() {
 		defer close(done)
-		client.Follow(ctx, s.url, client.Options{Token: who.token, Cookie: who.cookie}, func(state *client.State, _ client.Event) {
+		var promises client.Checker
+		client.Follow(ctx, s.url, client.Options{Token: who.token, Cookie: who.cookie}, func(state *client.State, ev client.Event) {
+			if err := promises.Check(ev); err != nil {
+				s.t.Errorf("a live socket: %v", err)
+			}
 			unread, _ := state.Totals()
 			l.mu.Lock()
 			l.sum = unread

@@ -114,6 +114,12 @@ type house struct {
 
 func newHouse(t *testing.T, readers ...string) *house {
 	t.Helper()
+	return newHouseWith(t, func(*Config) {}, readers...)
+}
+
+// newHouseWith is newHouse with other settings.
+func newHouseWith(t *testing.T, change func(*Config), readers ...string) *house {
+	t.Helper()
 	h := &house{t: t, d: simtest.Start(t, sim.Options{}), readers: map[string]simtest.Person{}, tokens: map[string]string{}}
 	h.owner = h.d.Person("Ingrid")
 	var members []simtest.Person
@@ -124,6 +130,7 @@ func newHouse(t *testing.T, readers ...string) *house {
 	h.guild = h.d.Guild("Harbour", h.owner, members, []string{"general", "tides", "nets", "secret", "hostile"}, nil)
 	h.c = configFor(t, h.d)
 	h.c.Listen = freeAddress(t)
+	change(h.c)
 	h.wire, h.c.PublicURL = newWire(t, h.c.Listen)
 	h.s = start(t, h.c)
 	for _, r := range readers {
@@ -162,16 +169,20 @@ func press(t *testing.T, ctx context.Context, keys ...string) {
 
 // TestThePage lets a real browser do what people do, on one service.
 func TestThePage(t *testing.T) {
-	h := newHouse(t, "marks", "loses", "scrolls", "searches", "types", "swipes", "waits", "audits")
+	h := newHouse(t, "marks", "loses", "scrolls", "searches", "types", "swipes", "waits", "audits", "views", "beside", "shared")
 	t.Run("mark all and undo in two browsers", h.marksInTwoBrowsers)
 	t.Run("a permission is lost while looking", h.losesAChannel)
 	t.Run("scrolling through a long history", h.scrolls)
 	t.Run("search", h.searches)
 	t.Run("a walk over every key", h.types)
 	t.Run("swipe to read on a phone", h.swipes)
+	t.Run("views and keywords", h.savesViews)
+	t.Run("threads, pins and a search beside the channel", h.looksBeside)
+	t.Run("a phone", h.holdsAPhone)
 	t.Run("hostile messages stay text", h.hostile)
 	t.Run("axe finds nothing serious", h.accessible)
 	t.Run("the line is cut and the service restarts while looking", h.waits)
+	t.Run("offline and back", h.offline)
 }
 
 func (h *house) marksInTwoBrowsers(t *testing.T) {
@@ -186,7 +197,7 @@ func (h *house) marksInTwoBrowsers(t *testing.T) {
 	for _, b := range []context.Context{first, second} {
 		browsertest.Until(t, b, `document.title === 'Tidings'`)
 	}
-	browsertest.Until(t, first, `document.querySelector('#end-text').textContent.startsWith('All caught up') && !document.querySelector('#end').hidden`)
+	browsertest.Until(t, first, `document.querySelector('#end-title').textContent === 'All caught up' && !document.querySelector('#end').hidden`)
 	press(t, first, "u")
 	for _, b := range []context.Context{first, second} {
 		browsertest.Until(t, b, `document.title === '(2) Tidings' && document.querySelector('#channels .badge.alert').textContent === '@1'`)
@@ -305,6 +316,10 @@ func (h *house) types(t *testing.T) {
 	for n := range 6 {
 		ids = append(ids, h.say([]string{"general", "tides"}[n%2], fmt.Sprintf("typed %d", n)))
 	}
+	var view struct{ ID int }
+	if status := h.s.call(me, "POST", "/api/views", map[string]any{"name": "Tides", "channels": []string{tides}}, &view); status != http.StatusOK {
+		t.Fatalf("POST /api/views = %d", status)
+	}
 	b := h.tab(t, "types", "/")
 	browsertest.Do(t, b, evaluate(`(() => { window.opened = []; window.open = (u) => { opened.push(u); return null; };
 		Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (s) => { window.copied = s; } } }); })()`))
@@ -357,6 +372,16 @@ func (h *house) types(t *testing.T) {
 	h.say("tides", "typed for K")
 	browsertest.Until(t, b, `document.querySelector('[data-open="`+tides+`"] .badge')`)
 	step("K", `location.pathname === '/c/`+tides+`'`)
+	for _, k := range []struct{ key, title string }{{"i", "About this channel"}, {"b", "Pinned"}, {"t", "Threads"}} {
+		step(k.key, `!document.querySelector('#beside').hidden && document.activeElement.textContent === '`+k.title+`'`)
+		step("Escape", `document.querySelector('#beside').hidden`)
+	}
+	step("F", `document.activeElement.id === 'beside-input'`)
+	step("Escape", `document.querySelector('#beside').hidden && document.activeElement.id !== 'beside-input'`)
+	step("g 1", fmt.Sprintf(`location.search === '?view=%d' && document.querySelector('#title').textContent === 'Tides' && document.querySelectorAll('#stream article').length > 3`, view.ID))
+	step("g k", `location.search === '?filter=keywords'`)
+	step("v", `document.querySelector('#view-form').open && document.activeElement.id === 'view-name'`)
+	step("Escape", `!document.querySelector('#view-form').open`)
 	step("g m", `location.search === '?filter=mentions'`)
 	step("g a", `location.search === '?filter=all'`)
 	step("g s", `location.pathname === '/saved' && document.querySelectorAll('#stream article').length === 1`)
@@ -479,7 +504,10 @@ func (h *house) accessible(t *testing.T) {
 		"answers": []any{simtest.Object{"poll_media": simtest.Object{"text": "Yes"}}, simtest.Object{"poll_media": simtest.Object{"text": "No"}}}, "duration": 24}}, nil)
 	b := h.tab(t, "audits", "/")
 	for _, p := range []struct{ path, act string }{
-		{"/", ""}, {"/", `document.querySelector('#keys').click()`}, {"/?filter=all", ""}, {"/?filter=mentions", ""}, {"/c/" + h.guild.Channel("general"), ""},
+		{"/", ""}, {"/", `document.querySelector('#keys').click()`}, {"/?filter=all", ""}, {"/?filter=mentions", ""}, {"/c/" + h.guild.Channel("general"), ""}, {"/?filter=keywords", ""},
+		{"/", `document.querySelector('#new-view').click()`}, {"/", `document.querySelector('#mark-more').click()`},
+		{"/c/" + h.guild.Channel("general"), `document.querySelector('#show-about').click()`}, {"/c/" + h.guild.Channel("general"), `document.querySelector('#show-find').click()`},
+		{"/c/" + h.guild.Channel("general"), `document.querySelector('#show-pins').click()`},
 		{"/c/" + h.guild.Channel("general"), `document.dispatchEvent(new KeyboardEvent('keydown', { key: 'k', ctrlKey: true }))`},
 		{"/search?q=mention", ""}, {"/saved", ""}, {"/settings", ""}, {"/offline", ""}, {"/nothing", ""}, {"/login/callback?error=access_denied", ""},
 	} {
@@ -493,6 +521,7 @@ func (h *house) accessible(t *testing.T) {
 				&& (!document.body.classList.contains('settings') || document.body.dataset.ready === 'yes')`)
 			if p.act != "" {
 				browsertest.Do(t, b, evaluate(p.act))
+				browsertest.Until(t, b, `document.querySelector('dialog[open], #menu-box:not([hidden]), #beside[aria-busy="false"]:not([hidden])')`)
 			}
 			found, err := chromedp.Run(b, chromedp.Evaluate[string](string(axe)+`;
 				axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact))

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -88,26 +90,41 @@ func (s *secondLook) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case a := <-s.moved:
-			g := a.Guild
-			s.poll.Moved(g)
-			s.rest.Forgive(ctx, g, a.Opened...)
-			if len(a.Opened) > 0 {
-				s.log.Info("the bot may read channels again", "guild", g, "channels", len(a.Opened))
-				if err := s.store.Reopened(ctx, g, a.Opened); err != nil && ctx.Err() == nil {
-					s.log.Warn("what opened is asked for later", "guild", g, "err", err)
-				}
-			}
-			state, ok := s.who.Guild(g)
-			if !ok {
-				continue
-			}
-			channels := make([]discord.ChannelID, len(state.Channels))
-			for i, c := range state.Channels {
-				channels[i] = c.ID
-			}
-			s.rest.Forgive(ctx, g, channels...)
+			s.look(ctx, a)
 		}
 	}
+}
+
+// Handle is the handler of [store.Forgive]: the same once more for a guild of which channels opened to the bot, because the process
+// that stored the opening may have ended before it could tell anybody.
+func (s *secondLook) Handle(ctx context.Context, j store.Job) error {
+	var opened store.ForgivePayload
+	if err := json.Unmarshal(j.Payload, &opened); err != nil {
+		return jobs.Dead(fmt.Errorf("%w job: %w", tidings.ErrInvalid, err))
+	}
+	s.look(ctx, tidings.AccessChange{Guild: j.Guild, Opened: opened.Channels})
+	return nil
+}
+
+func (s *secondLook) look(ctx context.Context, a tidings.AccessChange) {
+	g := a.Guild
+	s.poll.Moved(g)
+	s.rest.Forgive(ctx, g, a.Opened...)
+	if len(a.Opened) > 0 {
+		s.log.Info("the bot may read channels again", "guild", g, "channels", len(a.Opened))
+		if err := s.store.Reopened(ctx, g, a.Opened); err != nil && ctx.Err() == nil {
+			s.log.Warn("what opened is asked for later", "guild", g, "err", err)
+		}
+	}
+	state, ok := s.who.Guild(g)
+	if !ok {
+		return
+	}
+	channels := make([]discord.ChannelID, len(state.Channels))
+	for i, c := range state.Channels {
+		channels[i] = c.ID
+	}
+	s.rest.Forgive(ctx, g, channels...)
 }
 
 // scout looks at guilds for polling. Nobody waits for what it asks.

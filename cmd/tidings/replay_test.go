@@ -250,7 +250,7 @@ type reader struct {
 
 	mu       sync.Mutex
 	channels map[discord.ChannelID]client.Channel
-	versions map[discord.ChannelID]int64
+	promises client.Checker
 	lags     []time.Duration
 	faults   []string
 }
@@ -277,30 +277,23 @@ func (r *reader) follow(ctx context.Context, url string) {
 	}
 }
 
-// check holds a frame to the promise: versions in order without holes or a reset, and nothing of a channel that is hidden.
+// check holds a frame to the promises of the socket, and to what the person may see in truth.
 func (r *reader) check(ev client.Event, now time.Time) {
 	if r.hidden[ev.Channel.String()] {
 		r.faults = append(r.faults, fmt.Sprintf("a frame of a hidden channel: %s", ev.Frame))
 	}
 	var f struct {
 		K  string            `json:"k"`
-		V  int64             `json:"v"`
 		ID discord.MessageID `json:"id"`
 	}
 	if err := json.Unmarshal(ev.Frame, &f); err != nil {
 		r.faults = append(r.faults, err.Error())
 	}
-	switch ev.Op {
-	case "snapshot":
-		r.versions = map[discord.ChannelID]int64{}
-	case "delta":
-		if last, ok := r.versions[ev.Channel]; ok && f.K != "reset" && f.V != last+1 {
-			r.faults = append(r.faults, fmt.Sprintf("channel %d: version %d after %d", ev.Channel, f.V, last))
-		}
-		if f.K == "create" {
-			r.lags = append(r.lags, now.Sub(f.ID.Time()))
-		}
-		r.versions[ev.Channel] = f.V
+	if err := r.promises.Check(ev); err != nil {
+		r.faults = append(r.faults, err.Error())
+	}
+	if ev.Op == "delta" && f.K == "create" {
+		r.lags = append(r.lags, now.Sub(f.ID.Time()))
 	}
 }
 

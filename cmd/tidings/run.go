@@ -107,12 +107,13 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	disk := watchDisk(c, part("disk"), metrics)
 	gate := roomyDoor{disk, &door}
 	discord, err := bot.New(bot.Options{
-		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter, Owner: me.name,
+		Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: part("bot"), Metrics: metrics, Limiter: limiter, Owner: me.owner(),
 		Sink: gate,
 	})
 	if err != nil {
 		return err
 	}
+	st.TellTime(discord.REST().Now)
 	who := access.New(st, discord.REST(), access.Options{
 		Log:  part("access"),
 		Here: connectedTo(&live),
@@ -124,9 +125,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	renderer := render.New(render.Options{DiscordCDN: c.AllowCDN})
 	live = hub.New(hub.Options{
 		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: renderer.Encode,
-		Origins: []string{host(address)},
-		Alive:   func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
-		Log:     part("hub"), Metrics: metrics,
+		Origins: []string{host(address)}, Window: c.LiveWindow, MaxConnsPerAddress: c.AddressSockets,
+		Alive: func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
+		Log:   part("hub"), Metrics: metrics,
 	})
 	poll := newPoll(c, discord.REST(), st, part("poll"))
 	second = newSecondLook(discord.REST(), who, poll, st, part("poll"))
@@ -185,7 +186,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.Backfill, politely(fetch.Backfill), 2)
 	work.Handle(store.Reconcile, politely(reread.Reconcile), 2)
 	work.Handle(store.Audit, politely(reread.Audit), 2)
-	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, gate)), 1)
+	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, st, gate)), 1)
 	look := threadLook{discord.REST()}
 	work.Handle(store.ReadThreadMembers, politely(jobs.ReadThreadMembers(look, st, gate, part("jobs"))), 2)
 	work.Handle(store.FindThreads, politely(jobs.FindThreads(look, st, gate, part("jobs"))), 1)
@@ -207,6 +208,8 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	poll.Door = gate
 	work.Handle(jobs.PollKind, poll.Tick, 1)
 	work.Handle(store.PollGuild, poll.Guild, 4)
+	work.Handle(store.Forgive, second.Handle, 1)
+	work.Handle(store.ReadGuild, jobs.ReadGuild(&scout{rest: discord.REST()}, gate, who, part("jobs")), 2)
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, gate, who, site, part("webhooks")).Handle, 2)
 	outgoing := &jobs.Outgoing{
 		Store: st, Visible: who.Visible, Open: site.OpenSecret, Encode: renderer.Encode, HTTP: jobs.OutgoingClient(), Log: part("jobs"),

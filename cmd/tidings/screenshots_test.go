@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,6 +55,11 @@ func TestScreenshots(t *testing.T) {
 	browsertest.Until(t, b, `document.body?.dataset.status === 'live'`)
 	// The world is lively: a while of it makes good pictures.
 	browsertest.Until(t, b, `document.querySelectorAll('#channels a[data-open]').length >= 9 && document.querySelectorAll('#stream article').length >= 25 && document.querySelector('#mentions').textContent !== ''`)
+	// A view of one's own, and a thread beside its channel.
+	browsertest.Do(t, b, evaluate(`fetch('/api/views', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: 'Pictures and polls', has: ['image'] }) })
+		.then(() => fetch('/api/views', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: 'Work', guilds: [Object.values(JSON.parse(document.querySelector('#first').textContent).unread.guilds).find((g) => g.name === 'Tern Labs').id] }) }))
+		.then(() => { window.saved = true; })`))
+	browsertest.Until(t, b, `window.saved`)
 	busiest := `document.querySelector('#channels a.unread[data-open]').getAttribute('href')`
 	for _, shot := range []struct {
 		name, scheme, path, act string
@@ -62,6 +68,9 @@ func TestScreenshots(t *testing.T) {
 		{"feed-dark", "dark", "'/'", "", 1280, 800},
 		{"feed-light", "light", "'/?filter=all'", "", 1280, 800},
 		{"channel-dark", "dark", busiest, "", 1280, 800},
+		{"thread-light", "light", "'/c/' + JSON.parse(document.querySelector('#first').textContent).unread.guilds.flatMap((g) => g.channels).find((c) => c.name === 'what-are-you-baking').id",
+			`document.querySelector('#show-threads').click(); setTimeout(() => document.querySelector('.thread-row').click(), 400); setTimeout(() => { window.beside = true; }, 1500)`, 1440, 860},
+		{"view-light", "light", "'/'", `document.querySelector('#new-view').click(); setTimeout(() => { document.querySelector('#view-name').value = 'Release talk'; window.beside = true; }, 500)`, 1280, 860},
 		{"search-light", "light", "'/search?q=thank'", "", 1280, 800},
 		{"palette-dark", "dark", "'/'", `(() => { document.dispatchEvent(new KeyboardEvent('keydown', { key: 'k', ctrlKey: true }));
 			const i = document.querySelector('#palette-input'); i.value = 'ta'; i.dispatchEvent(new Event('input')); })()`, 1280, 800},
@@ -78,6 +87,9 @@ func TestScreenshots(t *testing.T) {
 		browsertest.Until(t, b, `!('leaving' in window) && (document.body?.dataset.status === 'live' && document.querySelector('#stream').getAttribute('aria-busy') === 'false' && document.querySelectorAll('#stream article').length > 3 || document.body?.classList.contains('settings') && document.body.dataset.ready === 'yes')`)
 		if shot.act != "" {
 			browsertest.Do(t, b, evaluate(shot.act))
+		}
+		if strings.Contains(shot.act, "window.beside") {
+			browsertest.Until(t, b, `window.beside`)
 		}
 		browsertest.Do(t, b, evaluate(`requestAnimationFrame(() => requestAnimationFrame(() => { window.drawn = true; }))`))
 		browsertest.Until(t, b, `window.drawn`)

@@ -230,10 +230,16 @@ func (s *stage) settle(url string, within time.Duration) {
 	defer db.Close()
 	var diff []string
 	within = max(4*within, 2*time.Minute)
-	deadline := time.Now().Add(within)
+	began, told := time.Now(), false
+	deadline := began.Add(within)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		if !told && time.Since(began) > 90*time.Second {
+			told = true
+			s.t.Logf("after 90 s %d messages still differ (%v):\n%s", len(diff), err, strings.Join(diff[:min(len(diff), 10)], "\n"))
+			s.explain(db)
+		}
 		if diff, err = s.differences(db); err == nil && len(diff) == 0 {
 			return
 		}

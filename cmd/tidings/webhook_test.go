@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
@@ -11,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/jmoiron/sqlx"
 	_ "github.com/lib/pq"
 
+	"tidings/hub/client"
 	"tidings/sim"
 	"tidings/sim/simtest"
 )
@@ -222,7 +225,30 @@ func TestDiscordsOwnEvents(t *testing.T) {
 	d.Must(owner.Token, "DELETE", "/channels/"+general+"/messages/"+id, nil, nil)
 	eventually(t, "its delete is there", 20*time.Second, func() bool { return s.unread(browser).Total == 0 && len(s.contents(browser, general)) == 0 })
 
+	// A minute after it was opened a socket would be asked whether its session stands; these end before.
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
+	defer cancel()
+	ends := make(chan error, 2)
+	for _, who := range []credential{browser, token} {
+		socket, err := client.Dial(ctx, s.url, client.Options{Token: who.token, Cookie: who.cookie})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			var err error
+			for err == nil {
+				_, err = socket.Next(ctx)
+			}
+			ends <- err
+		}()
+	}
+
 	d.Sim200("POST", "/sim/deauthorize", simtest.Object{"user": reader.ID}, nil)
+	for range cap(ends) {
+		if err := <-ends; websocket.CloseStatus(err) != 4003 {
+			t.Errorf("a socket of the person ended with %v, want close code 4003", err)
+		}
+	}
 	for what, who := range map[string]credential{"the session": browser, "the token": token} {
 		eventually(t, what+" is worth nothing any more", 20*time.Second, func() bool {
 			status, _, err := s.try(who, "GET", "/api/unread", nil)

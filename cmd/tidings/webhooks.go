@@ -82,11 +82,11 @@ func newWebhooks(c *Config, rest *bot.REST, st *store.Store, door jobs.Door, who
 		Discord: hydrator{rest}, Store: st, Door: door, Log: log, Official: web.DiscordSource, Relays: guilds, Place: who.Channel,
 		HistoryDays: min(c.HistoryDays, c.RetentionDays), RetentionDays: c.RetentionDays,
 		Deauthorized: func(ctx context.Context, u discord.UserID, at time.Time) error {
-			done, err := st.Deauthorize(ctx, u, at)
+			tokens, done, err := st.Deauthorize(ctx, u, at)
 			if err != nil || !done {
 				return err
 			}
-			n, err := site.EndUser(ctx, u)
+			n, err := site.EndUser(ctx, u, tokens)
 			log.Info("a person has removed the application; their sessions and tokens are gone", "user", u, "sessions", n)
 			return err
 		},

@@ -170,9 +170,12 @@ func (b *Browser) sender(header string) error {
 	if err := errors.Join(err1, err2, err3); err != nil || len(key) != 65 || len(sig) != 64 {
 		return fmt.Errorf("VAPID's parts: %v", err)
 	}
-	public := ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(key[1:33]), Y: new(big.Int).SetBytes(key[33:])}
+	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), key)
+	if err != nil {
+		return fmt.Errorf("VAPID's key: %w", err)
+	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if !ecdsa.Verify(&public, sum[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
+	if !ecdsa.Verify(public, sum[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
 		return errors.New("VAPID's signature does not fit")
 	}
 	var c struct {

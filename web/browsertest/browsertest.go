@@ -68,7 +68,25 @@ func Open(t testing.TB, base string, cookies ...*http.Cookie) context.Context {
 	if failure != nil {
 		t.Fatal(failure)
 	}
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	ctx := open(t, browser, chromedp.WithNewBrowserContext())
+	yes := true
+	for _, c := range cookies {
+		if _, err := chromedp.Call(ctx, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: base, HTTPOnly: &yes}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ctx
+}
+
+// Beside opens another tab of the browser that a tab is of: with its cookies, its storage and its workers.
+func Beside(t testing.TB, tab context.Context) context.Context {
+	t.Helper()
+	return open(t, browser, chromedp.WithExistingBrowserContext(chromedp.FromContext(tab).BrowserContextID))
+}
+
+func open(t testing.TB, parent context.Context, how chromedp.ContextOption) context.Context {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent, how)
 	t.Cleanup(cancel)
 	if err := chromedp.Do(ctx); err != nil { // the first call must not carry the time limit
 		t.Fatal(err)
@@ -96,12 +114,6 @@ func Open(t testing.TB, base string, cookies ...*http.Cookie) context.Context {
 	}()
 	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(stop)
-	yes := true
-	for _, c := range cookies {
-		if _, err := chromedp.Call(ctx, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: base, HTTPOnly: &yes}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 		t.Fatal(err)
 	}

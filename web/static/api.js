@@ -1,5 +1,6 @@
 // The HTTP API, as far as the pages use it.
 
+import { words } from './words.js';
 import { Problem, Unread } from './unread.js';
 
 export { Problem };
@@ -17,12 +18,12 @@ async function call(path, { method, body, signal } = {}) {
     answer = await fetch(path, init);
   } catch (e) {
     if (e instanceof DOMException && e.name === 'AbortError') throw e;
-    throw new Problem(0, 'The service cannot be reached. Check your connection.');
+    throw new Problem(0, words.cannotReach);
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => null);
     const said = problem?.errors?.[0]?.message ?? problem?.detail;
-    throw new Problem(answer.status, said ?? 'Something went wrong. Try again in a moment.');
+    throw new Problem(answer.status, said ?? words.tryAgain);
   }
   return answer.status === 204 ? null : answer.json();
 }
@@ -71,6 +72,26 @@ export const api = {
   ignore: (author) => call('/api/ignored/' + author, { method: 'PUT' }),
   /** @param {string} author */
   unignore: (author) => call('/api/ignored/' + author, { method: 'DELETE' }),
+  /** @param {string} id @param {AbortSignal} [signal] */
+  pins: (id, signal) => call(`/api/channels/${id}/pins`, { signal }),
+  /** @param {{channel: string, message: string}[]} messages */
+  links: (messages) => call('/api/links', { body: { messages } }),
+  coverage: () => call('/api/coverage'),
+  status: () => call('/api/status'),
+  views: () => call('/api/views'),
+  /** @param {any} view */
+  createView: (view) => call('/api/views', { body: view }),
+  /** @param {string | number} id @param {any} view */
+  changeView: (id, view) => call('/api/views/' + id, { method: 'PUT', body: view }),
+  /** @param {string | number} id */
+  deleteView: (id) => call('/api/views/' + id, { method: 'DELETE' }),
+  /** @param {string | number} id */
+  openFeed: (id) => call(`/api/views/${id}/feed`, { method: 'POST' }),
+  /** @param {string | number} id */
+  closeFeed: (id) => call(`/api/views/${id}/feed`, { method: 'DELETE' }),
+  keywords: () => call('/api/keywords'),
+  /** @param {string[]} keywords */
+  setKeywords: (keywords) => call('/api/keywords', { method: 'PUT', body: { keywords } }),
   tokens: () => call('/api/tokens'),
   /** @param {string} name @param {string[]} scopes */
   createToken: (name, scopes) => call('/api/tokens', { body: { name, scopes } }),
@@ -87,7 +108,6 @@ export const api = {
   tellBrowser: (subscription, words) => call('/api/notifications/browsers', { body: { endpoint: subscription.endpoint, keys: subscription.keys, words } }),
   /** @param {number} id */
   tellBrowserNoMore: (id) => call('/api/notifications/browsers/' + id, { method: 'DELETE' }),
-  keywords: () => call('/api/keywords'),
   sessions: () => call('/api/sessions'),
   /** @param {string} id */
   endSession: (id) => call('/api/sessions/' + id, { method: 'DELETE' }),

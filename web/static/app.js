@@ -1,28 +1,50 @@
 // The page that people keep open all day: it draws what page.js holds, and joins the parts to the document.
 
-import { byID, count, el, short } from './render/dom.js';
+import { byID, el, short } from './render/dom.js';
 import * as inbox from './render/inbox.js';
 import * as streams from './render/stream.js';
 import { fullTime, tick } from './render/time.js';
 import { muted, totals } from './state.js';
+import { byChannel, inPlaces } from './filters.js';
+import { words } from './words.js';
+import { context } from './context.js';
 import { keys, listen } from './keys.js';
 import { first, fold, nameOf, page, changed, paintWith } from './page.js';
-import { atBottom, anchor, begin, channelView, feedView, find, follows, grow, isUnread, keepPlace, oldestUnread, onOpen, open, searchView, sticks, toFirstUnread, toLatest, viewOfAddress } from './views.js';
+import { atBottom, anchor, begin, channelView, feedView, find, follows, grow, isUnread, keepPlace, oldestUnread, onOpen, open, savedOf, savedView, searchView, sticks, toFirstUnread, toLatest, viewOfAddress } from './views.js';
 import { live } from './sync.js';
-import { look, markAll, markChannel, markGuild, markHere, markOlder, markUnread, undo } from './reading.js';
+import * as saved from './saved_views.js';
+import { look, markAll, markChannel, markGuild, markHere, markOlder, markUnread, markView, undo } from './reading.js';
 import { chosen, drop, end, keepFocus, nextChannel, nextMessage, nextUnread, previousMessage, previousUnread, select } from './moves.js';
-import { close as closeMenu, copyLink, ofMessage, openInDiscord, save } from './menu.js';
+import { beside, close as closeMenu, copyLink, ofMarks, ofMessage, openInDiscord, save } from './menu.js';
+import { watchCoverage } from './coverage.js';
 import { commandsFrom, palette } from './palette.js';
 import { apply } from './preferences.js';
 import { toast } from './toast.js';
+import './links.js';
 import './touch.js';
 import './notify.js';
+import './announce.js';
+import { watchBuild } from './build.js';
 
 const [stream, scroll, channels, older] = ['stream', 'scroll', 'channels', 'older'].map(byID);
 const filter = /** @type {HTMLInputElement} */ (byID('filter')), searchBox = /** @type {HTMLInputElement} */ (byID('search-input'));
 const narrow = matchMedia('(max-width: 800px)');
 
 // Painting --------------------------------------------------------------------------------------------------------------
+
+/** What the inbox was drawn of, and when it would like to be drawn again for the sake of the order. */
+const inboxDrawn = { state: /** @type {any} */ (null), look: '', again: 0 };
+
+function paintInbox() {
+  const steady = channels.matches(':hover') || channels.contains(document.activeElement) && !page.filter;
+  const look = [page.view.channel, page.filter, page.quiet, steady, page.folded.size, ...page.folded, Math.floor(Date.now() / 30_000)].join();
+  const drawn = inboxDrawn;
+  if (drawn.state === page.state && drawn.look === look && performance.now() < drawn.again) return;
+  Object.assign(drawn, { state: page.state, look });
+  const again = inbox.draw(channels, page.state, { current: page.view.channel ?? null, filter: page.filter, quiet: page.quiet, folded: page.folded, parents: page.parents, nameOf }, steady);
+  drawn.again = again ? performance.now() + again : Infinity;
+  if (again) setTimeout(() => changed('outside'), again + 1);
+}
 
 function paint() {
   const t = totals(page.state);
@@ -31,11 +53,11 @@ function paint() {
     if (a.getAttribute('data-view') === page.view.kind && !page.view.guild) a.setAttribute('aria-current', 'page');
     else a.removeAttribute('aria-current');
   }
-  const again = inbox.draw(channels, page.state, { current: page.view.channel ?? null, filter: page.filter, quiet: page.quiet, folded: page.folded, parents: page.parents },
-    channels.matches(':hover') || channels.contains(document.activeElement) && !page.filter);
-  if (again) setTimeout(() => changed('outside'), again);
+  paintInbox();
   byID('quiet').setAttribute('aria-pressed', String(page.quiet));
-  byID('status').textContent = { live: 'Live', connecting: 'Connecting…', polling: 'Not live; looking every 15 seconds', out: 'Signed out' }[page.status];
+  saved.draw();
+  const status = words.status[page.status];
+  if (byID('status').textContent !== status) byID('status').textContent = status;
   paintHead(t);
   paintStream(t);
   look();
@@ -53,22 +75,33 @@ function paintTitle(t) {
 
 /** @param {{unread: number, mentions: number}} t */
 function paintHead(t) {
-  const v = page.view, c = v.channel ? page.state.channels[v.channel] : null;
-  byID('title').textContent = (c ? '#' : '') + (c?.name ?? v.title);
-  byID('where').textContent = c ? [page.state.guilds[c.guild]?.name, nameOfParent(c), page.parents.get(c.id)?.topic || (first.view.channel === c.id ? first.view.topic : '')].filter(Boolean).join(' · ')
-    : v.kind === 'saved' ? 'Messages that you keep for later' : v.kind === 'search' ? '' : summary(t);
-  const unread = c ? c.unread : v.guild ? unreadOf(v.guild) : t.unread;
+  const v = page.view, c = v.channel ? page.state.channels[v.channel] : null, mine = savedOf(v);
+  say('title', (c ? (inbox.isThread(c) ? '↳ ' : '#') : '') + (c?.name ?? mine?.name ?? v.title));
+  say('where', c ? [page.state.guilds[c.guild]?.name, nameOfParent(c), page.parents.get(c.id)?.topic || (first.view.channel === c.id ? first.view.topic : '')].filter(Boolean).join(' · ')
+    : v.kind === 'saved' ? words.savedAre : v.kind === 'keywords' ? words.keywordsAre : v.kind === 'search' ? '' : mine ? summary(saved.countOf(mine)) : summary(t));
+  const unread = c ? c.unread : mine ? saved.countOf(mine).unread : v.guild ? unreadOf(v.guild) : t.unread;
+  byID('channel-tools').hidden = !c;
+  byID('edit-view').hidden = !mine;
+  const threads = c ? Object.values(page.state.channels).filter((x) => x.parent === c.id && inbox.isThread(x)).length : 0;
+  byID('show-threads').hidden = !threads;
+  say('threads-count', threads ? short(threads) : '');
   const mark = byID('mark');
-  mark.hidden = v.kind === 'search' || v.kind === 'saved';
+  byID('mark-more').hidden = mark.hidden = v.kind === 'search' || v.kind === 'saved' || v.kind === 'keywords' || Boolean(mine && (!byChannel(mine) || mine.mentions_only));
   mark.toggleAttribute('disabled', unread === 0);
-  mark.title = c ? 'Mark this channel as read (m)' : v.guild ? 'Mark this server as read' : 'Mark everything as read (Shift+M)';
-  byID('mark-label').textContent = c ? 'Mark read' : v.guild ? 'Mark server read' : 'Mark all read';
+  mark.title = c ? words.markChannelHint : mine ? words.markViewRead : v.guild ? words.markServerHint : words.markAllHint;
+  say('mark-label', c || mine ? words.markRead : v.guild ? words.markServerRead : words.markAllRead);
   byID('search').hidden = v.kind !== 'search';
+}
+
+/** say writes a text where it differs. @param {string} id @param {string} text */
+function say(id, text) {
+  const node = byID(id);
+  if (node.textContent !== text) node.textContent = text;
 }
 
 /** @param {import('./state.js').Channel} c */
 function nameOfParent(c) {
-  return inbox.isThread(c) ? 'in ' + (nameOf(c.parent) ?? 'a channel') : '';
+  return inbox.isThread(c) ? words.inChannel(nameOf(c.parent) ?? words.aChannel) : '';
 }
 
 /** @param {string} guild */
@@ -78,27 +111,24 @@ function unreadOf(guild) {
 
 /** @param {{unread: number, mentions: number}} t */
 function summary(t) {
-  const n = Object.values(page.state.channels).filter((c) => c.unread > 0 && !muted(c)).length;
-  if (!t.unread && !t.mentions) return 'All caught up';
-  return [count(t.unread, 'message'), t.mentions ? count(t.mentions, 'mention') : '', 'in ' + count(n, 'channel')].filter(Boolean).join(' · ');
+  const mine = savedOf(page.view);
+  const n = Object.values(page.state.channels).filter((c) => c.unread > 0 && !muted(c) && (!mine || inPlaces(mine, c, page.state, page.parents))).length;
+  if (!t.unread && !t.mentions) return words.allCaughtUp;
+  return [words.messages(t.unread), t.mentions ? words.mentionsOf(t.mentions) : '', mine && !byChannel(mine) ? '' : words.inChannels(n)].filter(Boolean).join(' · ');
 }
 
 /** @param {{unread: number, mentions: number}} t */
 function paintStream(t) {
   const stick = sticks(), at = stick ? null : anchor();
   stream.setAttribute('aria-busy', String(page.busy));
-  streams.draw(stream, page.list.messages, {
-    inFeed: page.view.kind !== 'channel', cdn: first.cdn, user: page.me, newFrom: page.newFrom, newLabel: page.newLabel, saved: page.saved, dated: !follows(),
-    nameOf, role: (id) => page.roles.get(id), guildName: (id) => page.state.guilds[id]?.name,
-    roleIsMine: (guild, role) => page.state.guilds[guild]?.roles.includes(role) ?? false,
-  });
+  streams.draw(stream, page.list.messages, { ...context(), dated: !follows() });
   const byId = new Map(page.list.messages.map((m) => [m.id, m]));
   for (const n of stream.querySelectorAll('article')) {
     const unread = String(isUnread(byId.get(n.dataset.id ?? '')));
     if (n.dataset.unread !== unread) n.dataset.unread = unread;
   }
   older.hidden = !page.list.older || page.busy || (page.view.kind === 'unread' && t.unread === 0);
-  older.textContent = follows() ? 'Older messages' : 'More';
+  say('older', follows() ? words.olderMessages : words.more);
   older.classList.toggle('last', !follows());
   paintEnd(t);
   paintBanner();
@@ -108,8 +138,8 @@ function paintStream(t) {
     page.below = 0;
   } else if (at) {
     const n = find(at.id);
-    const moved = n ? n.getBoundingClientRect().top - scroll.getBoundingClientRect().top - at.top : 0;
-    if (Math.abs(moved) >= 1) scroll.scrollTop += moved;
+    const by = n ? n.getBoundingClientRect().top - scroll.getBoundingClientRect().top - at.top : 0;
+    if (Math.abs(by) >= 1) scroll.scrollTop += by;
   }
   keepFocus();
 }
@@ -119,9 +149,15 @@ function paintEnd(t) {
   const v = page.view, empty = page.list.messages.length === 0;
   const done = v.kind === 'unread' && t.unread === 0 && !page.list.messages.some(isUnread);
   byID('end').hidden = page.busy || page.list.newer || !(empty || done) || (v.kind === 'search' && !v.q && !page.problem);
-  const said = page.problem || { unread: 'All caught up. You have read everything.', mentions: 'Nobody has mentioned you.', all: 'Nothing here yet.',
-    channel: 'Nothing has been written here since Tidings knows this channel.', search: 'Nothing found.', saved: 'Nothing is saved. Press s on a message to keep it.' }[v.kind];
-  if (byID('end-text').textContent !== said) byID('end-text').textContent = said;
+  const caughtUp = v.kind === 'unread' && !page.problem;
+  say('end-title', caughtUp ? words.allCaughtUp : '');
+  byID('end-title').hidden = !caughtUp;
+  say('end-text', page.problem || words.empty[v.kind]);
+  const links = byID('end-links');
+  if (links.hidden === caughtUp || !links.childElementCount) {
+    links.hidden = !caughtUp;
+    links.replaceChildren(el('a', { href: '/?filter=all', 'data-view': 'all' }, words.everything), ' · ', el('a', { href: '/saved', 'data-view': 'saved' }, words.saved));
+  }
   byID('end').classList.toggle('fault', Boolean(page.problem));
 }
 
@@ -130,19 +166,21 @@ function paintBanner() {
   const v = page.view, c = v.channel ? page.state.channels[v.channel] : null;
   /** @type {(HTMLElement | null)[]} */
   const lines = [];
-  const oldest = !follows() || v.kind === 'mentions' || v.kind === 'all' ? null : c ? (c.unread ? c.first_unread : null) : oldestUnread();
+  const oldest = !follows() || v.kind === 'mentions' || v.kind === 'all' || v.kind === 'keywords' || v.kind === 'view' ? null : c ? (c.unread ? c.first_unread : null) : oldestUnread();
   const top = page.list.messages[0];
   if (oldest && top && !page.list.messages.some((m) => m.id === oldest) && page.list.older) {
-    const jump = el('button', { type: 'button', class: 'link' }, 'Begin at the first');
+    const jump = el('button', { type: 'button', class: 'link' }, words.beginAtFirst);
     jump.addEventListener('click', toFirstUnread);
-    lines.push(el('p', {}, 'There are unread messages before these. ', jump));
+    lines.push(el('p', {}, words.unreadBefore, jump));
   }
   if (c && page.detail) {
-    const missing = page.detail.gaps.filter((g) => !g.backfill);
-    if (missing.length) lines.push(el('p', {}, `Some messages may be missing here since ${fullTime(new Date(missing[missing.length - 1].since))}; they are being fetched.`));
-    else if (page.detail.gaps.length) lines.push(el('p', {}, 'Older messages of this channel are still being fetched.'));
+    const missing = page.detail.gaps.filter((g) => !g.backfill && !g.unclear);
+    const whole = page.detail.complete_since ? words.wholeSince(fullTime(new Date(page.detail.complete_since))) : '';
+    if (missing.length) lines.push(el('p', {}, words.mayBeMissing(fullTime(new Date(missing[missing.length - 1].since)), page.detail.left_seconds), whole));
+    else if (page.detail.gaps.some((g) => g.unclear)) lines.push(el('p', {}, words.cannotBeRead, whole));
+    else if (page.detail.gaps.length) lines.push(el('p', {}, words.pastIsFetched));
   }
-  if (c?.recovered) lines.push(el('p', {}, `${count(c.recovered, 'message')} recovered from a gap; they may lie above what you have read.`));
+  if (c?.recovered) lines.push(el('p', {}, words.recovered(c.recovered)));
   const box = byID('recovered');
   const key = lines.map((l) => l?.textContent).join('\n');
   if (box.dataset.key !== key) {
@@ -155,8 +193,7 @@ function paintBanner() {
 function paintPill() {
   const pill = byID('pill');
   pill.hidden = page.below === 0 && !page.list.newer;
-  const said = page.below ? `${short(page.below)} new ↓` : 'To the latest ↓';
-  if (pill.textContent !== said) pill.textContent = said;
+  say('pill', page.below ? words.newBelow(short(page.below)) : words.toLatest);
 }
 
 // What the person does --------------------------------------------------------------------------------------------------
@@ -179,7 +216,7 @@ function search() {
   const v = page.view;
   if (v.kind !== 'search') {
     const c = v.channel ? page.state.channels[v.channel] : null;
-    open({ ...searchView(''), title: 'Search' });
+    open({ ...searchView(''), title: words.search });
     searchBox.value = c ? `in:${c.id} ` : '';
   }
   searchBox.focus();
@@ -209,17 +246,25 @@ function close() {
 const withChosen = (act) => () => {
   const m = chosen();
   if (m) act(m);
-  else toast('Choose a message with j and k first.');
+  else toast(words.chooseFirst);
 };
 
-/** @type {Record<string, () => void>} */
+/** withChannel shows something of the open channel beside it. @param {import('./beside.js').Kind} kind */
+const withChannel = (kind) => () => {
+  if (page.view.channel) beside(kind, page.view.channel);
+  else toast(words.openChannelFirst);
+};
+
+/** @type {Record<string, (n: number) => void>} */
 const acts = {
   next: nextMessage, previous: previousMessage, nextUnread, previousUnread, nextChannel: () => nextChannel(1), previousChannel: () => nextChannel(-1),
   firstUnread: toFirstUnread, latest: () => toLatest().then(() => end(true)),
   open: withChosen((m) => open(channelView(m.channel, m.id))), discord: withChosen(openInDiscord), save: withChosen(save), copy: withChosen(copyLink),
   menu: withChosen((m) => ofMessage(m, find(m.id))),
-  read: markHere, readAll: markAll, unread: markUnread, undo, search, find: findChannel, help, close, palette,
-  goFeed: () => open(feedView('unread')), goMentions: () => open(feedView('mentions')), goAll: () => open(feedView('all')), goSaved: () => open({ kind: 'saved', title: 'Saved' }),
+  read: () => markHere(chosen()), readAll: markAll, unread: () => markUnread(chosen()), undo, search, find: findChannel, help, close, palette,
+  findHere: withChannel('find'), threads: withChannel('threads'), pins: withChannel('pins'), about: withChannel('about'),
+  goKeywords: () => open(feedView('keywords')), goView: (n) => saved.nth(n), newView: () => saved.form(),
+  goFeed: () => open(feedView('unread')), goMentions: () => open(feedView('mentions')), goAll: () => open(feedView('all')), goSaved: () => open({ kind: 'saved', title: words.saved }),
   goSettings: () => location.assign('/settings'),
   goInbox: () => {
     if (narrow.matches) drawer(true);
@@ -231,12 +276,15 @@ const acts = {
 function follow(e) {
   if (e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey) return;
   const target = /** @type {HTMLElement} */ (e.target);
-  const a = target.closest('a[data-open], a[data-view]');
+  const a = target.closest('a[data-open], a[data-view], a[data-saved]');
   if (a) {
     e.preventDefault();
+    const mine = a.getAttribute('data-saved');
+    if (mine) return void open(savedView(mine));
     const channel = a.getAttribute('data-open'), kind = a.getAttribute('data-view') ?? 'unread';
-    if (channel) jump(channel, a.getAttribute('data-at') ?? undefined);
-    else if (kind === 'saved') acts.goSaved();
+    if (channel && a.matches('.thread') && innerWidth > 1100) beside('thread', channel);
+    else if (channel) jump(channel, a.getAttribute('data-at') ?? undefined);
+    else if (kind === 'saved') acts.goSaved(1);
     else if (kind === 'search') search();
     else open(feedView(/** @type {any} */ (kind)));
     return;
@@ -245,7 +293,7 @@ function follow(e) {
   if (folding) return fold(folding.getAttribute('data-fold') ?? '');
   target.closest('.spoiler')?.classList.toggle('shown');
   const message = target.closest('article');
-  if (message && !target.closest('a, button, .spoiler, summary, audio, video') && getSelection()?.isCollapsed) select(message.dataset.id ?? null);
+  if (message && stream.contains(message) && !target.closest('a, button, .spoiler, summary, audio, video') && getSelection()?.isCollapsed) select(message.dataset.id ?? null);
 }
 
 /** jump shows a message: where it is, if it is in the list. @param {string} channel @param {string} [at] */
@@ -285,7 +333,7 @@ function tools() {
   });
   scroll.addEventListener('scroll', () => { box.hidden = true; }, { passive: true });
   byID('main').addEventListener('pointerleave', () => { box.hidden = true; });
-  byID('tool-read').addEventListener('click', () => { const m = of(); if (m) { select(m.id); markHere(); } });
+  byID('tool-read').addEventListener('click', () => { const m = of(); if (m) { select(m.id); markHere(m); } });
   byID('tool-save').addEventListener('click', () => { const m = of(); if (m) save(m); });
   byID('tool-more').addEventListener('click', () => {
     const m = of(), at = byID('tool-more').getBoundingClientRect();
@@ -302,7 +350,19 @@ function listenAround() {
       target.classList.toggle('shown');
     }
   });
-  byID('mark').addEventListener('click', () => (page.view.channel ? markChannel(page.view.channel) : page.view.guild ? markGuild(page.view.guild) : markAll()));
+  byID('mark').addEventListener('click', () => {
+    const mine = savedOf(page.view);
+    if (page.view.channel) markChannel(page.view.channel);
+    else if (mine) markView(mine.name, (c) => inPlaces(mine, c, page.state, page.parents));
+    else if (page.view.guild) markGuild(page.view.guild);
+    else markAll();
+  });
+  byID('mark-more').addEventListener('click', () => ofMarks(byID('mark-more')));
+  for (const [id, kind] of /** @type {const} */ ([['show-find', 'find'], ['show-pins', 'pins'], ['show-threads', 'threads'], ['show-about', 'about']])) {
+    byID(id).addEventListener('click', () => withChannel(kind)());
+  }
+  byID('new-view').addEventListener('click', () => saved.form());
+  byID('edit-view').addEventListener('click', () => saved.form(saved.current()));
   byID('menu').addEventListener('click', () => drawer(true));
   byID('shade').addEventListener('click', () => drawer(false));
   byID('keys').addEventListener('click', help);
@@ -367,6 +427,7 @@ function listenAround() {
     if (document.hidden) return;
     live.wake();
     changed();
+    if (page.views.length) saved.refresh();
   });
   narrow.addEventListener('change', () => drawer(false));
 }
@@ -383,6 +444,7 @@ function start() {
   paintWith(paint);
   onOpen.push((v) => {
     drawer(false);
+    if (page.beside) import('./beside.js').then((b) => b.left(v));
     if (v.kind === 'search' && document.activeElement !== searchBox) searchBox.value = v.q ?? '';
   });
   writeHelp();
@@ -390,18 +452,22 @@ function start() {
   tools();
   listen(acts);
   commandsFrom(() => [
-    ...keys.filter((k) => !['next', 'previous', 'close', 'palette', 'menu'].includes(k.does)).map((k) => ({ text: k.text, key: k.key, act: () => acts[k.does]?.() })),
-    ...[1, 7, 30].map((days) => ({ text: `Mark as read what is older than ${count(days, 'day')}`, key: '', act: () => markOlder(days) })),
+    ...keys.filter((k) => !['next', 'previous', 'close', 'palette', 'menu', 'goView'].includes(k.does)).map((k) => ({ text: k.text, key: k.key, act: () => acts[k.does]?.(1) })),
+    ...[1, 7, 30].map((days) => ({ text: words.markOlder(days), key: '', act: () => markOlder(days) })),
+    { text: words.notCovered, key: '', act: () => beside('coverage', '') },
   ]);
   drawer(false);
   begin();
+  saved.takeShared();
+  watchCoverage();
+  if (page.views.some((v) => !byChannel(v))) saved.refresh();
   live.start();
   tick(stream);
   // A mute that ends, and a day that does, are noticed within half a minute.
   setInterval(() => changed('outside'), 30_000);
   document.body.dataset.ready = 'yes';
   performance.mark('ready');
-  if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').catch(() => {});
+  if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').then(watchBuild).catch(() => {});
 }
 
 start();

@@ -3,12 +3,15 @@
 import { api } from './api.js';
 import { byID, el } from './render/dom.js';
 import { levelOf } from './notices.js';
+import { words as said } from './words_notify.js';
 import { preferences } from './preferences.js';
 import { merge, muted } from './state.js';
-import { page, changed } from './page.js';
+import { page, changed, messageOf } from './page.js';
 import { toast } from './toast.js';
-import { channelView, failed, feedView, open } from './views.js';
-import { markChannel, markGuild, markTo, markUnreadFrom } from './reading.js';
+import { words } from './words.js';
+import { channelView, failed, feedView, open, savedView } from './views.js';
+import { markAll, markChannel, markGuild, markOlder, markTo, markUnreadFrom, undo } from './reading.js';
+import { form, remove, share } from './saved_views.js';
 import { take } from './sync.js';
 
 /** @typedef {{text: string, key?: string, chosen?: boolean, act: () => void} | null} Item null is a line between; chosen is one of several, of which one holds */
@@ -85,9 +88,9 @@ export function openInDiscord(m) {
 export async function copyLink(m) {
   try {
     await navigator.clipboard.writeText(`${location.origin}/c/${m.channel}?at=${m.id}`);
-    toast('The link is copied.');
+    toast(words.linkCopied);
   } catch {
-    toast('Your browser does not let pages copy. The link: ' + `${location.origin}/c/${m.channel}?at=${m.id}`);
+    toast(words.cannotCopy(`${location.origin}/c/${m.channel}?at=${m.id}`));
   }
 }
 
@@ -103,7 +106,7 @@ export async function save(m) {
       await api.save(m.channel, m.id);
       page.saved.add(m.id);
     }
-    toast(kept ? 'No longer saved.' : 'Saved for later.', 'Undo', () => save(m));
+    toast(kept ? words.unsavedNow : words.savedNow, words.undo, () => save(m));
     changed();
   } catch (e) {
     failed(e);
@@ -118,11 +121,40 @@ async function ignore(m) {
     page.state = { ...page.state, ignored: ignored ? page.state.ignored.filter((a) => a !== m.author.id) : [...page.state.ignored, m.author.id] };
     rememberName(m.author.id, m.author.name);
     if (!ignored && page.view.kind !== 'channel') page.list = { ...page.list, messages: page.list.messages.filter((x) => x.author.id !== m.author.id) };
-    toast(ignored ? `${m.author.name} counts again.` : `Messages of ${m.author.name} count for nothing now.`, 'Undo', () => ignore(m));
+    toast(ignored ? words.countsAgain(m.author.name) : words.ignoredNow(m.author.name), words.undo, () => ignore(m));
     changed();
   } catch (e) {
     failed(e);
   }
+}
+
+/** beside opens something beside the stream. @param {import('./beside.js').Kind} kind @param {string} channel */
+export const beside = async (kind, channel) => (await import('./beside.js')).show(kind, channel);
+
+/** viewOf begins a view of somebody's messages. @param {{id: string, name: string}} author */
+async function viewOf(author) {
+  rememberName(author.id, author.name);
+  (await import('./view_form.js')).edit({ id: '', name: author.name, authors: [author.id] });
+}
+
+/** ofMarks opens the menu of what can be marked as read. @param {HTMLElement} node */
+export function ofMarks(node) {
+  const { view } = page, c = view.channel ? page.state.channels[view.channel] : null, guild = c?.guild ?? view.guild;
+  show([
+    ...(c ? [{ text: '#' + c.name, key: 'm', act: () => markChannel(c.id) }] : []),
+    ...(guild ? [{ text: page.state.guilds[guild]?.name ?? words.theServer, act: () => markGuild(guild) }] : []),
+    { text: words.markEverything, key: 'Shift+M', act: () => markAll() }, null,
+    ...[1, 7, 30].map((days) => ({ text: words.olderThan(days), act: () => markOlder(days) })),
+    null, { text: words.undoLast, key: 'u', act: () => undo() },
+  ], below(node), words.markAsRead);
+}
+
+/** ofView opens a saved view's menu. @param {import('./filters.js').SavedView} v @param {Element} node @param {{x: number, y: number}} [at] */
+export function ofView(v, node, at) {
+  show([
+    { text: words.showView, act: () => open(savedView(v.id)) }, { text: words.editView, act: () => form(v) }, { text: words.shareView, act: () => share(v) },
+    null, { text: words.deleteView, act: () => remove(v) },
+  ], at ?? below(node), v.name);
 }
 
 /** rememberName keeps what somebody is called, for the list of those who are ignored. @param {string} id @param {string} name */
@@ -135,16 +167,18 @@ function rememberName(id, name) {
 /** ofMessage opens a message's menu. @param {any} m @param {Element | null} node @param {{x: number, y: number}} [at] */
 export function ofMessage(m, node, at) {
   show([
-    { text: 'Open in its channel', key: 'Enter', act: () => open(channelView(m.channel, m.id)) },
-    { text: 'Open in Discord', key: 'o', act: () => openInDiscord(m) },
-    { text: 'Copy link', key: 'c', act: () => copyLink(m) },
-    { text: page.saved.has(m.id) ? 'Do not keep any longer' : 'Save for later', key: 's', act: () => save(m) },
+    { text: words.openInChannel, key: 'Enter', act: () => open(channelView(m.channel, m.id)) },
+    ...(m.thread && page.state.channels[m.thread.id] ? [{ text: words.openThread, act: () => beside('thread', m.thread.id) }] : []),
+    { text: words.openInDiscord, key: 'o', act: () => openInDiscord(m) },
+    { text: words.copyLink, key: 'c', act: () => copyLink(m) },
+    { text: page.saved.has(m.id) ? words.unsave : words.saveForLater, key: 's', act: () => save(m) },
     null,
-    { text: 'Mark read up to here', key: 'm', act: () => markTo(m) },
-    { text: 'Mark unread from here', key: 'U', act: () => markUnreadFrom(m) },
+    { text: words.readToHere, key: 'm', act: () => markTo(m) },
+    { text: words.unreadFromHere, key: 'U', act: () => markUnreadFrom(m) },
     ...(m.author.id === page.me ? [] : /** @type {Item[]} */ ([null,
-      { text: (page.state.ignored.includes(m.author.id) ? 'Count ' : 'Ignore ') + m.author.name, act: () => ignore(m) }])),
-  ], at ?? below(node), 'Message');
+      { text: words.viewOfAuthor, act: () => viewOf(m.author) },
+      { text: page.state.ignored.includes(m.author.id) ? words.countAgain(m.author.name) : words.ignore(m.author.name), act: () => ignore(m) }])),
+  ], at ?? below(node), words.message);
 }
 
 // Channels and servers --------------------------------------------------------------------------------------------------
@@ -153,15 +187,13 @@ export function ofMessage(m, node, at) {
 async function mute(scope, name, is, minutes) {
   try {
     await (is ? api.unmute(scope) : api.mute(scope, minutes));
-    toast(is ? `${name} counts again.` : `${name} is muted${minutes ? ' for ' + (minutes < 60 * 24 ? minutes / 60 + ' h' : minutes / 1440 + ' days') : ''}.`, 'Undo', () => mute(scope, name, !is, minutes));
+    toast(is ? words.countsAgain(name) : words.mutedNow(name, minutes), words.undo, () => mute(scope, name, !is, minutes));
     // Which channels that are is the server's to say; the socket brings it too.
     take(merge(page.state, await api.unread()));
   } catch (e) {
     failed(e);
   }
 }
-
-const levels = [['all', 'Every message'], ['mentions', 'What mentions me'], ['nothing', 'Nothing']];
 
 /**
  * ofNotifications opens the menu of what the person is told of in a place.
@@ -172,20 +204,19 @@ async function ofNotifications(scope, name, around, node, at) {
   try {
     const prefs = await api.notifications();
     const own = prefs.levels.find((/** @type {any} */ l) => l.scope === scope)?.level;
-    const usual = levels.find(([l]) => l === levelOf(prefs, around))?.[1].toLowerCase();
+    const usual = said.levels.find(([l]) => l === levelOf(prefs, around))?.[1] ?? '', as = said.asElsewhere(usual);
     const set = async (/** @type {string | undefined} */ level) => {
       try {
         await (level ? api.setLevel(scope, level) : api.unsetLevel(scope));
-        const said = levels.find(([l]) => l === level)?.[1].toLowerCase() ?? `as elsewhere: ${usual}`;
-        toast(`Notifications of ${name}: ${said}.` + (preferences().notify === 'none' ? ' This browser shows none; see Settings.' : ''), 'Undo', () => set(own));
+        toast(said.chosen(name, said.levels.find(([l]) => l === level)?.[1] ?? as) + (preferences().notify === 'none' ? said.noneHere : ''), said.undo, () => set(own));
       } catch (e) {
         failed(e);
       }
     };
     show([
-      { text: `As elsewhere (${usual})`, chosen: !own, act: () => { if (own) set(undefined); } }, null,
-      ...levels.map(([level, text]) => ({ text, chosen: own === level, act: () => { if (own !== level) set(level); } })),
-    ], at ?? below(node), 'Notifications of ' + name);
+      { text: as, chosen: !own, act: () => { if (own) set(undefined); } }, null,
+      ...said.levels.map(([level, text]) => ({ text, chosen: own === level, act: () => { if (own !== level) set(level); } })),
+    ], at ?? below(node), said.notificationsOf(name));
   } catch (e) {
     failed(e);
   }
@@ -197,15 +228,17 @@ export function ofChannel(id, node, at) {
   if (!c) return;
   const quiet = muted(c), name = '#' + c.name;
   show([
-    { text: 'Mark as read', act: () => markChannel(id) },
-    { text: 'Open in Discord', act: () => { window.open(`https://discord.com/channels/${c.guild}/${id}`, '_blank', 'noopener,noreferrer'); } },
+    { text: words.markAsRead, act: () => markChannel(id) },
+    { text: words.openBeside, act: () => beside('thread', id) },
+    { text: words.about, act: () => beside('about', id) },
+    { text: words.openInDiscord, act: () => { window.open(`https://discord.com/channels/${c.guild}/${id}`, '_blank', 'noopener,noreferrer'); } },
     null,
-    ...(quiet ? /** @type {Item[]} */ ([{ text: 'End the mute', act: () => mute(id, name, true) }]) : /** @type {Item[]} */ ([
-      { text: 'Mute for an hour', act: () => mute(id, name, false, 60) },
-      { text: 'Mute for a day', act: () => mute(id, name, false, 60 * 24) },
-      { text: 'Mute', act: () => mute(id, name, false) },
+    ...(quiet ? /** @type {Item[]} */ ([{ text: words.endMute, act: () => mute(id, name, true) }]) : /** @type {Item[]} */ ([
+      { text: words.muteHour, act: () => mute(id, name, false, 60) },
+      { text: words.muteDay, act: () => mute(id, name, false, 60 * 24) },
+      { text: words.mute, act: () => mute(id, name, false) },
     ])),
-    { text: 'Notifications…', act: () => ofNotifications(id, name, [c.parent, c.parent && (page.state.channels[c.parent]?.parent ?? page.parents.get(c.parent)?.parent), c.guild], node, at) },
+    { text: words.notifications, act: () => ofNotifications(id, name, [c.parent, c.parent && (page.state.channels[c.parent]?.parent ?? page.parents.get(c.parent)?.parent), c.guild], node, at) },
   ], at ?? below(node), name);
 }
 
@@ -214,14 +247,14 @@ export function ofGuild(id, node, at) {
   const g = page.state.guilds[id];
   if (!g) return;
   show([
-    { text: 'Show its unread messages', act: () => open(feedView('unread', id)) },
-    { text: 'Show all its messages', act: () => open(feedView('all', id)) },
-    { text: 'Mark the server as read', act: () => markGuild(id) },
+    { text: words.showUnread, act: () => open(feedView('unread', id)) },
+    { text: words.showAll, act: () => open(feedView('all', id)) },
+    { text: words.markServer, act: () => markGuild(id) },
     null,
-    { text: 'Mute for a day', act: () => mute(id, g.name, false, 60 * 24) },
-    { text: 'Mute', act: () => mute(id, g.name, false) },
-    { text: 'End the server’s mute', act: () => mute(id, g.name, true) },
-    { text: 'Notifications…', act: () => ofNotifications(id, g.name, [], node, at) },
+    { text: words.muteDay, act: () => mute(id, g.name, false, 60 * 24) },
+    { text: words.mute, act: () => mute(id, g.name, false) },
+    { text: words.endServerMute, act: () => mute(id, g.name, true) },
+    { text: words.notifications, act: () => ofNotifications(id, g.name, [], node, at) },
   ], at ?? below(node), g.name);
 }
 
@@ -229,13 +262,15 @@ export function ofGuild(id, node, at) {
 document.addEventListener('contextmenu', (e) => {
   const target = /** @type {Element} */ (e.target), at = { x: e.clientX, y: e.clientY };
   if (e.shiftKey || target.closest('a[target], img, input, textarea, pre') || !getSelection()?.isCollapsed) return;
-  const channel = target.closest('#channels a[data-open]'), guild = target.closest('[data-fold]'), article = target.closest('#stream article');
-  if (!channel && !guild && !article) return;
+  const channel = target.closest('#channels a[data-open]'), guild = target.closest('[data-fold]'), article = target.closest('article');
+  const saved = page.views.find((v) => String(v.id) === target.closest('[data-saved]')?.getAttribute('data-saved'));
+  if (!channel && !guild && !article && !saved) return;
   e.preventDefault();
-  if (channel) ofChannel(channel.getAttribute('data-open') ?? '', channel, at);
+  if (saved) ofView(saved, target, at);
+  else if (channel) ofChannel(channel.getAttribute('data-open') ?? '', channel, at);
   else if (guild) ofGuild(guild.getAttribute('data-fold') ?? '', guild, at);
   else {
-    const m = page.list.messages.find((x) => x.id === article?.getAttribute('data-id'));
+    const m = messageOf(article);
     if (m) ofMessage(m, article, at);
   }
 });

@@ -3,8 +3,9 @@
 import { byID } from './render/dom.js';
 import * as inbox from './render/inbox.js';
 import { muted } from './state.js';
-import { page, changed, paintNow } from './page.js';
+import { page, changed, messageOf, paintNow } from './page.js';
 import { toast } from './toast.js';
+import { words } from './words.js';
 import { channelView, find, follows, grow, isUnread, open, selectWith } from './views.js';
 
 const stream = byID('stream'), scroll = byID('scroll');
@@ -25,8 +26,11 @@ export function select(id) {
 }
 selectWith(select);
 
-/** chosen is the chosen message. */
-export const chosen = () => page.list.messages.find((m) => m.id === page.selected);
+/** chosen is the chosen message: of those beside the stream the one with the focus. */
+export function chosen() {
+  const beside = document.activeElement?.closest('#beside article');
+  return beside ? messageOf(beside) : page.list.messages.find((m) => m.id === page.selected);
+}
 
 /** side is where more of the list comes from when one moves beyond its end. @param {1 | -1} by @returns {'older' | 'newer' | null} */
 function side(by) {
@@ -67,11 +71,11 @@ export const previousMessage = () => move(-1);
 
 export async function nextUnread() {
   if (!(await move(1, isUnread)) && page.view.kind === 'channel') nextChannel(1);
-  else if (!chosen()) toast('Nothing unread further down.');
+  else if (!chosen()) toast(words.nothingFurtherDown);
 }
 
 export async function previousUnread() {
-  if (!(await move(-1, isUnread))) toast('Nothing unread further up.');
+  if (!(await move(-1, isUnread))) toast(words.nothingFurtherUp);
 }
 
 /** nextChannel opens the unread channel that stands below the open one in the inbox, or above it. @param {1 | -1} by */
@@ -79,7 +83,7 @@ export function nextChannel(by) {
   const rows = inbox.sections(page.state, { current: page.view.channel ?? null, filter: '', quiet: false, folded: page.folded, parents: page.parents })
     .flatMap((g) => g.rows.map((r) => r.channel)).filter((c) => c.id === page.view.channel || (c.unread > 0 && !muted(c)));
   if (!rows.some((c) => c.id !== page.view.channel)) {
-    toast('Everything is read.');
+    toast(words.everythingIsRead);
     return;
   }
   const at = rows.findIndex((c) => c.id === page.view.channel);

@@ -9,6 +9,7 @@ import { live, onArrival, onFrames, watch } from './sync.js';
 import { muted } from './state.js';
 import { reason } from './notices.js';
 import { channelView, open } from './views.js';
+import { words } from './words_notify.js';
 
 const focusLock = 'tidings-focus', shownFor = 15_000;
 /** How long after the last touch of a key or the pointer somebody still counts as looking. */
@@ -24,11 +25,15 @@ let keywords = [];
 
 const wanted = () => preferences().notify !== 'none' && 'Notification' in window && Notification.permission === 'granted';
 
+let asked = 0;
+
 /** learn fetches what the person wants to be notified of. */
 async function learn() {
   if (!wanted()) return;
+  const mine = ++asked;
   try {
     const [n, k] = await Promise.all([api.notifications(), api.keywords()]);
+    if (mine !== asked) return; // a later question has a newer answer
     prefs = n;
     keywords = k.keywords;
   } catch {
@@ -79,19 +84,19 @@ async function notify(m) {
 function brief(m) {
   const t = document.createElement('template');
   t.innerHTML = m.html; // the server's own, and never put into the page
-  for (const s of t.content.querySelectorAll('.spoiler')) s.textContent = '▒▒▒';
+  for (const s of t.content.querySelectorAll('.spoiler')) s.textContent = words.hidden;
   const text = (t.content.textContent ?? '').replace(/\s+/g, ' ').trim();
   if (text) return text.length > 140 ? text.slice(0, 139) + '…' : text;
-  return m.system || (m.attachments?.length ? m.attachments.map((/** @type {any} */ a) => a.filename).join(', ').slice(0, 140) : 'A message without text');
+  return m.system || (m.attachments?.length ? m.attachments.map((/** @type {any} */ a) => a.filename).join(', ').slice(0, 140) : words.noText);
 }
 
 /** @param {any} m @param {import('./state.js').Channel} c */
 async function show(m, c) {
-  const where = `#${c.name} · ${page.state.guilds[c.guild]?.name ?? ''}`;
+  const where = words.where(c.name, page.state.guilds[c.guild]?.name ?? '');
   const said = preferences().words === 'yes';
   const notice = {
     tag: 'c' + c.id, channel: c.id, ids: [m.id], url: `/c/${c.id}?at=${m.id}`, at: Date.parse(m.timestamp),
-    title: said ? `${m.author.name} · ${where}` : m.mentions_me ? 'You were mentioned' : 'A new message', body: said ? brief(m) : where,
+    title: said ? words.titled(m.author.name, where) : m.mentions_me ? words.mentioned : words.newMessage, body: said ? brief(m) : where,
   };
   // The service worker shows it, as it does what is pushed: it knows what it has shown.
   const worker = (await navigator.serviceWorker?.getRegistration().catch(() => undefined))?.active;

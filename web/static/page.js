@@ -3,10 +3,12 @@
 import { byID } from './render/dom.js';
 import { fromUnread } from './state.js';
 import * as list from './list.js';
+import { words } from './words.js';
 
 /**
- * @typedef {{kind: 'unread' | 'mentions' | 'all' | 'channel' | 'search' | 'saved', title: string, channel?: string, guild?: string, q?: string, at?: string}} View
- *   guild narrows the feed; q is what is searched for; at is a message to begin at.
+ * @typedef {{kind: 'unread' | 'mentions' | 'keywords' | 'all' | 'view' | 'channel' | 'search' | 'saved', title: string, channel?: string, guild?: string, view?: string,
+ *   q?: string, at?: string}} View
+ *   guild narrows the feed; view is the id of a saved view; q is what is searched for; at is a message to begin at.
  */
 
 export const first = JSON.parse(byID('first').textContent ?? '');
@@ -30,15 +32,15 @@ export const page = {
   /** The first message that is new: the line stands above it, and stays while the view is open. @type {string | null} */
   newFrom: null,
   /** What the line says. */
-  newLabel: 'New',
+  newLabel: words.new,
   /** @type {string | null} */
   selected: null,
   /** Set when the person has marked this channel unread: reading by looking would undo it. */
   held: false,
   /** How many messages came while something above them was being read. */
   below: 0,
-  /** The rev of the last mark, for undo. */
-  lastMark: 0,
+  /** The revs of what was marked last, for undo. @type {number[]} */
+  lastMarks: [],
   /** @type {'live' | 'connecting' | 'polling' | 'out'} */
   status: 'connecting',
   filter: '',
@@ -47,8 +49,14 @@ export const page = {
   folded: new Set(/** @type {string[]} */ (JSON.parse(localStorage.getItem('folded') ?? '[]'))),
   /** Ids of messages that are kept for later, as far as this page knows. @type {Set<string>} */
   saved: new Set(),
-  /** What is being fetched in the open channel. @type {{gaps: any[], recovered: any[], complete_since: string | null} | null} */
+  /** What is being fetched in the open channel. @type {{gaps: any[], recovered: any[], complete_since: string | null, left_seconds?: number} | null} */
   detail: null,
+  /** The person's saved views. @type {import('./filters.js').SavedView[]} */
+  views: first.views ?? [],
+  /** @type {string[]} */
+  keywords: first.keywords ?? [],
+  /** What stands beside the stream, as far as others need to know it. @type {{channel: string, messages: any[]} | null} */
+  beside: null,
   /** @type {string} what went wrong in the view, for people */
   problem: '',
   parents, roles,
@@ -64,6 +72,13 @@ export function noteParents(channels) {
 /** nameOf is what a channel, forum or category is called, as far as the reader may know it. @param {string | null | undefined} id */
 export function nameOf(id) {
   return id ? page.state.channels[id]?.name ?? parents.get(id)?.name : undefined;
+}
+
+/** messageOf is the message that a node shows, wherever on the page that is. @param {Element | null | undefined} node */
+export function messageOf(node) {
+  const id = node?.closest('article')?.getAttribute('data-id');
+  if (!id) return undefined;
+  return (node?.closest('#beside') ? page.beside?.messages : page.list.messages)?.find((m) => m.id === id);
 }
 
 let painter = () => {};

@@ -3,7 +3,9 @@
 import { byID, el, short } from './render/dom.js';
 import { compare } from './state.js';
 import { page } from './page.js';
-import { channelView, feedView, open } from './views.js';
+import { channelView, feedView, open, savedView } from './views.js';
+import { countOf } from './saved_views.js';
+import { words } from './words.js';
 
 /** @typedef {{name: string, under: string, glyph: string, unread?: number, weight: number, act: () => void}} Entry */
 
@@ -57,10 +59,14 @@ function entries(typed) {
       const w = rank(c.name, text) || (text.includes(' ') ? rank((page.state.guilds[c.guild]?.name ?? '') + ' ' + c.name, text) / 2 : 0);
       if (w) all.push({ name: c.name, under: page.state.guilds[c.guild]?.name ?? '', glyph: c.type >= 10 && c.type <= 12 ? '↳' : '#', unread: c.unread, weight: w + (c.unread > 0 ? 3 : 0), last: c.last_id, act: () => open(channelView(c.id)) });
     }
+    for (const v of page.views) {
+      const w = rank(v.name, text);
+      if (w) all.push({ name: v.name, under: words.view, glyph: '◇', unread: countOf(v).unread, weight: w + 2, last: null, act: () => open(savedView(v.id)) });
+    }
     if (text) {
       for (const g of Object.values(page.state.guilds)) {
         const w = rank(g.name, text);
-        if (w) all.push({ name: g.name, under: 'Server', glyph: '▣', weight: w, last: null, act: () => open(feedView('all', g.id)) });
+        if (w) all.push({ name: g.name, under: words.server, glyph: '▣', weight: w, last: null, act: () => open(feedView('all', g.id)) });
       }
     }
   }
@@ -83,7 +89,7 @@ function draw() {
     node.addEventListener('click', () => choose(i));
     return node;
   }));
-  if (!found.length) options.append(el('li', { class: 'none', role: 'option', 'aria-disabled': 'true' }, 'Nothing by that name'));
+  if (!found.length) options.append(el('li', { class: 'none', role: 'option', 'aria-disabled': 'true' }, words.nothingByName));
   input.setAttribute('aria-activedescendant', found.length ? 'palette-' + at : '');
 }
 

@@ -2,6 +2,7 @@
 
 import { api } from './api.js';
 import { prefer, preferences } from './preferences.js';
+import { words } from './words_notify.js';
 
 /** possible tells whether this browser can be told while no page is open. */
 export const possible = () => 'serviceWorker' in navigator && 'PushManager' in window && 'Notification' in window;
@@ -22,7 +23,7 @@ function same(s, key) {
  * @param {string} key the service's
  */
 export async function subscribe(key) {
-  if (!key) throw new Error('The service cannot send notifications at the moment.');
+  if (!key) throw new Error(words.noPushHere);
   const registration = await navigator.serviceWorker.register('/worker.js').then(() => navigator.serviceWorker.ready);
   let s = await registration.pushManager.getSubscription();
   if (s && !same(s, key)) {
@@ -32,7 +33,7 @@ export async function subscribe(key) {
   try {
     s ??= await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytes(key) });
   } catch {
-    throw new Error('Your browser’s push service cannot be reached, or it does not let this page be told.');
+    throw new Error(words.noPushService);
   }
   await api.tellBrowser(s.toJSON(), preferences().words === 'yes');
 }

@@ -1,12 +1,13 @@
 // How far the person has read: by looking, where they want that, and by hand; always with a way back.
 
 import { api, Problem } from './api.js';
-import { byID, count } from './render/dom.js';
+import { byID } from './render/dom.js';
 import { compare, muted, reduce, totals } from './state.js';
 import { preferences } from './preferences.js';
 import { page, changed } from './page.js';
 import { take } from './sync.js';
 import { toast } from './toast.js';
+import { words } from './words.js';
 import { failed, follows, isUnread } from './views.js';
 
 const scroll = byID('scroll'), stream = byID('stream');
@@ -83,6 +84,17 @@ function inSight() {
   return seen;
 }
 
+/** seen reads a channel that stands beside the stream, as far as it was looked at. @param {string} channel @param {string} upTo */
+export async function seen(channel, upTo) {
+  const c = page.state.channels[channel];
+  if (document.hidden || !document.hasFocus() || page.held || preferences().reading === 'hand' || !c || !c.unread || compare(upTo, c.read_id) <= 0) return;
+  try {
+    applyMark(await api.read({ channel, up_to: upTo, rev: page.state.rev }));
+  } catch (e) {
+    if (!(e instanceof Problem && e.status === 409)) failed(e);
+  }
+}
+
 /** @param {any} r what a mark answered */
 function applyMark(r) {
   take(reduce(page.state, { op: 'read', rev: r.rev, channels: r.channels.map((/** @type {any} */ c) => ({ ...c, c: c.id, v: c.version })) }));
@@ -93,28 +105,27 @@ async function mark(send, said) {
   try {
     const r = await send();
     applyMark(r);
-    page.lastMark = r.rev;
-    toast(said, 'Undo', undo);
+    page.lastMarks = [r.rev];
+    toast(said, words.undo, undo);
   } catch (e) {
     failed(e);
   }
 }
 
 /** @param {string} channel */
-const name = (channel) => '#' + (page.state.channels[channel]?.name ?? 'channel');
+const name = (channel) => '#' + (page.state.channels[channel]?.name ?? words.aChannel);
 
 /** markTo reads a message's channel up to it. @param {any} m */
 export function markTo(m) {
   page.held = false;
-  return mark(() => api.read({ channel: m.channel, up_to: m.id }), `Read up to here in ${name(m.channel)}.`);
+  return mark(() => api.read({ channel: m.channel, up_to: m.id }), words.readUpTo(name(m.channel)));
 }
 
-/** markHere reads up to the chosen message, or the whole channel. */
-export function markHere() {
-  const m = page.list.messages.find((x) => x.id === page.selected);
+/** markHere reads up to a message, or the whole channel. @param {any} [m] */
+export function markHere(m) {
   if (m) markTo(m);
   else if (page.view.channel) markChannel(page.view.channel);
-  else toast('Choose a message with j and k first.');
+  else toast(words.chooseFirst);
 }
 
 /** @param {string} channel */
@@ -124,7 +135,7 @@ export function markChannel(channel) {
   const upTo = c && compare(c.last_id, shown) > 0 ? c.last_id : shown;
   if (!c || !upTo) return;
   page.held = false;
-  mark(() => api.read({ channel: c.id, up_to: upTo }), `#${c.name} is read.`);
+  mark(() => api.read({ channel: c.id, up_to: upTo }), words.isRead('#' + c.name));
 }
 
 /** newestOf is the newest id that this page has heard of. @param {string} [guild] */
@@ -141,14 +152,32 @@ function newestOf(guild) {
 /** @param {string} guild */
 export function markGuild(guild) {
   const upTo = newestOf(guild);
-  if (upTo) mark(() => api.read({ guild, up_to: upTo }), `${page.state.guilds[guild]?.name ?? 'The server'} is read.`);
+  if (upTo) mark(() => api.read({ guild, up_to: upTo }), words.isRead(page.state.guilds[guild]?.name ?? words.theServer));
 }
 
 export function markAll() {
   const upTo = newestOf();
   const t = totals(page.state);
   if (!upTo || (t.unread === 0 && t.mentions === 0 && !Object.values(page.state.channels).some((c) => muted(c) && c.unread))) return;
-  mark(() => api.read({ all: true, up_to: upTo }), 'Everything is read.');
+  mark(() => api.read({ all: true, up_to: upTo }), words.everythingIsRead);
+}
+
+/** markView reads the channels of a saved view, one by one. @param {string} name @param {(c: import('./state.js').Channel) => boolean} belongs */
+export async function markView(name, belongs) {
+  const revs = [];
+  try {
+    for (const c of Object.values(page.state.channels)) {
+      if (!c.unread || !c.last_id || !belongs(c)) continue;
+      const r = await api.read({ channel: c.id, up_to: c.last_id });
+      applyMark(r);
+      revs.push(r.rev);
+    }
+  } catch (e) {
+    failed(e);
+  }
+  if (!revs.length) return;
+  page.lastMarks = revs;
+  toast(words.isRead(name), words.undo, undo);
 }
 
 const epoch = 1_420_070_400_000n; // Discord's ids count from 2015
@@ -156,32 +185,32 @@ const epoch = 1_420_070_400_000n; // Discord's ids count from 2015
 /** markOlder reads whatever is older than some days. @param {number} days */
 export function markOlder(days) {
   const upTo = String((BigInt(Date.now() - days * 86_400_000) - epoch) << 22n);
-  mark(() => api.read({ all: true, up_to: upTo }), `What is older than ${count(days, 'day')} is read.`);
+  mark(() => api.read({ all: true, up_to: upTo }), words.olderIsRead(days));
 }
 
 /** markUnreadFrom makes a message, and what follows it, unread again. @param {any} m */
 export function markUnreadFrom(m) {
   page.held = page.view.channel === m.channel || page.view.kind !== 'channel';
-  mark(() => api.markUnread(m.channel, m.id), `Unread from here in ${name(m.channel)}.`);
+  mark(() => api.markUnread(m.channel, m.id), words.unreadFrom(name(m.channel)));
 }
 
-export function markUnread() {
-  const m = page.list.messages.find((x) => x.id === page.selected);
+/** @param {any} [m] */
+export function markUnread(m) {
   if (m) markUnreadFrom(m);
-  else toast('Choose a message with j and k first.');
+  else toast(words.chooseFirst);
 }
 
 export async function undo() {
-  if (!page.lastMark) {
-    toast('There is nothing to take back.');
+  if (!page.lastMarks.length) {
+    toast(words.nothingToUndo);
     return;
   }
-  const rev = page.lastMark;
-  page.lastMark = 0;
+  const revs = page.lastMarks;
+  page.lastMarks = [];
   page.held = true;
   try {
-    applyMark(await api.undo(rev));
-    toast('Taken back.');
+    for (const rev of revs.toReversed()) applyMark(await api.undo(rev));
+    toast(words.takenBack);
   } catch (e) {
     failed(e);
   }

@@ -5,12 +5,12 @@ import { byID, el } from './render/dom.js';
 import { since } from './render/time.js';
 import { prefer, preferences } from './preferences.js';
 import { possible, subscribe, unsubscribe } from './push.js';
+import { words } from './words_notify.js';
 import { agent, attempt, fill, first, names } from './settings.js';
 
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byID(id));
 const radios = (/** @type {string} */ name) => /** @type {HTMLInputElement[]} */ ([...document.querySelectorAll(`input[name="${name}"]`)]);
 const note = (/** @type {string} */ said) => { byID('notify-note').textContent = said; };
-const levels = [['all', 'Every message'], ['mentions', 'What mentions me'], ['nothing', 'Nothing']];
 const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 /** @type {any} what GET /api/notifications says */
@@ -32,20 +32,20 @@ function draw() {
     input('quiet-to').value = now.quiet.to;
   }
   for (const id of ['quiet-from', 'quiet-to']) input(id).disabled = !now.quiet;
-  byID('quiet-zone').textContent = 'in ' + (now.quiet?.zone ?? here).replace(/_/g, ' ');
-  fill('levels', now.levels.map(level), 'None: the choice above holds everywhere.');
-  fill('browsers', now.browsers.map(browser), 'No browser is.');
+  byID('quiet-zone').textContent = words.inZone(now.quiet?.zone ?? here);
+  fill('levels', now.levels.map(level), words.noLevels);
+  fill('browsers', now.browsers.map(browser), words.noBrowsers);
 }
 
 /** @param {any} l */
 function level(l) {
-  const name = names.get(l.scope) ?? 'Something you cannot see now';
-  const select = el('select', { 'aria-label': 'Tell me of, in ' + name }, ...levels.map(([value, text]) => el('option', { value, selected: value === l.level }, text)));
+  const name = names.get(l.scope) ?? words.unseen;
+  const select = el('select', { 'aria-label': words.tellMeIn(name) }, ...words.levels.map(([value, text]) => el('option', { value, selected: value === l.level }, text)));
   select.addEventListener('change', () => attempt(async () => {
     await api.setLevel(l.scope, /** @type {HTMLSelectElement} */ (select).value);
     await load();
   }));
-  const away = el('button', { type: 'button', 'aria-label': 'As everywhere else: ' + name }, 'Remove');
+  const away = el('button', { type: 'button', 'aria-label': words.removeLevel(name) }, words.remove);
   away.addEventListener('click', () => attempt(async () => {
     await api.unsetLevel(l.scope);
     await load();
@@ -56,24 +56,24 @@ function level(l) {
 
 /** @param {any} b */
 function browser(b) {
-  const away = el('button', { type: 'button', 'aria-label': 'Tell no more: ' + agent(b.agent) }, 'Remove');
+  const away = el('button', { type: 'button', 'aria-label': words.tellNoMore(agent(b.agent)) }, words.remove);
   away.addEventListener('click', () => attempt(async () => {
     if (b.current) await become('none');
     else await api.tellBrowserNoMore(b.id);
     await load();
     byID('browsers').closest('section')?.querySelector('input')?.focus();
   }));
-  const last = b.last_error || (b.last_at ? 'last told ' + since(new Date(b.last_at)) : 'nothing to tell yet');
-  return el('li', {}, el('div', {}, el('bdi', {}, agent(b.agent)), el('small', {}, last + (b.current ? ' · this one' : ''))), away);
+  const last = b.last_error || (b.last_at ? words.lastTold(since(new Date(b.last_at))) : words.nothingYet);
+  return el('li', {}, el('div', {}, el('bdi', {}, agent(b.agent)), el('small', {}, last + (b.current ? words.thisOne : ''))), away);
 }
 
 /** place offers what can have a level of its own. */
 function places() {
   byID('level-scope').replaceChildren(...first.guilds.map((/** @type {any} */ g) => {
-    const inside = [...g.parents, ...g.channels].map((c) => el('option', { value: c.id }, (c.type === 4 ? '' : '#') + c.name + (c.type === 4 ? ' (category)' : '')));
-    return el('optgroup', { label: g.name }, el('option', { value: g.id }, 'All of ' + g.name), ...inside);
+    const inside = [...g.parents, ...g.channels].map((c) => el('option', { value: c.id }, c.type === 4 ? words.category(c.name) : '#' + c.name));
+    return el('optgroup', { label: g.name }, el('option', { value: g.id }, words.allOf(g.name)), ...inside);
   }));
-  for (const g of first.guilds) for (const c of g.parents) if (c.type === 4) names.set(c.id, `${c.name} in ${g.name}`);
+  for (const g of first.guilds) for (const c of g.parents) if (c.type === 4) names.set(c.id, words.inGuild(c.name, g.name));
 }
 
 async function allowed() {
@@ -86,10 +86,10 @@ async function become(how) {
   note('');
   const mine = now.browsers.find((/** @type {any} */ b) => b.current);
   if (how !== 'none' && !(await allowed())) {
-    note('Your browser does not let this page notify you. Allow it beside the address, then choose again.');
+    note(words.notAllowed);
     how = 'none';
   } else if (how === 'push' && !possible()) {
-    note('This browser cannot be told while Tidings is closed. On an iPhone or iPad, add Tidings to the home screen first.');
+    note(words.notPossible);
     how = 'open';
   } else if (how === 'push') {
     try {
@@ -101,7 +101,7 @@ async function become(how) {
   }
   prefer('notify', how);
   if (how !== 'push' && mine) await unsubscribe(mine.id);
-  if (how !== 'none' && !byID('notify-note').textContent) note(how === 'push' ? 'You are told, also while Tidings is closed.' : 'You are told while Tidings is open.');
+  if (how !== 'none' && !byID('notify-note').textContent) note(how === 'push' ? words.toldClosed : words.toldOpen);
 }
 
 async function save() {

@@ -5,14 +5,24 @@ import { Link } from './link.js';
 import { adopt, dropped, holes, mentionsMe, merge, reduce } from './state.js';
 import * as list from './list.js';
 import { page, changed, noteParents } from './page.js';
+import { shows as matches } from './filters.js';
+import { holds } from './notices.js';
+import { words } from './words.js';
 import { toast } from './toast.js';
-import { failed, feedView, follows, isUnread, onOpen, open, reload, shows, signedOut, sticks, told, whenSignedOut } from './views.js';
+import { failed, feedView, follows, isUnread, onOpen, open, reload, savedOf, shows, signedOut, sticks, told, whenSignedOut } from './views.js';
 
+/** Told of every message that has come or changed, as it is now. @type {((m: any) => void)[]} */
+export const onMessage = [];
+/** Told of ids of messages that were deleted. @type {((ids: string[]) => void)[]} */
+export const onGone = [];
 /** Told of every message that has just been written. @type {((m: any) => void)[]} */
 export const onArrival = [];
 
 /** Told of every frame once the page has taken it. @type {((f: any) => void)[]} */
 export const onFrames = [];
+
+/** Told when the state of the connection changes. @type {((status: string) => void)[]} */
+export const onConnection = [];
 
 /** What watches messages beyond those of the view, such as notifications. @type {() => boolean} */
 let wantsAll = () => false;
@@ -47,7 +57,7 @@ export const live = new Link({
 export function watch(all) {
   if (all) wantsAll = all;
   const v = page.view;
-  live.watch(v.channel && !wantsAll() ? [v.channel] : 'all');
+  live.watch(v.channel && !wantsAll() ? [...new Set([v.channel, ...(page.beside?.channel ? [page.beside.channel] : [])])] : 'all');
 }
 
 /** take accepts a step of the state and does what it asks for. @param {import('./state.js').Step} step */
@@ -67,10 +77,11 @@ export function take(step) {
  */
 function forget(lost) {
   if (!lost.length) return;
+  if (page.beside && lost.includes(page.beside.channel)) import('./beside.js').then((b) => b.lost());
   told(() => { page.list = { ...page.list, messages: page.list.messages.filter((m) => !lost.includes(m.channel)) }; });
   if (page.view.channel && lost.includes(page.view.channel)) {
     open(feedView('unread'));
-    toast('You can no longer read that channel.');
+    toast(words.channelLost);
   }
 }
 
@@ -86,8 +97,10 @@ function onFrame(f) {
       return;
     case 'delta':
       if (f.v === page.listAt[f.c] + 1) page.listAt[f.c] = f.v;
+      if (f.k === 'delete') for (const gone of onGone) gone(f.ids ? f.ids.map((/** @type {any} */ d) => d[0]) : [f.id]);
       if (f.k === 'delete') told(() => { page.list = list.without(page.list, f.ids ? f.ids.map((/** @type {any} */ d) => d[0]) : [f.id]); });
       if (f.k === 'reset' && shows(f.c)) reload();
+      if (f.k === 'reset' && page.beside?.channel === f.c) import('./beside.js').then((b) => b.again(f.c));
       break;
     case 'recovered':
       if (shows(f.c)) reload();
@@ -126,6 +139,7 @@ async function refetch() {
 /** @param {any} m a message as everybody sees it */
 function arrived(m) {
   const fresh = { ...m, mentions_me: m.author.id !== page.me && !page.state.ignored.includes(m.author.id) && mentionsMe(page.state, m.guild, m.mentions) };
+  for (const f of onMessage) f(fresh);
   if (!m.edited_timestamp) for (const f of onArrival) f(fresh);
   const counted = !page.list.messages.some((x) => x.id === m.id) && belongs(fresh);
   if (counted && follows() && (page.list.newer || !sticks())) page.below++;
@@ -141,6 +155,9 @@ function belongs(m) {
   if (!shows(m.channel)) return false;
   if (v.kind === 'channel') return true;
   if (m.system || page.state.ignored.includes(m.author.id)) return false;
+  const saved = savedOf(v);
+  if (saved) return matches(saved, m, page.state, page.parents, page.keywords) && (!saved.unread_only || isUnread(m));
+  if (v.kind === 'keywords') return m.author.id !== page.me && holds(page.keywords, m.content);
   return v.kind === 'all' || (v.kind === 'mentions' ? m.mentions_me : isUnread(m));
 }
 
@@ -148,6 +165,7 @@ function belongs(m) {
 function onStatus(status) {
   page.status = status;
   document.body.dataset.status = status;
+  for (const told of onConnection) told(status);
   if (status === 'out') signedOut();
   changed();
 }

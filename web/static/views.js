@@ -7,6 +7,8 @@ import { compare, muted } from './state.js';
 import * as list from './list.js';
 import { first, page, changed, paintNow } from './page.js';
 import { stay, toast } from './toast.js';
+import { inPlaces } from './filters.js';
+import { words } from './words.js';
 
 /** @typedef {import('./page.js').View} View */
 
@@ -27,6 +29,7 @@ export function addressOf(v) {
   }
   if (v.kind === 'search') return '/search' + (v.q ? '?' + new URLSearchParams({ q: v.q }) : '');
   if (v.kind === 'saved') return '/saved';
+  if (v.kind === 'view') return '/?view=' + v.view;
   if (v.kind !== 'unread') q.set('filter', v.kind);
   if (v.guild) q.set('guild', v.guild);
   const s = q.toString();
@@ -39,26 +42,36 @@ export function viewOfAddress() {
   const channel = /^\/c\/(\d+)$/.exec(location.pathname)?.[1];
   if (channel) return channelView(channel, q.get('at') ?? undefined);
   if (location.pathname === '/search') return searchView(q.get('q') ?? '');
-  if (location.pathname === '/saved') return { kind: 'saved', title: 'Saved' };
+  if (location.pathname === '/saved') return { kind: 'saved', title: words.saved };
+  const saved = q.get('view');
+  if (saved && page.views.some((x) => String(x.id) === saved)) return savedView(saved);
   const filter = q.get('filter');
-  return feedView(filter === 'mentions' || filter === 'all' ? filter : 'unread', q.get('guild') ?? undefined);
+  return feedView(filter === 'mentions' || filter === 'keywords' || filter === 'all' ? filter : 'unread', q.get('guild') ?? undefined);
 }
 
-const titles = { unread: 'Unread', mentions: 'Mentions', all: 'Everything' };
+const titles = { unread: words.unread, mentions: words.mentions, keywords: words.keywords, all: words.everything };
 
-/** @param {'unread' | 'mentions' | 'all'} kind @param {string} [guild] @returns {View} */
+/** savedOf is the saved view that is shown, if one is. @param {View} v */
+export const savedOf = (v) => (v.kind === 'view' ? page.views.find((x) => String(x.id) === v.view) : undefined);
+
+/** savedView shows a view that the person has saved. @param {string | number} id @returns {View} */
+export function savedView(id) {
+  return { kind: 'view', view: String(id), title: page.views.find((x) => String(x.id) === String(id))?.name ?? words.view };
+}
+
+/** @param {'unread' | 'mentions' | 'keywords' | 'all'} kind @param {string} [guild] @returns {View} */
 export function feedView(kind, guild) {
   const name = guild && page.state.guilds[guild]?.name;
-  return { kind, guild: name ? guild : undefined, title: name ? `${titles[kind]} in ${name}` : titles[kind] };
+  return { kind, guild: name ? guild : undefined, title: name ? words.inServer(titles[kind], name) : titles[kind] };
 }
 
 /** @param {string} id @param {string} [at] @returns {View} */
 export function channelView(id, at) {
-  return { kind: 'channel', channel: id, title: page.state.channels[id]?.name ?? 'Channel', at: at && /^\d{1,20}$/.test(at) ? at : undefined };
+  return { kind: 'channel', channel: id, title: page.state.channels[id]?.name ?? words.channel, at: at && /^\d{1,20}$/.test(at) ? at : undefined };
 }
 
 /** @param {string} q @returns {View} */
-export const searchView = (q) => ({ kind: 'search', q, title: 'Search' });
+export const searchView = (q) => ({ kind: 'search', q, title: words.search });
 
 // What belongs here -----------------------------------------------------------------------------------------------------
 
@@ -69,6 +82,8 @@ export const follows = () => page.view.kind !== 'search' && page.view.kind !== '
 export function shows(channel) {
   const v = page.view;
   if (v.kind === 'channel') return v.channel === channel;
+  const saved = savedOf(v), c = page.state.channels[channel];
+  if (saved) return Boolean(c && inPlaces(saved, c, page.state, page.parents));
   return follows() && (!v.guild || page.state.channels[channel]?.guild === v.guild);
 }
 
@@ -92,7 +107,7 @@ export async function open(v, push = true, at) {
   page.opening.abort();
   page.opening = new AbortController();
   const { signal } = page.opening;
-  Object.assign(page, { view: v, list: list.none(), newFrom: null, newLabel: 'New', selected: null, held: false, below: 0, busy: true, detail: null, problem: '' });
+  Object.assign(page, { view: v, list: list.none(), newFrom: null, newLabel: words.new, selected: null, held: false, below: 0, busy: true, detail: null, problem: '' });
   if (push && location.pathname + location.search !== addressOf(v)) history.pushState(null, '', addressOf(v));
   stream.replaceChildren();
   scroll.scrollTop = 0;
@@ -150,8 +165,11 @@ function fetchPage(v, around, signal) {
   if (v.kind === 'channel') return api.messages({ channel: v.channel ?? '', around, limit: around ? aroundSize : pageSize }, signal);
   if (v.kind === 'saved') return api.saved({}, signal);
   if (v.kind === 'search') return v.q?.trim() ? api.search({ q: v.q }, signal) : Promise.resolve({ messages: [], next: '' });
-  return api.feed({ filter: v.kind, guild: v.guild, around, limit: around ? aroundSize : pageSize }, signal);
+  return api.feed({ ...filterOf(v), around, limit: around ? aroundSize : pageSize }, signal);
 }
+
+/** filterOf is how the API is asked for a feed. @param {View} v */
+const filterOf = (v) => (v.kind === 'view' ? { view: v.view } : { filter: v.kind, guild: v.guild });
 
 /** listOf makes a list of what the API answered. @param {View} v @param {any} p @param {string} [around] @returns {list.List} */
 export function listOf(v, p, around) {
@@ -217,14 +235,14 @@ function placeLine() {
   const v = page.view;
   if (v.kind === 'channel') {
     page.newFrom = page.list.messages.find(isUnread)?.id ?? null;
-    page.newLabel = 'New';
+    page.newLabel = words.new;
     return;
   }
   if (!follows()) return;
   const left = leftAt(v);
   const i = left ? page.list.messages.findIndex((m) => compare(m.id, left) > 0) : -1;
   page.newFrom = i > 0 ? page.list.messages[i].id : null;
-  page.newLabel = 'New since you left';
+  page.newLabel = words.newSinceYouLeft;
 }
 
 // Where one was ---------------------------------------------------------------------------------------------------------
@@ -300,15 +318,15 @@ export async function grow(side) {
       changed();
       return;
     } else if (side === 'older' && l.olderCursor) {
-      p = await api.feed({ filter: v.kind, guild: v.guild, cursor: l.olderCursor, limit: pageSize }, signal);
+      p = await api.feed({ ...filterOf(v), cursor: l.olderCursor, limit: pageSize }, signal);
       cursor = p.next ?? '';
       more = Boolean(cursor);
     } else if (side === 'newer' && l.newerCursor) {
-      p = await api.feed({ filter: v.kind, guild: v.guild, newer: l.newerCursor, limit: pageSize }, signal);
+      p = await api.feed({ ...filterOf(v), newer: l.newerCursor, limit: pageSize }, signal);
       cursor = p.newer ?? '';
       more = p.messages.length === pageSize;
     } else {
-      p = await api.feed({ filter: v.kind, guild: v.guild, around: end.id, limit: aroundSize }, signal);
+      p = await api.feed({ ...filterOf(v), around: end.id, limit: aroundSize }, signal);
       cursor = (side === 'older' ? p.next : p.newer) ?? '';
       more = p.messages.some((/** @type {any} */ m) => (side === 'older' ? compare(m.id, end.id) < 0 : compare(m.id, end.id) > 0));
     }
@@ -359,11 +377,11 @@ export async function toFirstUnread() {
   const channel = v.channel ? page.state.channels[v.channel] : null;
   const shown = page.list.messages.find(isUnread);
   const wanted = channel ? channel.first_unread : oldestUnread();
-  if (!wanted) return toast('Everything here is read.');
+  if (!wanted) return toast(words.hereIsRead);
   if (!shown || compare(wanted, shown.id) < 0) {
     await load(page.opening.signal, wanted);
     page.newFrom = page.list.messages.find(isUnread)?.id ?? null;
-    page.newLabel = 'New';
+    page.newLabel = words.new;
     paintNow();
   }
   const target = page.list.messages.find(isUnread);
@@ -391,13 +409,13 @@ export function failed(e) {
   if (e instanceof Problem && e.status === 401) {
     signedOut();
   } else if (e instanceof Problem && e.status === 404 && page.view.channel) {
-    toast('This channel is gone, or no longer yours to read.');
+    toast(words.channelGone);
     open(feedView('unread'));
   } else if (e instanceof Problem && page.view.kind === 'search' && e.status >= 400 && e.status < 500) {
     page.problem = e.message;
     changed();
   } else {
-    toast(e instanceof Problem ? e.message : 'Something went wrong in this page. Reload it if it goes on.');
+    toast(e instanceof Problem ? e.message : words.pageFault);
     if (!(e instanceof Problem)) throw e;
   }
 }
@@ -411,7 +429,7 @@ export function whenSignedOut(f) {
 
 export function signedOut() {
   onSignedOut();
-  stay('You are signed out.', 'Sign in again', '/login?to=' + encodeURIComponent(location.pathname + location.search));
+  stay(words.signedOut, words.signInAgain, '/login?to=' + encodeURIComponent(location.pathname + location.search));
 }
 
 /** begin takes over the view that the server has written. */

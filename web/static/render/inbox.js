@@ -1,13 +1,14 @@
 // The inbox on the left: servers, their channels with counts, threads and posts below what they are in.
 
-import { el, short, tone, initial, count } from './dom.js';
+import { el, short, tone, initial } from './dom.js';
+import { words } from '../words.js';
 import { place } from './stream.js';
 import { compare, muted } from '../state.js';
 
 /**
  * @typedef {import('../state.js').State} State
  * @typedef {import('../state.js').Channel} Channel
- * @typedef {{current: string | null, filter: string, quiet: boolean, folded: Set<string>, parents: Map<string, {name: string, type: number}>}} Look
+ * @typedef {{current: string | null, filter: string, quiet: boolean, folded: Set<string>, parents: Map<string, {name: string, type: number}>, nameOf?: (id: string) => string | undefined}} Look
  * @typedef {{channel: Channel, parent: string, nested: boolean}} Row parent is the id of what is named above the row, and is no row itself; '' for none
  */
 
@@ -118,7 +119,7 @@ export function draw(root, s, look, steady) {
   });
   before.rows = rows;
   const focused = document.activeElement;
-  place(root, sectionsOf.length ? sectionsOf : [el('p', { class: 'none' }, look.filter ? 'No channel by that name.' : 'Everything is read.')]);
+  place(root, sectionsOf.length ? sectionsOf : [el('p', { class: 'none' }, look.filter ? words.nobodyCalledSo : words.everythingIsRead)]);
   if (focused instanceof HTMLElement && focused !== document.activeElement && root.contains(focused)) focused.focus({ preventScroll: true });
   refresh(root, s, look, list);
   return 0;
@@ -135,7 +136,7 @@ function guild(id, name) {
 /** heading names what threads are in when it has no row of its own. @param {string} id @param {Look} look */
 function heading(id, look) {
   const p = look.parents.get(id);
-  return el('li', { class: 'parent' }, el('span', { class: 'glyph', 'aria-hidden': 'true' }, isForum(p?.type) ? '▤' : '#'), el('bdi', {}, p?.name ?? 'Threads'));
+  return el('li', { class: 'parent' }, el('span', { class: 'glyph', 'aria-hidden': 'true' }, isForum(p?.type) ? '▤' : '#'), el('bdi', {}, p?.name ?? look.nameOf?.(id) ?? words.threads));
 }
 
 /** @param {Channel} c */
@@ -164,8 +165,8 @@ function refresh(root, s, look, list) {
 /** @param {{unread: number, mentions: number}} c */
 function badges(c) {
   return [
-    ...(c.mentions > 0 ? [el('span', { class: 'badge alert', title: count(c.mentions, 'mention') }, '@' + short(c.mentions))] : []),
-    ...(c.unread > 0 ? [el('span', { class: 'badge', title: count(c.unread, 'unread message') }, short(c.unread))] : []),
+    ...(c.mentions > 0 ? [el('span', { class: 'badge alert', title: words.mentionsOf(c.mentions) }, '@' + short(c.mentions))] : []),
+    ...(c.unread > 0 ? [el('span', { class: 'badge', title: words.unreadMessages(c.unread) }, short(c.unread))] : []),
   ];
 }
 
@@ -186,6 +187,7 @@ function update(node, c, look) {
   const name = node.querySelector('bdi');
   if (name && name.textContent !== c.name) name.textContent = c.name;
   node.querySelector('.badges')?.replaceChildren(
-    ...(c.complete_since === null ? [el('span', { class: 'healing', role: 'img', 'aria-label': 'Still being fetched', title: 'Not complete yet: older messages are still being fetched' }, '◌')] : []),
+    ...(c.complete_since === null ? [el('span', { class: 'healing', role: 'img', 'aria-label': words.healingLabel, title: words.healingMark }, '◌')] : []),
+    ...(c.recovered ? [el('span', { class: 'healing', role: 'img', 'aria-label': words.recoveredShort(c.recovered), title: words.recoveredShort(c.recovered) }, '+' + short(c.recovered))] : []),
     ...badges(c));
 }

@@ -2,13 +2,14 @@
 
 import { el, html, tone, initial } from './dom.js';
 import { clockTime, fullTime, stamp, localise } from './time.js';
+import { words } from '../words.js';
 import { attachment, component, embed, emojiOf, poll, sticker } from './parts.js';
 
 /**
  * @typedef {any} Message as GET /api/messages tells it
  * @typedef {{inFeed: boolean, cdn: boolean, nameOf: (id: string) => string | undefined, role: (id: string) => {name: string, color: number} | undefined,
  *   roleIsMine: (guild: string, role: string) => boolean, guildName: (id: string) => string | undefined, user: string, newFrom: string | null, newLabel: string,
- *   saved: Set<string>, dated: boolean}} Context
+ *   saved: Set<string>, dated: boolean, isThread: (id: string) => boolean}} Context
  *   dated asks for the date beside the time, where there are no day lines.
  */
 
@@ -22,34 +23,54 @@ export function message(m, together, c) {
     class: 'message' + (together ? ' together' : '') + (m.mentions_me ? ' mentions-me' : '') + (m.system ? ' system' : '') + (m.jumbo ? ' jumbo' : ''),
     'data-id': m.id, 'data-channel': m.channel, tabindex: '-1', 'aria-label': `${m.author.name}, ${c.dated ? stamp(at) : clockTime(at)}`,
   });
-  node.append(together ? el('div', { class: 'gutter' }, time) : avatar(m, c));
+  node.append(together ? el('div', { class: 'gutter' }, time) : m.system ? el('div', { class: 'gutter sign', 'aria-hidden': 'true' }, signs[m.type] ?? '→') : avatar(m, c));
   const body = el('div', { class: 'body' });
   node.append(body);
   if (m.reply) body.append(reply(m));
+  if (m.system) {
+    body.append(el('div', { class: 'line' }, html('content', m.html), ' ', c.inFeed && where(m, c), ' ', time));
+    tail(body, m, c);
+    return done(node, m, c);
+  }
   if (!together) {
     body.append(el('header', {}, el('bdi', { class: 'author' }, m.author.name),
-      m.author.webhook ? el('span', { class: 'tag' }, m.flags & crossposted ? 'Announcement' : 'Webhook') : m.author.bot && el('span', { class: 'tag' }, 'Bot'),
+      m.author.webhook ? el('span', { class: 'tag' }, m.flags & crossposted ? words.announcement : words.webhook) : m.author.bot && el('span', { class: 'tag' }, words.bot),
       c.inFeed && where(m, c), time,
-      c.saved.has(m.id) && el('span', { class: 'tag kept' }, 'Saved'), m.pinned && el('span', { class: 'tag' }, 'Pinned')));
+      c.saved.has(m.id) && el('span', { class: 'tag kept' }, words.savedTag), m.pinned && el('span', { class: 'tag' }, words.pinnedTag)));
   }
   if (m.html) body.append(html('content', m.html));
-  if (m.edited_timestamp && !m.system) {
+  if (m.edited_timestamp) {
     // The note stands behind the last word, not in a line of its own.
     const last = body.querySelector(':scope > .content')?.lastElementChild;
     const edited = new Date(m.edited_timestamp);
-    (last?.tagName === 'P' ? last : body).append(el('span', { class: 'edited', title: 'Edited ' + fullTime(edited) }, ' (edited)'));
+    (last?.tagName === 'P' ? last : body).append(el('span', { class: 'edited', title: words.editedAt + ' ' + fullTime(edited) }, ` (${words.edited} `, el('time', { datetime: m.edited_timestamp }, stamp(edited)), ')'));
   }
   for (const f of m.forwards ?? []) body.append(forward(f, c));
+  const before = body.childElementCount;
+  tail(body, m, c);
+  if (before === (together ? 0 : 1) && body.childElementCount === before) body.append(el('p', { class: 'sticker' }, words.noText));
+  return done(node, m, c);
+}
+
+/** What stands before Discord's own lines, by their type. @type {Record<number, string>} */
+const signs = { 6: '⚲', 7: '→', 8: '◆', 9: '◆', 10: '◆', 11: '◆', 12: '◈', 18: '↳', 21: '↳', 46: '▥' };
+
+/** tail adds what stands below the text. @param {HTMLElement} body @param {Message} m @param {Context} c */
+function tail(body, m, c) {
   parts(body, m, c);
   if (m.poll) body.append(poll(m.poll));
   if (m.reactions?.length) {
-    body.append(el('ul', { class: 'reactions', 'aria-label': 'Reactions' }, ...m.reactions.map((/** @type {any} */ r) =>
+    body.append(el('ul', { class: 'reactions', 'aria-label': words.reactions }, ...m.reactions.map((/** @type {any} */ r) =>
       el('li', { title: r.id ? ':' + r.emoji + ':' : null }, emojiOf(r, c), ' ', el('span', {}, String(r.count))))));
   }
   if (m.thread && c.nameOf(m.thread.id)) {
-    body.append(el('a', { class: 'thread', href: '/c/' + m.thread.id, 'data-open': m.thread.id }, '↳ ', el('bdi', {}, c.nameOf(m.thread.id) ?? 'Thread'),
+    body.append(el('a', { class: 'thread', href: '/c/' + m.thread.id, 'data-open': m.thread.id }, '↳ ', el('bdi', {}, c.nameOf(m.thread.id) ?? words.thread),
       m.thread.messages ? ` · ${m.thread.messages}` : ''));
   }
+}
+
+/** done fills in what depends on who reads. @param {HTMLElement} node @param {Message} m @param {Context} c */
+function done(node, m, c) {
   names(node, m, c);
   localise(node);
   return node;
@@ -58,8 +79,8 @@ export function message(m, together, c) {
 /** where says in a feed which channel a message is from. @param {Message} m @param {Context} c */
 function where(m, c) {
   const guild = c.guildName(m.guild);
-  return el('a', { class: 'where', href: `/c/${m.channel}?at=${m.id}`, 'data-open': m.channel, 'data-at': m.id, title: guild ? 'In ' + guild : null },
-    '#', el('bdi', {}, c.nameOf(m.channel) ?? 'channel'));
+  return el('a', { class: 'where', href: `/c/${m.channel}?at=${m.id}`, 'data-open': m.channel, 'data-at': m.id, title: guild ?? null },
+    c.isThread(m.channel) ? '↳ ' : '#', el('bdi', {}, c.nameOf(m.channel) ?? words.aChannel), guild && el('span', { class: 'guild-name' }, ' · ', el('bdi', {}, guild)));
 }
 
 /** @param {Message} m @param {Context} c */
@@ -74,17 +95,17 @@ function avatar(m, c) {
 /** @param {Message} m */
 function reply(m) {
   const r = m.reply;
-  if (r.deleted) return el('p', { class: 'reply gone' }, 'Reply to a message that was deleted');
-  const jump = { class: 'reply', href: `/c/${m.channel}?at=${r.id}`, 'data-open': m.channel, 'data-at': r.id, title: 'Show what this answers' };
-  if (!r.author) return r.id ? el('a', jump, 'Reply to an earlier message') : el('p', { class: 'reply' }, 'Reply to an earlier message');
+  if (r.deleted) return el('p', { class: 'reply gone' }, words.replyToDeleted);
+  const jump = { class: 'reply', href: `/c/${m.channel}?at=${r.id}`, 'data-open': m.channel, 'data-at': r.id, title: words.showAnswered };
+  if (!r.author) return r.id ? el('a', jump, words.replyToEarlier) : el('p', { class: 'reply' }, words.replyToEarlier);
   return el('a', jump, el('bdi', {}, r.author.name), ' ', el('span', { dir: 'auto' }, r.excerpt));
 }
 
 /** @param {any} f @param {Context} c */
 function forward(f, c) {
   const name = f.channel && c.nameOf(f.channel);
-  const node = el('div', { class: 'forward' }, el('p', { class: 'label' }, 'Forwarded',
-    name && [' from ', el('a', { href: `/c/${f.channel}?at=${f.message}`, 'data-open': f.channel, 'data-at': f.message }, '#', el('bdi', {}, name))],
+  const node = el('div', { class: 'forward' }, el('p', { class: 'label' }, words.forwarded,
+    ...(name ? [words.from, el('a', { href: `/c/${f.channel}?at=${f.message}`, 'data-open': f.channel, 'data-at': f.message }, '#', el('bdi', {}, name))] : []),
     f.timestamp && el('span', {}, ' · ', el('time', { datetime: f.timestamp }, stamp(new Date(f.timestamp))))));
   if (f.html) node.append(html('content', f.html));
   parts(node, f, c);
@@ -110,13 +131,14 @@ function names(node, m, c) {
     const [, channel, at] = /^https:\/\/discord\.com\/channels\/\d+\/(\d+)(?:\/(\d+))?$/.exec(n.href) ?? [];
     const name = channel && c.nameOf(channel);
     if (!name) continue;
-    const inside = el('a', { class: 'mention', href: `/c/${channel}${at ? '?at=' + at : ''}`, 'data-open': channel, 'data-at': at }, '#', el('bdi', {}, name), at && ' › message');
+    const inside = el('a', { class: 'mention', href: `/c/${channel}${at ? '?at=' + at : ''}`, 'data-open': channel, 'data-at': at }, '#', el('bdi', {}, name), at && words.quotedMessage);
     n.replaceWith(inside);
   }
   for (const n of node.querySelectorAll('.mention[data-user]')) n.classList.toggle('me', n.getAttribute('data-user') === c.user);
   for (const n of /** @type {NodeListOf<HTMLElement>} */ (node.querySelectorAll('.mention[data-role]'))) {
     const id = n.dataset.role ?? '', role = c.role(id);
     if (role) n.replaceChildren('@', el('bdi', {}, role.name));
+    if (role?.color) n.style.setProperty('--role', '#' + role.color.toString(16).padStart(6, '0'));
     n.classList.toggle('me', c.roleIsMine(m.guild, id));
   }
 }

@@ -3,6 +3,7 @@
 
 import { el, html } from './dom.js';
 import { shortTime, since } from './time.js';
+import { words } from '../words.js';
 
 const outside = { target: '_blank', rel: 'noopener noreferrer nofollow ugc' };
 
@@ -45,12 +46,12 @@ export function attachment(a, cdn) {
   const name = el(a.url ? 'a' : 'span', a.url ? { href: a.url, ...outside } : {}, el('bdi', {}, a.name));
   const said = kind === 'image' ? 'IMG' : kind === 'video' ? 'VID' : kind === 'audio' ? 'AUD' : 'FILE';
   return el('div', { class: 'file' }, el('span', { class: 'kind', 'aria-hidden': 'true' }, said),
-    el('div', {}, name, el('small', {}, (a.spoiler ? 'Spoiler · ' : '') + label), a.description && el('small', { class: 'alt', dir: 'auto' }, a.description)));
+    el('div', {}, name, el('small', {}, (a.spoiler ? words.spoiler + ' · ' : '') + label), a.description && el('small', { class: 'alt', dir: 'auto' }, a.description)));
 }
 
 /** veiled hides something until it is asked for. @param {HTMLElement} inner */
 function veiled(inner) {
-  return el('details', { class: 'veil' }, el('summary', {}, 'Spoiler'), inner);
+  return el('details', { class: 'veil' }, el('summary', {}, words.spoiler), inner);
 }
 
 /** How many bars a voice message shows. */
@@ -67,9 +68,9 @@ function voice(a, may) {
   const seconds = Math.round(a.seconds ?? 0);
   const length = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
   const wave = el('div', { class: 'wave', 'aria-hidden': 'true' }, ...heights);
-  if (may) return el('div', { class: 'voice' }, wave, el('audio', { src: a.url, controls: true, preload: 'none', 'aria-label': `Voice message, ${length}` }));
+  if (may) return el('div', { class: 'voice' }, wave, el('audio', { src: a.url, controls: true, preload: 'none', 'aria-label': words.voice(length) }));
   return el('div', { class: 'voice' }, wave, el('span', {}, length),
-    a.url && el('a', { href: a.url, ...outside, 'aria-label': `Voice message, ${length}` }, 'Listen'));
+    a.url && el('a', { href: a.url, ...outside, 'aria-label': words.voice(length) }, words.listen));
 }
 
 /**
@@ -97,9 +98,9 @@ export function sticker(s, cdn) {
   // Format 3 is Lottie, which browsers do not draw.
   if (cdn && s.format && s.format !== 3) {
     const ext = s.format === 4 ? 'gif' : 'png', host = s.format === 4 ? 'media.discordapp.net' : 'cdn.discordapp.com';
-    return el('img', { class: 'sticker', loading: 'lazy', alt: 'Sticker: ' + s.name, width: 160, height: 160, src: `https://${host}/stickers/${encodeURIComponent(s.id)}.${ext}?size=160` });
+    return el('img', { class: 'sticker', loading: 'lazy', alt: words.sticker(s.name), width: 160, height: 160, src: `https://${host}/stickers/${encodeURIComponent(s.id)}.${ext}?size=160` });
   }
-  return el('p', { class: 'sticker' }, 'Sticker: ', el('bdi', {}, s.name));
+  return el('p', { class: 'sticker' }, words.stickerOf, el('bdi', {}, s.name));
 }
 
 /** @param {any} e @param {boolean} cdn */
@@ -120,7 +121,7 @@ export function embed(e, cdn) {
   for (const [picture, small] of [[e.image, false], [e.thumbnail, !e.image && e.type === 'rich' || Boolean(e.image)]]) {
     if (!picture) continue;
     if (cdn && onCDN(picture.url)) node.append(el('img', { class: small ? 'thumb' : null, src: picture.url, alt: '', loading: 'lazy', ...sized(picture) }));
-    else if (!e.title && !e.description && !small) node.append(el('p', {}, el('a', { href: picture.url, ...outside }, 'Picture')));
+    else if (!e.title && !e.description && !small) node.append(el('p', {}, el('a', { href: picture.url, ...outside }, words.picture)));
   }
   const foot = [e.footer, e.timestamp && shortTime(new Date(e.timestamp))].filter(Boolean).join(' · ');
   if (foot) node.append(el('p', { class: 'footer' }, foot));
@@ -148,12 +149,12 @@ export function component(k, cdn) {
     case 'section': case 'row': case 'gallery': return el('div', { class: k.kind }, ...inner());
     case 'link': return el('a', { class: 'press', href: k.url, ...outside }, k.text || k.url);
     case 'media': {
-      if (!cdn || !onCDN(k.url)) return el('a', { href: k.url, ...outside }, k.text || 'Media');
+      if (!cdn || !onCDN(k.url)) return el('a', { href: k.url, ...outside }, k.text || words.media);
       const picture = el('a', { class: 'picture', href: k.url, ...outside }, el('img', { src: k.url, alt: k.text ?? '', loading: 'lazy' }));
       return k.spoiler ? veiled(picture) : picture;
     }
-    case 'file': return el('a', { href: k.url, ...outside }, k.text || 'File');
-    default: return el('span', { class: 'press off', title: 'Works in Discord only' }, k.text || (k.kind === 'menu' ? 'Menu' : 'Button'));
+    case 'file': return el('a', { href: k.url, ...outside }, k.text || words.file);
+    default: return el('span', { class: 'press off', title: words.discordOnly }, k.text || (k.kind === 'menu' ? words.menu : words.button));
   }
 }
 
@@ -169,5 +170,5 @@ export function poll(p) {
       bar.style.setProperty('--share', share + '%');
       return bar;
     })),
-    el('small', {}, [`${total.toLocaleString()} vote${total === 1 ? '' : 's'}`, over ? 'ended' : p.expires ? 'ends ' + since(new Date(p.expires)) : '', p.multiple ? 'several answers' : ''].filter(Boolean).join(' · ')));
+    el('small', {}, [words.votes(total), over ? words.pollEnded : p.expires ? words.pollEnds(since(new Date(p.expires))) : '', p.multiple ? words.severalAnswers : ''].filter(Boolean).join(' · ')));
 }

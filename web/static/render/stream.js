@@ -21,29 +21,43 @@ export function grouped(prev, m, c) {
 /** What one draw leaves for the next, so that nodes of messages that have not changed are kept. @type {WeakMap<Element, {drawn: Message, together: boolean, key: string}>} */
 const drawn = new WeakMap();
 
+/** The day on which a message was written here, as a number that is cheap to compare. @param {Date} t */
+const dayOf = (t) => t.getFullYear() * 512 + t.getMonth() * 32 + t.getDate();
+
 /**
  * draw brings the stream to show exactly these messages, oldest first.
  * @param {HTMLElement} stream @param {Message[]} messages @param {Context} c
  */
 export function draw(stream, messages, c) {
+  /** Lines that stand already: who makes them anew has the whole stream laid out anew. @type {Map<string, HTMLElement>} */
+  const lines = new Map();
   /** @type {Map<string, HTMLElement>} */
   const kept = new Map();
-  for (const n of stream.children) if (n instanceof HTMLElement && n.dataset.id) kept.set(n.dataset.id, n);
+  for (const n of stream.children) {
+    if (!(n instanceof HTMLElement)) continue;
+    if (n.dataset.id) kept.set(n.dataset.id, n);
+    else if (n.dataset.line) lines.set(n.dataset.line, n);
+  }
   /** @type {HTMLElement[]} */
   const nodes = [];
-  let day = '';
+  let day = 0;
   /** @type {Message | undefined} */
   let prev;
   for (const m of messages) {
     if (!c.dated) {
-      const name = dayName(new Date(m.timestamp));
-      if (name !== day) {
-        nodes.push(el('h2', { class: 'day' }, el('span', {}, name)));
-        day = name;
+      const at = new Date(m.timestamp), on = dayOf(at);
+      if (on !== day) {
+        const name = dayName(at);
+        nodes.push(lines.get(name) ?? el('h2', { class: 'day', 'data-line': name }, el('span', {}, name)));
+        lines.delete(name); // a node stands in one place only
+        day = on;
         prev = undefined;
       }
     }
-    if (m.id === c.newFrom) nodes.push(el('div', { class: 'new-line', role: 'separator', 'aria-label': c.newLabel }, el('span', {}, c.newLabel)));
+    if (m.id === c.newFrom) {
+      const key = 'new ' + c.newLabel;
+      nodes.push(lines.get(key) ?? el('div', { class: 'new-line', role: 'separator', 'aria-label': c.newLabel, 'data-line': key }, el('span', {}, c.newLabel)));
+    }
     const together = !c.dated && grouped(prev, m, c);
     const key = (c.nameOf(m.channel) ?? '') + (c.saved.has(m.id) ? '\u0000saved' : '');
     const old = kept.get(m.id), was = old && drawn.get(old);
@@ -60,13 +74,23 @@ export function draw(stream, messages, c) {
   place(stream, nodes);
 }
 
-/** place makes nodes the children, and moves only what differs, so that focus and selection stay where they are. @param {HTMLElement} root @param {HTMLElement[]} nodes */
+/**
+ * place makes nodes the children, and moves only what differs, so that focus and selection stay where they are. It tells whether
+ * anything differed. @param {HTMLElement} root @param {HTMLElement[]} nodes
+ */
 export function place(root, nodes) {
+  let at = root.firstElementChild, same = root.childElementCount === nodes.length;
+  for (let i = 0; same && i < nodes.length; i++) {
+    same = nodes[i] === at;
+    at = at?.nextElementSibling ?? null;
+  }
+  if (same) return false;
   const wanted = new Set(nodes);
   for (const n of [...root.children]) if (!wanted.has(/** @type {HTMLElement} */ (n))) n.remove();
-  let at = root.firstElementChild;
+  at = root.firstElementChild;
   for (const n of nodes) {
     if (n === at) at = at.nextElementSibling;
     else root.insertBefore(n, at);
   }
+  return true;
 }

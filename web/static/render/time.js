@@ -13,8 +13,9 @@ function styles() {
   /** @type {Intl.DateTimeFormatOptions} */
   const hours = clock === 'auto' ? {} : { hourCycle: clock === '12' ? 'h12' : 'h23' };
   const make = (/** @type {Intl.DateTimeFormatOptions} */ o) => new Intl.DateTimeFormat(undefined, { ...o, ...('timeStyle' in o || 'hour' in o ? hours : {}) });
+  const twelve = make({ hour: 'numeric' }).resolvedOptions().hour12;
   formats = {
-    clock: make({ hour: clock === '12' ? 'numeric' : '2-digit', minute: '2-digit' }),
+    clock: make({ hour: twelve ? 'numeric' : '2-digit', minute: '2-digit' }),
     t: make({ timeStyle: 'short' }), T: make({ timeStyle: 'medium' }), d: make({ dateStyle: 'short' }), D: make({ dateStyle: 'long' }),
     f: make({ dateStyle: 'long', timeStyle: 'short' }), F: make({ dateStyle: 'full', timeStyle: 'short' }),
     s: make({ dateStyle: 'short', timeStyle: 'short' }), S: make({ dateStyle: 'short', timeStyle: 'medium' }),

@@ -1,0 +1,57 @@
+package hub_test
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
+	"tidings/hub"
+)
+
+// A person's second device gets the summary that the first one got, as long as nothing that it says has changed.
+func TestASummaryIsReadOnceForAPersonsDevices(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna, ben}, c1, c2)
+	p := newProcess(w)
+	var read atomic.Int64
+	p.summaries = func(*tidings.Unread) { read.Add(1) }
+	n := start(t, p, hub.Options{}, nil)
+	opens := func(when string, want int64) *socket {
+		t.Helper()
+		before := read.Load()
+		s := n.dial(t, anna)
+		if got := read.Load() - before; got != want {
+			t.Errorf("%s: %d summaries were read, want %d", when, got, want)
+		}
+		return s
+	}
+	first := opens("the first device", 1)
+	second := opens("the second", 0)
+	if a, b := first.all()[1].raw, second.all()[1].raw; a != b {
+		t.Errorf("snapshots differ: %s and %s", a, b)
+	}
+	d := w.create(c1, ben, tidings.Mentions{})
+	n.Tell(bg, told(d))
+	second.delta(c1, 1)
+	opens("after a message", 1)
+	opens("and again", 0)
+	if _, err := p.MarkRead(bg, p.Visible(anna), tidings.MarkRead{Channel: c1, UpTo: d.ID}); err != nil { // told to nobody
+		t.Fatal(err)
+	}
+	opens("after a mark that was made elsewhere", 1)
+	n.Tell(bg, tidings.Result{Access: []tidings.AccessChange{w.allow(anna, c2, false)}})
+	first.next("access")
+	last := opens("after a channel was lost", 1)
+	last.mu.Lock()
+	if last.visible[c2] {
+		t.Error("the lost channel is in the snapshot")
+	}
+	last.mu.Unlock()
+	n.dial(t, ben)
+	if read.Load() != 5 {
+		t.Errorf("%d summaries were read in all, want 5: ben's is his own", read.Load())
+	}
+}

@@ -1,0 +1,104 @@
+package store
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"tidings"
+)
+
+// What was told of a guild and could not be understood may have taken a right away: nobody sees anything of it until it was read
+// again, after that.
+func TestAGuildInDoubtIsSeenByNobodyUntilItIsReadAgain(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	letters := map[string]tidings.Body{
+		"a role that cannot be read":   tidings.Unreadable{Name: "GUILD_ROLE_UPDATE", Raw: []byte(`{"guild_id":"100","role":5}`)},
+		"a role that cannot be stored": tidings.RoleGone{ID: moderators},
+		"a member":                     tidings.Unreadable{Name: "GUILD_MEMBER_UPDATE", Raw: []byte(`{"guild_id":"100","user":[]}`)},
+	}
+	for name, body := range letters {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			seen := tidings.GuildSeen{Guild: tidings.Guild{ID: testGuild, Name: "guild"}, Roles: []tidings.Role{{ID: 100}}}
+			barrierOf(t, s, seen)
+			signIn := func() {
+				t.Helper()
+				events, err := s.WatchMember(t.Context(), testGuild, ann)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, current, err := s.SaveMember(t.Context(), testGuild, ann, &tidings.Member{Guild: testGuild, User: ann}, events); err != nil || !current {
+					t.Fatalf("SaveMember() = %t, %v", current, err)
+				}
+			}
+			signIn()
+			version := one[int64](t, s, `SELECT access_version FROM guilds`)
+			members := func() int {
+				t.Helper()
+				state, err := s.GuildState(t.Context(), testGuild)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(state.Members)
+			}
+			if members() != 1 {
+				t.Fatal("ann is not in the guild")
+			}
+			ev := event(0, body)
+			ev.At = now
+			if err := s.DeadLetter(t.Context(), ev, errors.New("odd")); err != nil {
+				t.Fatal(err)
+			}
+			signIn()
+			if n := members(); n != 0 {
+				t.Errorf("%d people see a guild of which nobody knows who may", n)
+			}
+			if one[int64](t, s, `SELECT access_version FROM guilds`) <= version {
+				t.Error("nobody learns of it: the access version has not moved")
+			}
+			if got := one[string](t, s, `SELECT key FROM jobs WHERE kind = $1 AND state = 'ready'`, ReadGuild); got != testGuild.String() {
+				t.Errorf("to be read again is %q", got)
+			}
+			// What was told before is recorded late.
+			late := event(0, seen)
+			late.At = now.Add(-time.Second)
+			if _, err := s.RecordBarrier(t.Context(), late, nil); err != nil {
+				t.Fatal(err)
+			}
+			if members() != 0 {
+				t.Error("what was shown before has ended the doubt")
+			}
+			late.At, late.Source = now.Add(time.Second), tidings.SourceBackfill
+			if r, err := s.RecordBarrier(t.Context(), late, nil); err != nil || len(r.Access) != 1 {
+				t.Fatalf("RecordBarrier() = %+v, %v, want a change of access", r, err)
+			}
+			if members() != 1 {
+				t.Error("ann does not see the guild that was read again")
+			}
+		})
+	}
+}
+
+// An event about a message that cannot be named leaves its channel to be read again.
+func TestAnUnreadableMessageEventLeavesAGap(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	for _, name := range []string{"MESSAGE_CREATE", "MESSAGE_REACTION_ADD"} {
+		ev := event(lobby, tidings.Unreadable{Name: name, Raw: []byte(`{"id":[]}`)})
+		l.check(l.DeadLetter(t.Context(), ev, errors.New("odd")))
+	}
+	if gaps, err := l.ChannelGaps(t.Context(), lobby); err != nil || len(gaps) != 1 {
+		t.Errorf("the gaps are %+v, %v, want one", gaps, err)
+	}
+	if got := l.jobs(Reconcile); got != lobby.String() {
+		t.Errorf("to be read again is %q, want the lobby", got)
+	}
+	if got := one[string](t, l.Store, `SELECT string_agg(kind || ' ' || convert_from(raw, 'UTF8'), ', ' ORDER BY id) FROM dead_events`); got != `MESSAGE_CREATE {"id":[]}, MESSAGE_REACTION_ADD {"id":[]}` {
+		t.Errorf("dead events are %q", got)
+	}
+}
