@@ -5,7 +5,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help demo build test replay soak soak-unread fuzz lint fmt bench clean screenshots page-load
+.PHONY: help demo build test replay soak soak-unread cluster day fuzz lint gosec reproduce sbom fmt bench clean screenshots page-load
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,16 @@ soak-unread: ## compare unread counts with a model over 100,000 random operation
 	@./scripts/install.sh test
 	@SOAK_OPERATIONS=$${SOAK_OPERATIONS:-100000} go test -race -count=1 -timeout 2h -run '^TestUnreadSoak$$' -v ./store
 
+cluster: ## kill every part of a cluster in turn under 3,000 sockets; takes some minutes
+	@./scripts/install.sh test
+	@TIDINGS_CLUSTER=full go test -count=1 -timeout 1h -run TestEveryPartDiesInTurn -v ./cmd/tidings | grep -v "^redis:"
+
+DAY ?= 15m
+
+day: ## a day of a community squeezed into 15 minutes: what is held must not grow
+	@./scripts/install.sh test
+	@TIDINGS_DAY=$(DAY) go test -count=1 -timeout 2h -run TestADay -v ./cmd/tidings
+
 FUZZ ?= 1m
 
 fuzz: ## run every fuzz target in turn: make fuzz FUZZ=10m
@@ -41,6 +51,15 @@ fuzz: ## run every fuzz target in turn: make fuzz FUZZ=10m
 
 lint: ## gofmt, go vet, staticcheck
 	@./scripts/check.sh
+
+gosec: ## look for what is unsafe
+	@./scripts/gosec.sh
+
+reproduce: ## build twice, in two folders without a cache, and compare the bytes
+	@./scripts/reproduce.sh
+
+sbom: ## write what the binary is made of to sbom.json (CycloneDX)
+	@go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 app -json -licenses -output sbom.json -main cmd/tidings .
 
 fmt: ## format the code
 	@gofmt -w .

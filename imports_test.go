@@ -33,6 +33,7 @@ var rooms = map[string][]string{
 	"tidings/embedded":        {},
 	"tidings/embedded/testdb": {"tidings/embedded"},
 	"tidings/hub/client":      {"tidings"},
+	"tidings/examples/live":   {"tidings/hub/client"}, // what builders begin with
 	"tidings/sim":             {},
 	"tidings/sim/simtest":     {"tidings/sim"},
 	// cmd sees all.

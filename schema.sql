@@ -564,6 +564,29 @@ CREATE TABLE IF NOT EXISTS service_keys (
 	sealed bytea    NOT NULL                           -- the private key, encrypted; see ENCRYPTION_KEY
 );
 
+-- Searching, mentions and counts -------------------------------------------------------------------------------------------
+
+-- Searches go through the newest messages of all channels, until they have a page.
+CREATE INDEX IF NOT EXISTS messages_newest ON messages (id, channel_id) WHERE NOT deleted;
+
+-- Of the day's count, how many are of each of its 24 hours; NULL where that is not known. Whoever changes the count of a day alone, as older
+-- processes do beside newer ones, makes the hours unknown.
+ALTER TABLE live_buckets ADD COLUMN IF NOT EXISTS hours int[];
+CREATE OR REPLACE FUNCTION live_buckets_forget_hours() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.hours := NULL;
+	RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER live_buckets_hours
+	BEFORE UPDATE ON live_buckets
+	FOR EACH ROW
+	WHEN (NEW.n <> OLD.n AND OLD.hours IS NOT NULL AND NEW.hours IS NOT DISTINCT FROM OLD.hours)
+	EXECUTE FUNCTION live_buckets_forget_hours();
+
+-- Mentions are counted above the oldest position of a person, whatever the channel.
+CREATE INDEX IF NOT EXISTS mention_targets_newest ON mention_targets (kind, target_id, message_id) INCLUDE (channel_id, author_id);
+
 -- How often events of a guild were lost for good: a session that was not resumed, or an outage of the guild. silent_at: when that was
 -- noticed last, while something that it made doubtful has not been asked about; NULL otherwise.
 ALTER TABLE guilds ADD COLUMN IF NOT EXISTS silences bigint NOT NULL DEFAULT 0;

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-func bench(redis, database, only string, rounds int) error {
+func bench(redis, database, schema, only string, rounds int) error {
 	r := newReport(rounds)
 	wanted := func(name string) bool {
 		return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(o string) bool { return strings.Contains(name, o) })
@@ -24,11 +24,15 @@ func bench(redis, database, only string, rounds int) error {
 		{"storm", func() error { return storm(r, redis, database) }},
 		{"decode", func() error { return decode(r, rounds) }},
 		{"ingest", func() error { return ingesting(r, database, rounds) }},
-		{"search", func() error { return searching(r, database, searchMessages) }},
+		{"cache", func() error { return firstPages(r, database, redis, rounds) }},
+		{"writes", func() error { return writing(r, database, rounds) }},
 	} {
 		if wanted(part.name) {
 			failed = errors.Join(failed, part.run())
 		}
+	}
+	if wanted("search") || wanted("summary") {
+		failed = errors.Join(failed, reading(r, database, schema, wanted))
 	}
 	failed = errors.Join(failed, fanouts(r, redis, rounds, wanted))
 	return errors.Join(failed, r.write()) // what was measured is kept

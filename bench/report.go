@@ -49,10 +49,11 @@ var goals = map[string]float64{
 	"handshake_cpu_vs_centrifuge": 0.25, "message_50_of_5000_look_vs_deltas_alone": 1.2, "compression_cpu_vs_plain": 1.05,
 	"stalled_5_percent_p99_vs_none": 1.1, "reconnect_10000_resumed_s": 10, "reconnect_10000_resumed_postgres_cpu_s": 2, "reconnect_10000_snapshots_s": 10,
 	"decode_cpu_vs_bare": 1, "search_p95_ms_common_word": 100, "search_p95_ms_two_common_words": 100,
+	"summary_ms_24h": 5, "summary_ms_30d": 30, "write_cost_100000_vs_10_members": 1.1,
 }
 
 // rates are goals that a figure should reach or pass.
-var rates = map[string]float64{"ingest_rate_vs_copy": 0.5, "fanout_max_rate_vs_centrifuge_redis_1000": 6, "fanout_max_rate_vs_centrifuge_redis_5000": 6}
+var rates = map[string]float64{"ingest_rate_vs_copy": 0.5, "first_page_cpu_postgres_vs_cache": 3, "fanout_max_rate_vs_centrifuge_redis_1000": 6, "fanout_max_rate_vs_centrifuge_redis_5000": 6}
 
 var meaning = []struct{ prefix, text string }{
 	{"fanout_cpu_vs_centrifuge_redis", "CPU of our server process for one delivery, beside centrifuge v0.38.0's with its Redis broker"},
@@ -72,6 +73,10 @@ var meaning = []struct{ prefix, text string }{
 	{"decode_cpu_vs_bare", "CPU for one event from the gateway's socket to what ingest would take, beside coder/websocket and encoding/json into a struct of the same fields"},
 	{"search_p95_ms", "95th percentile in milliseconds of a search's first page, by somebody who may see all of 3.7 million messages of 35 days in 500 channels, warm; not a ratio, " +
 		"so it says how loaded the machine was, too"},
+	{"summary_ms", "milliseconds until all counts of 500 channels are there, over the same messages, for somebody who is so far behind in all of them (or in 50, and has read the others) and " +
+		"asks for the first time; `_again` for who has asked before and nothing has moved; not a ratio either"},
+	{"first_page_cpu_postgres_vs_cache", "CPU of this process, Postgres and Redis for the newest 50 messages of a channel, read from Postgres, beside those that Redis has; more is better"},
+	{"write_cost_100000_vs_10_members", "time to record one message where 100,000 members have signed in and read, beside where 10 have"},
 	{"ingest_rate_vs_copy", "events committed a second, beside COPY of the same rows into the same table"},
 }
 

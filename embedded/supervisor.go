@@ -104,7 +104,7 @@ func unwritable(dir string, err error) error {
 
 // start runs the supervisor and returns when the server answers. ctx bounds the start alone.
 func (s *supervisor) start(ctx context.Context) error {
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx)) // #nosec G118 -- stop calls it
 	s.cancel = cancel
 	ready := make(chan struct{})
 	go s.run(run, sync.OnceFunc(func() { close(ready) }))

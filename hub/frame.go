@@ -290,8 +290,10 @@ func appendPreferences(b []byte, p *tidings.Preferences, keep func(discord.Chann
 	return append(b, '}')
 }
 
-func accessFrame(epoch int64, gained, lost []discord.ChannelID, roles map[discord.GuildID][]discord.RoleID) *frame {
-	b := strconv.AppendInt(append(room(64+22*(len(gained)+len(lost))), `{"op":"access","epoch":`...), epoch, 10)
+// accessFrame carries a cursor, because the one that the client has is of what it could read before: it would pass again when the change is taken
+// back, and the client would go on as if it had never been told of the change.
+func accessFrame(epoch int64, gained, lost []discord.ChannelID, roles map[discord.GuildID][]discord.RoleID, cur cursor) *frame {
+	b := strconv.AppendInt(append(room(128+22*(len(gained)+len(lost))), `{"op":"access","epoch":`...), epoch, 10)
 	b = appendIDs(append(b, `,"gained":`...), gained)
 	b = appendIDs(append(b, `,"lost":`...), lost)
 	b = append(b, `,"roles":{`...)
@@ -303,7 +305,8 @@ func accessFrame(epoch int64, gained, lost []discord.ChannelID, roles map[discor
 		first = false
 		b = appendIDs(append(appendID(b, g), ':'), rs)
 	}
-	return seal(append(b, "}}"...))
+	b = append(append(append(b, `},"cursor":"`...), cur.String()...), `"}`...)
+	return seal(b)
 }
 
 func pongFrame(cursor string) *frame {

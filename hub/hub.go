@@ -53,6 +53,8 @@ type Options struct {
 	// Alive reports whether a session still stands. It is asked for each connection about once a minute, and when the bus
 	// has lost something, so that a session that ended elsewhere or expired does not live on here. Nil: never asked.
 	Alive func(ctx context.Context, session string) (bool, error)
+	// Trace is told of each new message that was handed to sockets here; nil costs nothing. It must not wait for anybody.
+	Trace func(Delivery)
 	// MaxConns, MaxConnsPerUser and MaxConnsPerAddress bound the connections of this process; 0 means 50,000, 32 and 500.
 	MaxConns, MaxConnsPerUser, MaxConnsPerAddress int
 	// Window is how long a change may wait for the next ones, when many come, so that they leave in one write: at most
@@ -85,7 +87,7 @@ type timing struct {
 var defaultTiming = timing{
 	hold: 200 * time.Millisecond, sweep: 3 * time.Second, alive: time.Minute, heartbeat: 25 * time.Second,
 	farewell: 3 * time.Second, retry: 5 * time.Second, query: 10 * time.Second,
-	spread: 5 * time.Second, closing: 5 * time.Second, resume: 3 * time.Minute, journal: time.Second,
+	spread: 8 * time.Second, closing: 5 * time.Second, resume: 3 * time.Minute, journal: time.Second,
 }
 
 // bounds holds the hub's limits on what waits, so that tests can reach them.
@@ -107,6 +109,7 @@ type Hub struct {
 	origins []string
 	alive   func(context.Context, string) (bool, error)
 	metrics *metrics
+	trace   func(Delivery)
 	bus     bus
 	timing  timing
 	epoch   string // of this hub, in cursors
@@ -161,7 +164,7 @@ type Hub struct {
 // New makes a hub that serves sockets once [Hub.Run] runs.
 func New(o Options) *Hub {
 	h := &Hub{
-		access: o.Access, store: o.Store, encode: o.Encode, log: o.Log, origins: o.Origins, alive: o.Alive,
+		access: o.Access, store: o.Store, encode: o.Encode, log: o.Log, origins: o.Origins, alive: o.Alive, trace: o.Trace,
 		metrics: newMetrics(o.Metrics), timing: defaultTiming, epoch: randomHex(epochBytes), bounds: defaultBounds,
 		maxConns: o.MaxConns, maxPerUser: o.MaxConnsPerUser, maxPerAddress: o.MaxConnsPerAddress, addresses: map[string]int{},
 		recent: map[discord.UserID]*recent{},

@@ -6,6 +6,7 @@ type metrics struct {
 	connections  prometheus.Gauge
 	resumed      prometheus.Counter
 	recalled     prometheus.Counter
+	summaries    *prometheus.CounterVec
 	delivered    prometheus.Counter
 	dropped      *prometheus.CounterVec
 	limits       *prometheus.CounterVec
@@ -17,6 +18,7 @@ type metrics struct {
 	unpublished  prometheus.Counter
 	busLosses    prometheus.Counter
 	sweep        prometheus.Histogram
+	age          prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -27,8 +29,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "connections", Help: "Live sockets open now.",
 		}),
-		resumed:   counter("resumed_total", "Live sockets that were given what they had missed instead of a snapshot."),
-		recalled:  counter("snapshots_recalled_total", "Live sockets that were given the snapshot that another one of the person had got a moment before."),
+		resumed:  counter("resumed_total", "Live sockets that were given what they had missed instead of a snapshot."),
+		recalled: counter("snapshots_recalled_total", "Live sockets that were given the snapshot that another one of the person had got a moment before."),
+		summaries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "tidings", Subsystem: "hub", Name: "summaries_total", Help: "Questions to the database for all of a person's counts, by cause.",
+		}, []string{"cause"}),
 		delivered: counter("frames_delivered_total", "Frames handed to live sockets."),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "connections_dropped_total", Help: "Live sockets closed by the hub, by cause.",
@@ -50,8 +55,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Buckets: []float64{0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10},
 		}),
 	}
+	m.age = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "tidings", Subsystem: "hub", Name: "message_age_seconds", Help: "From Discord's timestamp of a new message to its frame being handed to sockets, of those younger than ten minutes.",
+		Buckets: []float64{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 600},
+	})
 	if r != nil {
-		r.MustRegister(m.connections, m.resumed, m.recalled, m.delivered, m.dropped, m.limits, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
+		r.MustRegister(m.connections, m.age, m.resumed, m.recalled, m.summaries, m.delivered, m.dropped, m.limits, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
 			m.unpublished, m.busLosses, m.sweep)
 	}
 	return m

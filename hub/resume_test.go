@@ -193,6 +193,30 @@ func TestCursorDoesNotStandForWhatIsOnItsWay(t *testing.T) {
 	b.next("snapshot")
 }
 
+// A channel is gained on a connection and lost again after it broke. The cursor from before both would fit what may be read now; the client would go on
+// showing the channel.
+func TestACursorIsOfWhatCouldBeReadThen(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna, ben}, c1, c2)
+	n := start(t, newProcess(w), hub.Options{}, nil)
+	n.Tell(bg, tidings.Result{Access: []tidings.AccessChange{w.allow(anna, c2, false)}})
+	a := n.dial(t, anna)
+	n.Tell(bg, tidings.Result{Access: []tidings.AccessChange{w.allow(anna, c2, true)}})
+	access := a.next("access")
+	if access.Cursor == "" {
+		t.Fatalf("%s has no cursor", access.raw)
+	}
+	a.ws.CloseNow()
+	eventually(t, "she has left", func() bool { return n.Users() == 0 })
+	n.Tell(bg, tidings.Result{Access: []tidings.AccessChange{w.allow(anna, c2, false)}})
+	b := n.open(t, anna, "cursor="+url.QueryEscape(access.Cursor))
+	if f := b.next("hello"); f.Resumed {
+		t.Errorf("hello = %s, want it not resumed: the client shows channel %d", f.raw, c2)
+	}
+	b.next("snapshot")
+}
+
 // While messages come and connections break all the time, everybody ends with the truth, and most come back without a snapshot.
 func TestBreakingConnectionsMissNothing(t *testing.T) {
 	t.Parallel()

@@ -1,8 +1,10 @@
 package hub
 
 import (
+	"bytes"
 	"hash/maphash"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -18,7 +20,8 @@ type shard struct {
 	mu     sync.Mutex
 	inbox  []item
 	spare  []item
-	deltas int // in inbox
+	new    []Delivery // of the pass, kept for its memory
+	deltas int        // in inbox
 	lost   map[discord.ChannelID]*delta
 
 	// Below is the loop's alone.
@@ -149,8 +152,10 @@ func (s *shard) pass() {
 		lost, s.lost = s.lost, map[discord.ChannelID]*delta{}
 	}
 	s.mu.Unlock()
+	traced := s.new[:0]
 	for _, it := range batch {
 		if it.delta != nil {
+			traced = s.traced(traced, it.delta)
 			s.deliver(it.delta)
 		} else {
 			it.do(s)
@@ -161,11 +166,66 @@ func (s *shard) pass() {
 		s.deliver(&delta{guild: d.guild, channel: d.channel, version: d.version, frame: resetFrame(d.guild, d.channel, d.version)})
 	}
 	s.flush()
+	for _, d := range traced {
+		d.Ended = time.Now()
+		if age := d.Ended.Sub(d.ID.Time()); age < maxAge {
+			s.hub.metrics.age.Observe(max(age, 0).Seconds())
+		}
+		if s.hub.trace != nil {
+			s.hub.trace(d)
+		}
+	}
+	s.new = traced
 	clear(batch)
 	s.spare = batch[:0]
 	if cap(batch) > s.hub.bounds.inbox {
 		s.spare = nil
 	}
+}
+
+// Delivery is a new message that was handed to the sockets of one part of this process.
+type Delivery struct {
+	Channel      discord.ChannelID
+	ID           discord.MessageID
+	Begun, Ended time.Time
+	Sockets      int
+}
+
+// traced adds a delta that is of a new message and has somebody to go to. What came from another process is known by its frame alone.
+func (s *shard) traced(list []Delivery, d *delta) []Delivery {
+	id, ok := createdIn(d.frame.body())
+	if !ok || len(list) == maxTraced {
+		return list
+	}
+	sockets := 0
+	for _, cr := range s.index[d.channel] {
+		for _, p := range cr.people {
+			sockets += len(p.conns)
+		}
+	}
+	if sockets == 0 {
+		return list
+	}
+	return append(list, Delivery{Channel: d.channel, ID: id, Begun: time.Now(), Sockets: sockets})
+}
+
+// maxAge leaves out what was found again, and maxTraced bounds what one pass looks at.
+const (
+	maxAge    = 10 * time.Minute
+	maxTraced = 256
+)
+
+var createdMark = []byte(`,"k":"create","id":"`)
+
+// createdIn reads the id of a new message out of its frame.
+func createdIn(body []byte) (discord.MessageID, bool) {
+	_, rest, ok := bytes.Cut(body[:min(len(body), 160)], createdMark)
+	if !ok {
+		return 0, false
+	}
+	digits, _, ok := bytes.Cut(rest, []byte{'"'})
+	n, err := strconv.ParseUint(string(digits), 10, 63)
+	return discord.MessageID(n), ok && err == nil
 }
 
 func (s *shard) deliver(d *delta) {

@@ -68,14 +68,9 @@ func (h *Hub) sweep(ctx context.Context, mask uint32) error {
 		return err
 	}
 	if mask != 0 {
-		h.mu.Lock()
-		for id, u := range h.users {
-			if mask&(1<<channelOf(uint64(id))) != 0 {
-				u.catchUp = true
-				h.queue(u)
-			}
+		if err := h.sweepRevs(ctx, mask); err != nil {
+			return err
 		}
-		h.mu.Unlock()
 	}
 	h.metrics.sweep.Observe(time.Since(began).Seconds())
 	return nil
@@ -131,6 +126,36 @@ func (h *Hub) sweepVersions(ctx context.Context) error {
 			// A channel of which nothing has passed yet is learnt from a snapshot, which must not find it already ahead.
 			if t := h.tracks[id]; t != nil && t.known {
 				h.learn(id, t, v)
+			}
+		}
+		h.mu.Unlock()
+	}
+	return nil
+}
+
+// sweepRevs finds people who have made a mark of which no word came. When Redis was away for a moment that may be anybody; all of their counts
+// are read for those only who have.
+func (h *Hub) sweepRevs(ctx context.Context, mask uint32) error {
+	h.mu.Lock()
+	var all []discord.UserID
+	for id := range h.users {
+		if mask&(1<<channelOf(uint64(id))) != 0 {
+			all = append(all, id)
+		}
+	}
+	h.mu.Unlock()
+	for part := range slices.Chunk(all, maxRevs) {
+		qctx, cancel := context.WithTimeout(ctx, h.timing.query)
+		revs, err := h.store.Revs(qctx, part)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("sweep revs: %w", err)
+		}
+		h.mu.Lock()
+		for _, id := range part {
+			if u := h.users[id]; u != nil && u.rev < revs[id] {
+				u.catchUp = true
+				h.queue(u)
 			}
 		}
 		h.mu.Unlock()

@@ -181,7 +181,6 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 	roles, recount := changedRoles(before, u.set)
 	var f *frame
 	if slices.ContainsFunc(u.conns, func(c *conn) bool { return c.live }) && len(gained)+len(lost)+len(roles) > 0 {
-		f = accessFrame(full.Epoch, gained, lost, roles)
 		for _, id := range append(recount, gained...) {
 			h.want(u, id, everyone)
 		}
@@ -192,6 +191,7 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 				h.queue(u)
 			}
 		}
+		f = accessFrame(full.Epoch, gained, lost, roles, h.cursorOf(u))
 	}
 	if len(moved) == 0 && f == nil {
 		return
@@ -279,15 +279,17 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 		return ctx.Err()
 	}
 	defer func() { <-h.snapshots }()
+	cause := "snapshot"
 	for range maxSnapshots {
 		h.refresh(u)
 		h.mu.Lock()
 		set := u.set
 		h.mu.Unlock()
-		sum, err := h.summary(ctx, set)
+		sum, err := h.summary(ctx, set, cause)
 		if err != nil {
 			return err
 		}
+		cause = "access moved"
 		f, err := snapshotFrame(sum)
 		if err != nil {
 			return err
@@ -300,9 +302,10 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 	return fmt.Errorf("attach user %d: access keeps moving: %w", u.id, tidings.ErrUnavailable)
 }
 
-func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
+func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string) (*tidings.Unread, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
+	h.metrics.summaries.WithLabelValues(cause).Inc()
 	sum, err := h.store.Summary(ctx, set)
 	if err != nil {
 		return nil, fmt.Errorf("summary of user %d: %w", set.User, err)

@@ -184,7 +184,7 @@ func (h *Hub) count(ctx context.Context, u *user, set *tidings.VisibleSet, told 
 
 // catchUp reads a person's state afresh after marks may have been missed, and tells it as one mark.
 func (h *Hub) catchUp(ctx context.Context, u *user, set *tidings.VisibleSet, told uint64, missed bool) error {
-	sum, err := h.summary(ctx, set)
+	sum, err := h.summary(ctx, set, "missed marks")
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil || u.set != set || u.told != told {

@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"time"
+
 	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
@@ -10,6 +12,8 @@ import (
 type item struct {
 	ev   tidings.Event
 	done func() // may be nil
+	// taken is when it was put in; zero where nobody traces.
+	taken time.Time
 }
 
 type gateKey = discord.GuildID

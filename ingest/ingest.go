@@ -52,6 +52,18 @@ type Options struct {
 	Waiting int64
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil for none
+	// Trace is told how each event of a channel went through, once it was told; nil costs nothing. It must not wait for anybody.
+	Trace func(Passage)
+}
+
+// Passage is an event's way through the door.
+type Passage struct {
+	Event tidings.Event
+	Taken time.Time // it was put in
+	Begun time.Time // its batch began to be recorded, the last time when it was tried again
+	Done  time.Time // it was committed
+	Told  time.Time // the hub had it
+	Batch int       // how many events were recorded with it
 }
 
 // ErrClosed is returned by Put once the service is stopping.
@@ -187,6 +199,9 @@ func (i *Ingest) put(ctx context.Context, it *item) error {
 	}
 	i.marks.given(it.ev.Mark)
 	i.metrics.taken(it.ev)
+	if i.o.Trace != nil {
+		it.taken = time.Now()
+	}
 	g := i.gateOf(it.ev)
 	g.held = append(g.held, it)
 	i.advance(g)

@@ -83,13 +83,21 @@ func (i *Ingest) record(ctx context.Context, batch []*item) {
 	start := time.Now()
 	err := i.persist(ctx, len(batch) == 1, func() error {
 		marks := i.marks.after(events)
+		begun := time.Now()
 		r, err := i.recorder.Record(ctx, events, marks)
 		if err != nil {
 			return err
 		}
+		done := time.Now()
 		i.marks.saved(marks)
 		i.metrics.recorded(events, start)
 		i.teller.Tell(ctx, r)
+		if i.o.Trace != nil {
+			told := time.Now()
+			for _, it := range batch {
+				i.o.Trace(Passage{Event: it.ev, Taken: it.taken, Begun: begun, Done: done, Told: told, Batch: len(batch)})
+			}
+		}
 		return nil
 	})
 	switch {

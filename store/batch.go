@@ -18,7 +18,7 @@ type batch struct {
 	channels map[discord.ChannelID]*channelRow
 	messages map[messageKey]*heldMessage
 	keys     []messageKey // of messages, in the order of the events
-	buckets  map[bucketKey]int
+	buckets  map[bucketKey]*dayCount
 	own      map[ownKey]ownMessage
 	gaps     []gap
 	late     map[discord.ChannelID]*lateRange
@@ -43,6 +43,12 @@ type messageKey struct {
 type bucketKey struct {
 	channel discord.ChannelID
 	day     int32
+}
+
+// dayCount is by how much the counts of a day and of its hours change.
+type dayCount struct {
+	n     int
+	hours [24]int32
 }
 
 type channelRow struct {
@@ -89,7 +95,7 @@ func newBatch(events []tidings.Event) *batch {
 		channels: map[discord.ChannelID]*channelRow{},
 		messages: make(map[messageKey]*heldMessage, len(events)),
 		keys:     make([]messageKey, 0, len(events)),
-		buckets:  map[bucketKey]int{},
+		buckets:  map[bucketKey]*dayCount{},
 		own:      map[ownKey]ownMessage{},
 		pins:     map[discord.ChannelID]int64{},
 		late:     map[discord.ChannelID]*lateRange{},
@@ -407,7 +413,12 @@ func (b *batch) count(row *heldMessage, n int) {
 	if !row.Countable {
 		return
 	}
-	b.buckets[bucketKey{row.Channel, tidings.Day(row.ID)}] += n
+	k := bucketKey{row.Channel, tidings.Day(row.ID)}
+	if b.buckets[k] == nil {
+		b.buckets[k] = &dayCount{}
+	}
+	b.buckets[k].n += n
+	b.buckets[k].hours[tidings.Hour(row.ID)] += int32(n)
 	c := b.channels[row.Channel]
 	if n > 0 {
 		c.lastLive = max(c.lastLive, row.ID)

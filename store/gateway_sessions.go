@@ -220,3 +220,27 @@ func saveMarks(ctx context.Context, tx *sqlx.Tx, marks []tidings.Mark) error {
 	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(int), b[0].(int)) })
 	return execRows(ctx, tx, raiseMarks, raiseMarksTypes, rows)
 }
+
+const selectShardLeases = `
+SELECT shard, owner, lease_until > now() AS held, listening, updated_at
+FROM gateway_sessions
+WHERE shards = (SELECT shards FROM gateway_sessions ORDER BY lease_until DESC LIMIT 1)
+ORDER BY shard`
+
+// ShardLease is who runs a shard, as far as its process has written it.
+type ShardLease struct {
+	Shard     int       `db:"shard"`
+	Owner     string    `db:"owner"`
+	Held      bool      `db:"held"` // the lease has not ended
+	Listening bool      `db:"listening"`
+	Updated   time.Time `db:"updated_at"` // the last time that it wrote how far it is
+}
+
+// ShardLeases lists the shards of the newest number of shards, whoever runs them.
+func (s *Store) ShardLeases(ctx context.Context) ([]ShardLease, error) {
+	var list []ShardLease
+	if err := s.db.SelectContext(ctx, &list, selectShardLeases); err != nil {
+		return nil, fmt.Errorf("shard leases: %w", unavailable(err))
+	}
+	return list, nil
+}

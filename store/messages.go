@@ -283,10 +283,17 @@ SET author_id = excluded.author_id,
     told_seq = excluded.told_seq`
 
 const addToBuckets = `
-INSERT INTO live_buckets (channel_id, day, n)
+INSERT INTO live_buckets (channel_id, day, n, hours)
 VALUES %s
 ON CONFLICT (channel_id, day) DO UPDATE
-SET n = live_buckets.n + excluded.n`
+SET n = live_buckets.n + excluded.n,
+    hours = CASE
+		WHEN live_buckets.hours IS NOT NULL THEN ARRAY (
+			SELECT h.had + h.more
+			FROM unnest(live_buckets.hours, excluded.hours) WITH ORDINALITY AS h (had, more, hour)
+			ORDER BY h.hour
+		)
+	END`
 
 const deleteMentions = `
 DELETE FROM mention_targets t
@@ -362,9 +369,9 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 		}
 	}
 	b.elsewhere = slices.Collect(maps.Keys(quoting))
-	for k, n := range b.buckets {
-		if n != 0 {
-			buckets = append(buckets, []any{int64(k.channel), k.day, n})
+	for k, d := range b.buckets {
+		if *d != (dayCount{}) {
+			buckets = append(buckets, []any{int64(k.channel), k.day, d.n, pq.Int32Array(d.hours[:])})
 		}
 	}
 	if err := execRows(ctx, tx, addToBuckets, nil, buckets); err != nil {

@@ -29,7 +29,7 @@ type attempt struct {
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
-	if err := s.limited("login", who{}, s.address(r)); err != nil {
+	if err := s.limited(r.Context(), "login", who{}, s.address(r)); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -40,14 +40,14 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.sessions.Put(r.Context(), sessionLogin, string(b))
-	http.Redirect(w, r, s.o.OAuth.AuthURL(a.State, a.Verifier, s.redirect(r)), http.StatusSeeOther)
+	http.Redirect(w, r, s.o.OAuth.AuthURL(a.State, a.Verifier, s.redirect(r)), http.StatusSeeOther) // #nosec G710 -- it leads to Discord
 }
 
 func (s *Server) redirect(r *http.Request) string { return s.base(r) + "/login/callback" }
 
 func (s *Server) loginCallback(w http.ResponseWriter, r *http.Request) {
 	ctx, q := r.Context(), r.URL.Query()
-	if err := s.limited("login", who{}, s.address(r)); err != nil {
+	if err := s.limited(r.Context(), "login", who{}, s.address(r)); err != nil {
 		s.fail(w, r, err)
 		return
 	}

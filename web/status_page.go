@@ -49,6 +49,7 @@ type ShardView struct {
 	Lost        int64      `json:"lost" doc:"Sequences that Discord left out"`
 	Queued      int        `json:"queued"`
 	LastError   string     `json:"last_error,omitempty"`
+	Process     string     `json:"process,omitempty" doc:"Which other process runs it; of that one only its state, and when it last committed something, are known here"`
 }
 
 // SourceView is where events came from.

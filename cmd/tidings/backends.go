@@ -50,7 +50,7 @@ func openBackends(ctx context.Context, c *Config, log *slog.Logger) (_ *backends
 		if err != nil {
 			return nil, err
 		}
-		b.redis = redis.NewUniversalClient(o)
+		b.redis = newRedis(o)
 	}
 	return b, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
@@ -20,7 +19,6 @@ import (
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
-	"github.com/redis/go-redis/v9"
 
 	"tidings/hub"
 	"tidings/jobs"
@@ -37,7 +35,7 @@ type Config struct {
 
 	DatabaseURL       string `env:"DATABASE_URL" placeholder:"URL" help:"A PostgreSQL 14 or newer. Empty: one of our own in DATA_DIR."`
 	DatabaseDirectURL string `env:"DATABASE_DIRECT_URL" placeholder:"URL" help:"The same database past a pooler in transaction mode, for LISTEN. Empty: DATABASE_URL."`
-	RedisURL          string `env:"REDIS_URL" placeholder:"URL" help:"A Redis 6 or newer; several hosts separated by commas are a cluster. Empty: one of our own."`
+	RedisURL          string `env:"REDIS_URL" placeholder:"URL" help:"A Redis 6 or newer. Several addresses separated by commas, or ?cluster=true, are a cluster; ?master_name=NAME says that they are Sentinels. Empty: one of our own."`
 	RedisPrefix       string `env:"REDIS_PREFIX" default:"tidings:" help:"What every key and channel in Redis begins with."`
 	DataDir           string `env:"DATA_DIR" default:"./data" type:"path" help:"Where the own PostgreSQL and Redis live, and the key that encrypts tokens."`
 
@@ -61,6 +59,10 @@ type Config struct {
 	AlertWebhookURL string        `env:"ALERT_WEBHOOK_URL" name:"alert-webhook-url" placeholder:"URL" help:"Where operators are told, with a POST, when a kind of job fails persistently. An incoming webhook of Discord's or Slack's will do."`
 	AllowCDN        bool          `env:"ALLOW_DISCORD_CDN" name:"allow-discord-cdn" help:"Let browsers load pictures from Discord's servers."`
 	LogFormat       string        `env:"LOG_FORMAT" default:"text" enum:"text,json" help:"text or json."`
+	TLS             TLSConfig     `embed:""`
+	Traces          TraceConfig   `embed:""`
+	// TLSClient asks the certificate authority; nil for the usual client.
+	TLSClient *http.Client `kong:"-"`
 	// Statfs says how much room is left; nil for asking the system.
 	Statfs func(path string) (free, all uint64, err error) `kong:"-"`
 	// PushHTTP reaches push services; nil for those on the public internet alone.
@@ -176,7 +178,7 @@ func (c *Config) serverFaults() []string {
 		bad("POLL_SCHEDULE %q never comes.", c.PollSchedule)
 	}
 	_, faults := parseRelays(c.RelayKeys)
-	return append(f, faults...)
+	return append(append(f, faults...), append(c.tlsFaults(), c.Traces.faults()...)...)
 }
 
 // pollSchedule is when polling looks for news.
@@ -252,29 +254,16 @@ func (c *Config) publicURL(listening net.Addr) string {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, port)
-}
-
-// redisOptions reads REDIS_URL: one address, or several separated by commas for a cluster.
-func redisOptions(s string) (*redis.UniversalOptions, error) {
-	var all *redis.UniversalOptions
-	for part := range strings.SplitSeq(s, ",") {
-		o, err := redis.ParseURL(strings.TrimSpace(part))
-		if err != nil {
-			return nil, err
-		}
-		if all == nil {
-			all = &redis.UniversalOptions{Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig, Dialer: o.Dialer, Protocol: o.Protocol}
-			if o.Network == "unix" { // the universal client's options have no network of their own
-				all.Dialer = func(ctx context.Context, _, addr string) (net.Conn, error) {
-					var d net.Dialer
-					return d.DialContext(ctx, "unix", addr)
-				}
-			}
-		}
-		all.Addrs = append(all.Addrs, o.Addr)
+	if !c.tlsOn() {
+		return "http://" + net.JoinHostPort(host, port)
 	}
-	return all, nil
+	if len(c.TLS.Domains) > 0 {
+		host = c.TLS.Domains[0]
+	}
+	if port == "443" {
+		return "https://" + host
+	}
+	return "https://" + net.JoinHostPort(host, port)
 }
 
 func parseKey(s string) ([]byte, error) {

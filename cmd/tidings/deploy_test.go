@@ -6,12 +6,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	yaml "github.com/oasdiff/yaml3"
 )
@@ -41,9 +43,11 @@ func documents(t *testing.T, path string) (docs []map[string]any) {
 func TestDeployFiles(t *testing.T) {
 	t.Parallel()
 	settings := map[string]bool{"POSTGRES_PASSWORD": true, "HOST_ADDRESS": true, "CGO_ENABLED": true, "POSTGRES_USER": true, "POSTGRES_DB": true, "VERSION": true}
-	for f := range reflect.TypeFor[Config]().Fields() {
-		if name := f.Tag.Get("env"); name != "" {
-			settings[name] = true
+	for _, of := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[TLSConfig](), reflect.TypeFor[TraceConfig]()} {
+		for f := range of.Fields() {
+			if name := f.Tag.Get("env"); name != "" {
+				settings[name] = true
+			}
 		}
 	}
 	var files []string
@@ -105,5 +109,51 @@ func TestDeployFiles(t *testing.T) {
 				t.Errorf("the alert %v does not say what is wrong and what to do", rule["alert"])
 			}
 		}
+	}
+}
+
+// The manifests are what Kubernetes' own types take, and the compose files what Compose's loader takes. The program for it is a module of its own.
+func TestDeployFilesAreValid(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "validate")
+	if err := os.CopyFS(dir, os.DirFS("../../deploy/validate")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) ([]byte, error) {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir = dir
+		return cmd.CombinedOutput()
+	}
+	// Its libraries come over the network when they are not here yet, which may be away for a moment.
+	for try := 1; ; try++ {
+		out, err := run("mod", "download")
+		if err == nil {
+			break
+		}
+		if try == 4 {
+			t.Fatalf("go mod download: %v\n%s", err, out)
+		}
+		<-time.After(time.Duration(try) * 3 * time.Second)
+	}
+	manifests := filepath.Join(root, "deploy/kubernetes/tidings.yaml")
+	composes := filepath.Join(root, "compose.yaml")
+	composes += "," + composes + "+" + filepath.Join(root, "deploy/compose/scale.yaml")
+	if out, err := run("run", ".", "-kubernetes", manifests, "-compose", composes); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	wrong := filepath.Join(dir, "wrong.yaml")
+	b, err := os.ReadFile(manifests)
+	if err == nil {
+		err = os.WriteFile(wrong, bytes.Replace(b, []byte("readOnlyRootFilesystem"), []byte("readOnlyRoot"), 1), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := run("run", ".", "-kubernetes", wrong); err == nil || !bytes.Contains(out, []byte("readOnlyRoot")) {
+		t.Errorf("a field that there is not is taken: %v\n%s", err, out)
 	}
 }

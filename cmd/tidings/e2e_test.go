@@ -110,11 +110,14 @@ func (w logWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// makeToken runs "tidings token create".
-func makeToken(t *testing.T, c *Config, user string) string {
+// makeToken runs "tidings token create". Without scopes it is for reading and marking.
+func makeToken(t *testing.T, c *Config, user string, scopes ...string) string {
 	t.Helper()
+	if len(scopes) == 0 {
+		scopes = []string{"read", "ack"}
+	}
 	var out bytes.Buffer
-	cmd := tokenCreateCmd{User: user, Scopes: []string{"read", "ack"}, Name: "test"}
+	cmd := tokenCreateCmd{User: user, Scopes: scopes, Name: "test"}
 	if err := cmd.Run(t.Context(), c, slog.New(slog.NewTextHandler(logWriter{t}, nil)), &output{&out, io.Discard}); err != nil {
 		t.Fatalf("token create: %v", err)
 	}

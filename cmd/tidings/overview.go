@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"tidings/bot"
@@ -51,6 +52,7 @@ func (o *overview) read(ctx context.Context) web.Overview {
 			v.Shards = append(v.Shards, x)
 		}
 	}
+	v.Shards = withOthers(v.Shards, o.name, o.leases(ctx))
 	// Without the database there is nothing to say about its jobs, and its part says so.
 	v.Jobs, _ = o.store.JobCounts(ctx)
 	for _, state := range []string{"running", "ready"} {
@@ -62,6 +64,41 @@ func (o *overview) read(ctx context.Context) web.Overview {
 		}
 	}
 	return v
+}
+
+func (o *overview) leases(ctx context.Context) []store.ShardLease {
+	ctx, cancel := context.WithTimeout(ctx, partTime)
+	defer cancel()
+	list, _ := o.store.ShardLeases(ctx) // its part says that the database is away
+	return list
+}
+
+// withOthers adds the shards that other processes run, by what these have written of them.
+func withOthers(shards []web.ShardView, me string, leases []store.ShardLease) []web.ShardView {
+	for _, l := range leases {
+		if l.Owner == me {
+			continue
+		}
+		x := web.ShardView{Shard: l.Shard, State: "away", Process: l.Owner[:min(8, len(l.Owner))]}
+		switch {
+		case l.Held && l.Listening:
+			x.State = "ready"
+		case l.Held:
+			x.State = "connecting"
+		}
+		if !l.Updated.IsZero() {
+			x.LastEvent = &l.Updated
+		}
+		i := slices.IndexFunc(shards, func(s web.ShardView) bool { return s.Shard == l.Shard })
+		switch {
+		case i < 0:
+			shards = append(shards, x)
+		case shards[i].State == "standby":
+			shards[i] = x
+		}
+	}
+	slices.SortFunc(shards, func(a, b web.ShardView) int { return a.Shard - b.Shard })
+	return shards
 }
 
 func (o *overview) postgres(ctx context.Context) web.PartView {

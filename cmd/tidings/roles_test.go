@@ -19,12 +19,14 @@ func TestRolesInProcessesOfTheirOwn(t *testing.T) {
 	channels := []string{guild.Channel("general"), guild.Channel("tides")}
 	base := configFor(t, d)
 	base.EncryptionKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	base.Admins = []string{owner.ID}
 	role := func(name string) *Config {
 		c := *base
 		c.Roles, c.DataDir = []string{name}, t.TempDir()
 		return &c
 	}
 	me := credential{token: makeToken(t, base, reader.ID)}
+	operator := makeToken(t, base, owner.ID, "read", "admin")
 	gateway, jobs := role("gateway"), role("jobs")
 	start(t, gateway)
 	start(t, jobs)
@@ -61,6 +63,16 @@ func TestRolesInProcessesOfTheirOwn(t *testing.T) {
 		say(2)
 	}
 	same("after a rolling restart", said)
+	// A process for readers shows what runs in others.
+	var shown struct {
+		Overview struct {
+			Shards []struct{ State, Process string }
+		}
+	}
+	eventually(t, "the status shows the shard of another process", time.Minute, func() bool {
+		webs[0].call(credential{token: operator}, "GET", "/api/status", nil, &shown)
+		return len(shown.Overview.Shards) == 1 && shown.Overview.Shards[0].State == "ready" && shown.Overview.Shards[0].Process != ""
+	})
 	// A mark that is made at one is known at the other, and a session too.
 	var page struct {
 		UpTo string `json:"up_to"`

@@ -53,6 +53,13 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	defer listener.Close()
 	address := c.publicURL(listener.Addr())
+	var plainListener net.Listener
+	if c.TLS.HTTPListen != "" {
+		if plainListener, err = net.Listen("tcp", c.TLS.HTTPListen); err != nil {
+			return fmt.Errorf("%w; choose another address with HTTP_LISTEN=…", err)
+		}
+		defer plainListener.Close()
+	}
 	key, err := c.encryptionKey()
 	if err != nil {
 		return err
@@ -122,17 +129,23 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if err := who.Load(ctx); err != nil {
 		return err
 	}
+	var passed func(ingest.Passage)
+	var delivered func(hub.Delivery)
+	traces := newTracer(c.Traces, me.name, part("traces"), metrics)
+	if traces != nil {
+		passed, delivered = traces.passage, traces.delivery
+	}
 	renderer := render.New(render.Options{DiscordCDN: c.AllowCDN})
 	live = hub.New(hub.Options{
 		Access: who, Store: st, Redis: backends.redis, Prefix: c.RedisPrefix, Encode: renderer.Encode,
 		Origins: []string{host(address)}, Window: c.LiveWindow, MaxConnsPerAddress: c.AddressSockets,
 		Alive: func(ctx context.Context, session string) (bool, error) { return site.Alive(ctx, session) },
-		Log:   part("hub"), Metrics: metrics,
+		Log:   part("hub"), Metrics: metrics, Trace: delivered,
 	})
 	poll := newPoll(c, discord.REST(), st, part("poll"))
 	second = newSecondLook(discord.REST(), who, poll, st, part("poll"))
 	alerts = jobs.NewAlerts(st, who.Visible, part("jobs"))
-	door = ingest.New(st, tellers{second, live, alerts}, ingest.Options{Log: part("ingest"), Metrics: metrics})
+	door = ingest.New(st, tellers{second, live, alerts}, ingest.Options{Log: part("ingest"), Metrics: metrics, Trace: passed})
 
 	oauth, err := bot.NewOAuth(bot.OAuthOptions{
 		ClientID: c.DiscordClientID, ClientSecret: c.DiscordClientSecret, URL: c.DiscordURL, Log: part("bot"),
@@ -152,7 +165,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	past6h := newSamples(metrics)
 	site, err = web.New(web.Options{
-		TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
+		Limits: st, TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, OldKeys: c.oldKeys(), DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
 		Ready:    st.Ping,
@@ -231,6 +244,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	g.Go(func() error { return past6h.Run(ctx) })
 	g.Go(func() error { return newStoreWatch(st, backends, part("watch"), metrics).Run(ctx) })
 	g.Go(func() error { return who.Run(ctx) })
+	if traces != nil {
+		g.Go(func() error { return traces.Run(ctx) })
+	}
 	g.Go(func() error { return live.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
 	g.Go(func() error { return second.Run(ctx) })
@@ -243,11 +259,13 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		g.Go(func() error { return work.Run(ctx) })
 	}
 	if c.does("web") {
-		server := &http.Server{
-			Handler: site, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-			ErrorLog: slog.NewLogLogger(part("web").Handler(), slog.LevelDebug),
-		}
+		secure, plain := newTLS(c, address, part("tls"))
+		server := newServer(site, part("web"))
+		server.TLSConfig = secure
 		g.Go(func() error { return serveHTTP(ctx, server, listener) })
+		if plainListener != nil && plain != nil {
+			g.Go(func() error { return serveHTTP(ctx, newServer(plain, part("tls")), plainListener) })
+		}
 	}
 	if adminListener != nil {
 		server := &http.Server{Handler: adminSite, ReadHeaderTimeout: 10 * time.Second}
@@ -266,10 +284,24 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	return err
 }
 
+// newServer bounds what a client may send and how long it may take for it.
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
 // serveHTTP answers requests until ctx ends, then lets those under way finish. Live sockets are hub's to end.
 func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
+	go func() {
+		if server.TLSConfig != nil {
+			ended <- server.ServeTLS(l, "", "")
+			return
+		}
+		ended <- server.Serve(l)
+	}()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serve: %w", err)

@@ -24,11 +24,12 @@ type samples struct {
 }
 
 // sample is what one step was like; -1 where nothing is known.
-type sample struct{ events, lag, age, sockets float64 }
+type sample struct{ events, lag, age, told, sockets float64 }
 
 // reading is where the counters stood.
 type reading struct {
 	at                         time.Time
+	toldSum, toldN             float64
 	events                     float64
 	lagSum, lagN, ageSum, ageN float64
 	sockets                    float64
@@ -74,6 +75,8 @@ func (s *samples) read(now time.Time) reading {
 			r.lagSum, r.lagN = histogram(f)
 		case "tidings_message_age_seconds":
 			r.ageSum, r.ageN = histogram(f)
+		case "tidings_hub_message_age_seconds":
+			r.toldSum, r.toldN = histogram(f)
 		case "tidings_hub_connections":
 			for _, m := range f.GetMetric() {
 				r.sockets += m.GetGauge().GetValue()
@@ -120,6 +123,7 @@ func (s *samples) take(now time.Time) {
 	x := sample{
 		events: max(r.events-b.events, 0) / took, sockets: r.sockets,
 		lag: mean(r.lagSum-b.lagSum, r.lagN-b.lagN), age: mean(r.ageSum-b.ageSum, r.ageN-b.ageN),
+		told: mean(r.toldSum-b.toldSum, r.toldN-b.toldN),
 	}
 	if len(s.taken) < maxSamples {
 		s.taken = append(s.taken, x)
@@ -135,14 +139,14 @@ func (s *samples) plots() []web.Plot {
 	defer s.mu.Unlock()
 	plots := []web.Plot{
 		{Title: "Events taken in", Unit: "a second"}, {Title: "From receiving to commit, mean", Unit: "ms"},
-		{Title: "From Discord's timestamp to commit, mean", Unit: "ms"}, {Title: "Live sockets", Unit: "open"},
+		{Title: "From Discord's timestamp to commit, mean", Unit: "ms"}, {Title: "From Discord's timestamp to sockets, mean", Unit: "ms"}, {Title: "Live sockets", Unit: "open"},
 	}
 	for i := range plots {
 		plots[i].Step, plots[i].Points = int(s.step/time.Second), make([]float64, 0, len(s.taken))
 	}
 	for i := range s.taken {
 		x := s.taken[(s.next+i)%len(s.taken)]
-		for k, v := range [...]float64{x.events, x.lag, x.age, x.sockets} {
+		for k, v := range [...]float64{x.events, x.lag, x.age, x.told, x.sockets} {
 			plots[k].Points = append(plots[k].Points, v)
 		}
 	}

@@ -26,7 +26,7 @@ func TestScreenshots(t *testing.T) {
 	_, prefix := testdb.Redis(t)
 	c := &Config{
 		DatabaseURL: testdb.Postgres(t), RedisURL: "unix://" + testdb.RedisOptions(t).Addr, RedisPrefix: prefix, DataDir: t.TempDir(), Listen: freeAddress(t),
-		Roles: []string{"gateway", "jobs", "web"}, Gateway: "on", RetentionDays: 30, HistoryDays: 7,
+		Roles: []string{"gateway", "jobs", "web"}, Gateway: "on", RetentionDays: 30, HistoryDays: 7, AddressSockets: 500,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

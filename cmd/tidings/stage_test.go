@@ -316,7 +316,8 @@ func (p *child) start() {
 	p.cmd.Env = append(os.Environ(), childVariable+"=1",
 		"DISCORD_TOKEN="+c.DiscordToken, "DISCORD_CLIENT_ID="+c.DiscordClientID, "DISCORD_CLIENT_SECRET="+c.DiscordClientSecret,
 		"DISCORD_URL="+c.DiscordURL, "DATABASE_URL="+c.DatabaseURL, "REDIS_URL="+c.RedisURL, "REDIS_PREFIX="+c.RedisPrefix,
-		"DATA_DIR="+c.DataDir, "LISTEN="+c.Listen, "HISTORY_DAYS="+strconv.Itoa(c.HistoryDays), "LOG_LEVEL=INFO")
+		"DATA_DIR="+c.DataDir, "LISTEN="+c.Listen, "HISTORY_DAYS="+strconv.Itoa(c.HistoryDays), "LOG_LEVEL=INFO",
+		"ROLES="+strings.Join(c.Roles, ","), "ENCRYPTION_KEY="+c.EncryptionKey)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)

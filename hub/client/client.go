@@ -32,6 +32,7 @@ type Client struct {
 	State State
 	ws    *websocket.Conn
 	lines [][]byte
+	moved bool // what may be read, or how far it was, has changed: nothing is resumed from the cursor before it
 }
 
 // maxMessage bounds a websocket message: the snapshot of very many channels.
@@ -95,6 +96,12 @@ func (c *Client) Next(ctx context.Context) (Event, error) {
 	}
 	if len(ask) > 0 {
 		if err := c.Sync(ctx, ask...); err != nil {
+			return Event{}, err
+		}
+	}
+	if c.moved = c.moved || ev.Op == "access" || ev.Op == "read"; c.moved && c.State.Settled() {
+		c.moved = false
+		if err := c.Ping(ctx); err != nil {
 			return Event{}, err
 		}
 	}

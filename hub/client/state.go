@@ -169,6 +169,9 @@ func (s *State) Apply(line []byte) (Event, []discord.ChannelID, error) {
 			}
 		}
 	case "access":
+		if s.channels != nil { // the cursor before it is of what could be read then
+			s.Cursor = f.Cursor
+		}
 		err = s.access(f)
 	}
 	if err != nil {

@@ -61,7 +61,7 @@ func Stop() {
 const patience = 60 * time.Second
 
 // Open opens an empty tab with cookies for the pages at base, which believes to have the focus. It lives until the test ends,
-// five minutes at most.
+// five minutes at most, or two hours in a run without a limit of time.
 func Open(t testing.TB, base string, cookies ...*http.Cookie) context.Context {
 	t.Helper()
 	once.Do(start)
@@ -112,7 +112,13 @@ func open(t testing.TB, parent context.Context, how chromedp.ContextOption) cont
 			}
 		}
 	}()
-	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
+	life := 5 * time.Minute
+	if d, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
+		if _, limited := d.Deadline(); !limited {
+			life = 2 * time.Hour // a long run by hand, with -timeout 0
+		}
+	}
+	ctx, stop := context.WithTimeout(ctx, life)
 	t.Cleanup(stop)
 	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
 		t.Fatal(err)

@@ -46,6 +46,18 @@ function paintInbox() {
   if (again) setTimeout(() => changed('outside'), again + 1);
 }
 
+let inboxWaits = false;
+/** The inbox is drawn in a task of its own, so that none is long. */
+function paintInboxSoon() {
+  if (!inboxDrawn.state || document.hidden) return paintInbox();
+  if (inboxWaits) return;
+  inboxWaits = true;
+  setTimeout(() => {
+    inboxWaits = false;
+    paintInbox();
+  });
+}
+
 function paint() {
   const t = totals(page.state);
   paintTitle(t);
@@ -53,7 +65,7 @@ function paint() {
     if (a.getAttribute('data-view') === page.view.kind && !page.view.guild) a.setAttribute('aria-current', 'page');
     else a.removeAttribute('aria-current');
   }
-  paintInbox();
+  paintInboxSoon();
   byID('quiet').setAttribute('aria-pressed', String(page.quiet));
   saved.draw();
   const status = words.status[page.status];

@@ -25,7 +25,7 @@ export class Live {
     /** @type {any} */
     this.watching = null;
     this.looked = false;
-    this.timers = { retry: 0, ping: 0, silence: 0, poll: 0 };
+    this.timers = { retry: 0, ping: 0, silence: 0, poll: 0, cursor: 0 };
     this.stopped = false;
   }
 
@@ -106,6 +106,11 @@ export class Live {
       this.first = f.cursor;
     } else if (f.op === 'snapshot') this.cursor = this.first;
     else if (f.cursor) this.cursor = f.cursor;
+    // Nothing is resumed from a cursor that is older than a mark or a change of what may be read.
+    if (f.op === 'read' || f.op === 'access') {
+      clearTimeout(this.timers.cursor);
+      this.timers.cursor = setTimeout(() => this.send({ op: 'ping' }), 1000);
+    }
     if (f.op === 'hello') {
       this.failures = 0;
       this.heartbeat = f.heartbeat_ms || this.heartbeat;
@@ -157,6 +162,7 @@ export class Live {
 
   reset() {
     clearTimeout(this.timers.retry);
+    clearTimeout(this.timers.cursor);
     clearTimeout(this.timers.silence);
     clearInterval(this.timers.ping);
     clearTimeout(this.timers.poll);

@@ -238,7 +238,7 @@ export function ofChannel(id, node, at) {
       { text: words.muteDay, act: () => mute(id, name, false, 60 * 24) },
       { text: words.mute, act: () => mute(id, name, false) },
     ])),
-    { text: words.notifications, act: () => ofNotifications(id, name, [c.parent, c.parent && (page.state.channels[c.parent]?.parent ?? page.parents.get(c.parent)?.parent), c.guild], node, at) },
+    { text: said.notifications, act: () => ofNotifications(id, name, [c.parent, c.parent && (page.state.channels[c.parent]?.parent ?? page.parents.get(c.parent)?.parent), c.guild], node, at) },
   ], at ?? below(node), name);
 }
 
@@ -254,7 +254,7 @@ export function ofGuild(id, node, at) {
     { text: words.muteDay, act: () => mute(id, g.name, false, 60 * 24) },
     { text: words.mute, act: () => mute(id, g.name, false) },
     { text: words.endServerMute, act: () => mute(id, g.name, true) },
-    { text: words.notifications, act: () => ofNotifications(id, g.name, [], node, at) },
+    { text: said.notifications, act: () => ofNotifications(id, g.name, [], node, at) },
   ], at ?? below(node), g.name);
 }
 

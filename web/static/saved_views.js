@@ -57,7 +57,7 @@ export function draw() {
     a.classList.toggle('unread', n.unread > 0);
     if (current) a.setAttribute('aria-current', 'page');
     else a.removeAttribute('aria-current');
-    a.querySelector('.badges')?.replaceChildren(...(n.mentions && !v.mentions_only ? [el('span', { class: 'badge alert', title: words.mentionsOf(n.mentions) }, '@' + short(n.mentions))] : []),
+    a.querySelector('.badges')?.replaceChildren(...(n.mentions && !v.mentions_only && byChannel(v) ? [el('span', { class: 'badge alert', title: words.mentionsOf(n.mentions) }, '@' + short(n.mentions))] : []),
       ...(n.unread ? [el('span', { class: 'badge', title: words.unreadMessages(n.unread) }, n.capped ? '999+' : short(n.unread))] : []));
     return li;
   }));

@@ -90,7 +90,10 @@ function onFrame(f) {
   switch (f.op) {
     case 'hello':
       page.state = dropped(page.state);
-      if (f.resumed) live.sync(holes(page.state));
+      if (f.resumed) {
+        live.sync(holes(page.state));
+        afterResuming();
+      }
       return;
     case 'message':
       arrived(f.message);
@@ -118,6 +121,18 @@ function catchUp() {
   if (!behind()) return;
   clearTimeout(catching);
   catching = setTimeout(() => { if (behind()) reload(); }, 400);
+}
+
+/**
+ * afterResuming fetches what is shown again: the deltas of the time away follow, but not their messages, for the socket learns only
+ * now what is watched. A little apart, so that a service that has restarted is not asked by all its pages at once.
+ */
+function afterResuming() {
+  setTimeout(() => {
+    reload();
+    const { channel } = page.beside ?? {};
+    if (channel) import('./beside.js').then((b) => b.again(channel));
+  }, 200 + Math.random() * 800);
 }
 
 let fetching = false;
