@@ -5,8 +5,8 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	connections  prometheus.Gauge
 	resumed      prometheus.Counter
-	summaries    *prometheus.CounterVec
 	recalled     prometheus.Counter
+	summaries    *prometheus.CounterVec
 	delivered    prometheus.Counter
 	dropped      *prometheus.CounterVec
 	limits       *prometheus.CounterVec
@@ -29,11 +29,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "connections", Help: "Live sockets open now.",
 		}),
-		resumed: counter("resumed_total", "Live sockets that were given what they had missed instead of a snapshot."),
+		resumed:  counter("resumed_total", "Live sockets that were given what they had missed instead of a snapshot."),
+		recalled: counter("snapshots_recalled_total", "Live sockets that were given the snapshot that another one of the person had got a moment before."),
 		summaries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "summaries_total", Help: "Questions to the database for all of a person's counts, by cause.",
 		}, []string{"cause"}),
-		recalled:  counter("snapshots_recalled_total", "Live sockets that were given the snapshot that another one of the person had got a moment before."),
 		delivered: counter("frames_delivered_total", "Frames handed to live sockets."),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "tidings", Subsystem: "hub", Name: "connections_dropped_total", Help: "Live sockets closed by the hub, by cause.",
@@ -60,7 +60,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Buckets: []float64{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 600},
 	})
 	if r != nil {
-		r.MustRegister(m.age, m.connections, m.resumed, m.summaries, m.recalled, m.delivered, m.dropped, m.limits, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
+		r.MustRegister(m.connections, m.age, m.resumed, m.recalled, m.summaries, m.delivered, m.dropped, m.limits, m.resets, m.repeats, m.reloadErrors, m.published, m.received,
 			m.unpublished, m.busLosses, m.sweep)
 	}
 	return m

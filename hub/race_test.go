@@ -46,7 +46,7 @@ func TestSnapshotOfWhatMayNoLongerBeSeen(t *testing.T) {
 		})
 	}
 	second := n.open(t, anna)
-	if f := second.next("snapshot"); strings.Contains(f.raw, `"id":"1001"`) { // which is the message's id too
+	if f := second.next("snapshot"); strings.Contains(f.raw, `"name":"c1001"`) {
 		t.Errorf("snapshot = %s, want nothing of the lost channel", f.raw)
 	}
 }
