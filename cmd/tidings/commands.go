@@ -158,7 +158,7 @@ func (healthCmd) Run(ctx context.Context, c *Config, out *output) error {
 		host = "127.0.0.1"
 	}
 	client, url := http.DefaultClient, "http://"+net.JoinHostPort(host, port)+"/readyz"
-	if c.tlsOn() {
+	if c.servesTLS() {
 		// It asks the process beside it, by a number that no certificate names.
 		name := ""
 		if len(c.TLS.Domains) > 0 {

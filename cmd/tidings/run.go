@@ -54,7 +54,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	defer listener.Close()
 	address := c.publicURL(listener.Addr())
 	var plainListener net.Listener
-	if c.TLS.HTTPListen != "" {
+	if c.TLS.HTTPListen != "" && c.does("web") {
 		if plainListener, err = net.Listen("tcp", c.TLS.HTTPListen); err != nil {
 			return fmt.Errorf("%w; choose another address with HTTP_LISTEN=…", err)
 		}
@@ -168,9 +168,12 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Limits: st, TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, OldKeys: c.oldKeys(), DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
-		Ready:    st.Ping,
-		Healing:  st,
-		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
+		NoPages: !c.does("web"),
+		Ready:   st.Ping,
+		Healing: st,
+		Status: func(ctx context.Context) (web.Status, error) {
+			return status(ctx, c, me.owner(), discord, limiter, st), nil
+		},
 		Channels: discord.REST(),
 		Fresh:    fresh{discord.REST()},
 		Webhooks: webhookOptions(c, st, discord.REST()),
@@ -258,15 +261,15 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if c.does("jobs") {
 		g.Go(func() error { return work.Run(ctx) })
 	}
-	if c.does("web") {
+	server := newServer(site, part("web"))
+	if c.servesTLS() {
 		secure, plain := newTLS(c, address, part("tls"))
-		server := newServer(site, part("web"))
 		server.TLSConfig = secure
-		g.Go(func() error { return serveHTTP(ctx, server, listener) })
 		if plainListener != nil && plain != nil {
 			g.Go(func() error { return serveHTTP(ctx, newServer(plain, part("tls")), plainListener) })
 		}
 	}
+	g.Go(func() error { return serveHTTP(ctx, server, listener) })
 	if adminListener != nil {
 		server := &http.Server{Handler: adminSite, ReadHeaderTimeout: 10 * time.Second}
 		g.Go(func() error { return serveHTTP(ctx, server, adminListener) })
@@ -318,8 +321,8 @@ func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
 }
 
 // status sums up for GET /api/status how the shards are, and how much of what Discord allows is used.
-func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter, st *store.Store) web.Status {
-	s := gatewayStatus(c, b)
+func status(ctx context.Context, c *Config, me string, b *bot.Bot, l *bot.SharedLimiter, st *store.Store) web.Status {
+	s := gatewayStatus(ctx, c, me, b, st)
 	// Without Redis the budget says so itself.
 	budget, _ := l.Budget(ctx)
 	s.Requests = &web.RequestStatus{
@@ -334,20 +337,30 @@ func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter, st
 	return s
 }
 
-func gatewayStatus(c *Config, b *bot.Bot) web.Status {
-	s := web.Status{Gateway: "off"}
-	if !c.does("gateway") || c.Gateway != "on" {
-		return s
-	}
-	status := b.Status()
-	s.Gateway = "away"
-	if status.Ready() {
-		s.Gateway = "on"
-	}
-	for _, shard := range status.Shards {
-		if at := shard.LastEvent; !at.IsZero() && (s.LastEvent == nil || at.After(*s.LastEvent)) {
-			s.LastEvent = &at
+// gatewayStatus says how the shards are, whichever process runs them. Without the database it knows those of this one alone.
+func gatewayStatus(ctx context.Context, c *Config, me string, b *bot.Bot, st *store.Store) web.Status {
+	leases, err := st.ShardLeases(ctx)
+	shards := withOthers(ownShards(c, b), me, leases)
+	var s web.Status
+	ready, running := 0, c.Gateway == "on"
+	for _, shard := range shards {
+		if shard.State == "ready" {
+			ready++
 		}
+		running = running || shard.State != "away"
+		if at := shard.LastEvent; at != nil && (s.LastEvent == nil || at.After(*s.LastEvent)) {
+			s.LastEvent = at
+		}
+	}
+	switch {
+	case ready > 0 && ready == len(shards):
+		s.Gateway = "on"
+	case err != nil && !c.does("gateway"):
+		// It is not known.
+	case running:
+		s.Gateway = "away"
+	default:
+		s.Gateway, s.LastEvent = "off", nil
 	}
 	return s
 }
