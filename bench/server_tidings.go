@@ -120,7 +120,7 @@ func newTidings(ctx context.Context, c serverConfig) (*ours, error) {
 		Access: who, Store: m, Prefix: fmt.Sprintf("bench%d:", os.Getpid()), Window: c.Window,
 		// The reader counts what it finds as "id", which the delta has too.
 		Encode: func(m tidings.Message) ([]byte, error) {
-			return bytes.Replace(message(int64(m.ID), int(m.Channel-channelID(0))), []byte(`"id"`), []byte(`"ID"`), 1), nil
+			return bytes.Replace(message(int64(m.ID), int(m.Channel-channelID(0)), payload), []byte(`"id"`), []byte(`"ID"`), 1), nil
 		},
 	}
 	if c.Redis != "" {

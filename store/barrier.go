@@ -33,7 +33,11 @@ func (s *Store) RecordBarrier(ctx context.Context, ev tidings.Event, marks []tid
 		if err != nil {
 			return err
 		}
-		result = tidings.Result{Access: change}
+		resets, err := reset(ctx, tx, b.mended)
+		if err != nil {
+			return err
+		}
+		result = tidings.Result{Access: change, Deltas: resets}
 		return saveMarks(ctx, tx, marks)
 	})
 	if err != nil {
@@ -57,7 +61,8 @@ type barrier struct {
 	clock   func() time.Time // Discord's; nil for ours
 	moved   bool             // the guild's access version must grow
 	opened  []discord.ChannelID
-	look    bool // what the bot itself may read must be worked out anew
+	mended  []discord.ChannelID // what counts as a mention there has moved
+	look    bool                // what the bot itself may read must be worked out anew
 	// users are those whom the change concerns; anybody is set when they cannot be named.
 	users   []discord.UserID
 	anybody bool
@@ -71,6 +76,7 @@ type guildRow struct {
 	Suspect     discord.MessageID `db:"suspect_id"`
 	Self        discord.UserID    `db:"self_id"`
 	SelfRoles   pq.Int64Array     `db:"self_roles"`
+	Silences    int64             `db:"silences"`
 }
 
 // discordNow is the time by which ids are made.
@@ -141,6 +147,8 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 		return b.ownSight(ctx, tx, false)
 	case tidings.ThreadMembersChanged:
 		return b.threadMembers(ctx, tx, e)
+	case tidings.ThreadMembersRead:
+		return b.threadRead(ctx, tx, e)
 	case tidings.ThreadsSynced:
 		return b.syncThreads(ctx, tx, e)
 	}
@@ -148,7 +156,7 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 }
 
 const lockGuild = `
-SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id, self_id, self_roles
+SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id, self_id, self_roles, silences
 FROM guilds
 WHERE id = $1
 FOR UPDATE`

@@ -190,6 +190,7 @@ func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) error {
 	if at.IsZero() {
 		at = time.Now()
 	}
+	jobs := []NewJob{{Kind: ReadGuild, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader}}
 	if _, err := tx.ExecContext(ctx, doubtGuild, int64(ev.Guild), at); err != nil {
 		return err
 	}
@@ -197,11 +198,14 @@ func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) error {
 		return err
 	}
 	if odd, ok := ev.Body.(tidings.Unreadable); ok && strings.HasPrefix(odd.Name, "THREAD_MEMBER") {
-		if _, err := tx.ExecContext(ctx, forgetThreadMembers, int64(ev.Guild)); err != nil {
-			return err
+		for _, query := range []string{forgetThreadMembers, loseThreads} {
+			if _, err := tx.ExecContext(ctx, query, int64(ev.Guild)); err != nil {
+				return err
+			}
 		}
+		jobs = append(jobs, NewJob{Kind: ReadThreadMembers, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader})
 	}
-	_, err := enqueue(ctx, tx, []NewJob{{Kind: ReadGuild, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader}})
+	_, err := enqueue(ctx, tx, jobs)
 	return err
 }
 

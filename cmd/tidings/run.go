@@ -123,6 +123,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	st.TellTime(discord.REST().Now)
 	who := access.New(st, discord.REST(), access.Options{
 		Log:  part("access"),
+		Here: connectedTo(&live),
 		Tell: func(ctx context.Context, r tidings.Result) { second.Tell(ctx, r); live.Tell(ctx, r) },
 	})
 	if err := who.Load(ctx); err != nil {
@@ -160,10 +161,11 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
 		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.WarmKind: "@every 30s",
 		jobs.WatchKind: "@every 1m", jobs.AlertsKind: "@every 1m", jobs.PushesKind: "@every 5m", jobs.VerifyKind: "@every 3m",
+		jobs.RecheckThreadsKind: c.recheckThreads(),
 	}
 	past6h := newSamples(metrics)
 	site, err = web.New(web.Options{
-		TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
+		Limits: st, TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, OldKeys: c.oldKeys(), DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
 		NoPages: !c.does("web"),
@@ -201,6 +203,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.Reconcile, politely(reread.Reconcile), 2)
 	work.Handle(store.Audit, politely(reread.Audit), 2)
 	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, st, gate)), 1)
+	look := threadLook{discord.REST()}
+	work.Handle(store.ReadThreadMembers, politely(jobs.ReadThreadMembers(look, st, gate, part("jobs"))), 2)
+	work.Handle(store.FindThreads, politely(jobs.FindThreads(look, st, gate, part("jobs"))), 1)
+	work.Handle(jobs.RecheckThreadsKind, jobs.RecheckThreads(st, part("jobs")), 1)
 	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
 	work.Handle(jobs.WarmKind, jobs.Warm(st, part("jobs")), 1)
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
