@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +32,10 @@ func TestRolesInProcessesOfTheirOwn(t *testing.T) {
 	}
 	me := credential{token: makeToken(t, base, reader.ID)}
 	operator := makeToken(t, base, owner.ID, "read", "admin")
+	err := tokenCreateCmd{User: reader.ID, Scopes: []string{"read", "admin"}}.Run(t.Context(), base, slog.New(slog.DiscardHandler), &output{io.Discard, io.Discard})
+	if !errors.As(err, new(usageError)) || !strings.Contains(err.Error(), "ADMINS") {
+		t.Errorf("a token with the scope admin for somebody not in ADMINS: %v", err)
+	}
 	gateway, jobs := role("gateway"), role("jobs")
 	others := map[string]*service{"gateway": start(t, gateway), "jobs": start(t, jobs)}
 	settings := []*Config{role("web"), role("web")}
