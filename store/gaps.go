@@ -173,7 +173,7 @@ const ReadGuild = "read-guild"
 // While a guild is in doubt it counts as one without members: nobody sees anything of it. Who its members are is asked anew too.
 const doubtGuild = `
 INSERT INTO guilds (id, doubted_at)
-VALUES ($1, $2)
+VALUES ($1, greatest($2, clock_timestamp()))
 ON CONFLICT (id) DO UPDATE
 SET doubted_at = greatest(guilds.doubted_at, excluded.doubted_at),
     access_version = guilds.access_version + 1`
@@ -203,6 +203,21 @@ func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) error {
 	}
 	_, err := enqueue(ctx, tx, []NewJob{{Kind: ReadGuild, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader}})
 	return err
+}
+
+const selectDoubted = `
+SELECT EXISTS (
+	SELECT
+	FROM guilds
+	WHERE id = $1 AND doubted_at IS NOT NULL)`
+
+// Doubted reports whether it is not known who may read what in a guild.
+func (s *Store) Doubted(ctx context.Context, g discord.GuildID) (bool, error) {
+	var is bool
+	if err := s.db.GetContext(ctx, &is, selectDoubted, int64(g)); err != nil {
+		return false, fmt.Errorf("read whether guild %d is in doubt: %w", g, unavailable(err))
+	}
+	return is, nil
 }
 
 // rawEvent is Discord's object where the event has one, else what this process understood of it.
