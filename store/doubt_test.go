@@ -176,3 +176,34 @@ func TestWhatWasReadOfAGuildBeforeAChangeStandsAgainstNothing(t *testing.T) {
 	read(began, whole(0))
 	check("the doubt is over", false, tidings.PermissionViewChannel, 0)
 }
+
+// Who has left a private thread, or the guild, by an event that was not understood or not stored is not let in when they are back.
+func TestADoubtAboutWhoHasLeftForgetsWhoIsInThreads(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body tidings.Body
+		left int
+	}{
+		"a role":                             {tidings.Unreadable{Name: "GUILD_ROLE_UPDATE"}, 1},
+		"a member of a thread":               {tidings.Unreadable{Name: "THREAD_MEMBERS_UPDATE"}, 0},
+		"a member's end":                     {tidings.Unreadable{Name: "GUILD_MEMBER_REMOVE"}, 0},
+		"a member's end that is not stored":  {tidings.MemberGone{User: ann}, 0},
+		"a thread's members, not stored too": {tidings.ThreadMembersChanged{Thread: 20, Removed: []discord.UserID{ann}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			barrierOf(t, s, tidings.GuildSeen{
+				Guild: tidings.Guild{ID: testGuild}, Channels: []tidings.Channel{{ID: testChannel, Guild: testGuild}},
+				Threads: []tidings.Channel{{ID: 20, Guild: testGuild, Type: tidings.ChannelPrivateThread, Parent: testChannel}},
+			})
+			barrierOf(t, s, tidings.ThreadMembersChanged{Thread: 20, Added: []discord.UserID{ann}})
+			if err := s.DeadLetter(t.Context(), event(0, c.body), errors.New("odd")); err != nil {
+				t.Fatal(err)
+			}
+			if got := one[int](t, s, `SELECT count(*) FROM thread_members`); got != c.left {
+				t.Errorf("%d people are in the thread, want %d", got, c.left)
+			}
+		})
+	}
+}

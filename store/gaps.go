@@ -196,13 +196,25 @@ func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) error {
 	if _, err := tx.ExecContext(ctx, forgetMembers, int64(ev.Guild)); err != nil {
 		return err
 	}
-	if odd, ok := ev.Body.(tidings.Unreadable); ok && strings.HasPrefix(odd.Name, "THREAD_MEMBER") {
+	if mayLeaveThread(ev) {
 		if _, err := tx.ExecContext(ctx, forgetThreadMembers, int64(ev.Guild)); err != nil {
 			return err
 		}
 	}
 	_, err := enqueue(ctx, tx, []NewJob{{Kind: ReadGuild, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader}})
 	return err
+}
+
+// mayLeaveThread reports whether an event may have been that somebody is no longer in a thread. Whoever leaves the guild leaves its
+// threads too.
+func mayLeaveThread(ev tidings.Event) bool {
+	switch e := ev.Body.(type) {
+	case tidings.ThreadMembersChanged, tidings.MemberGone:
+		return true
+	case tidings.Unreadable:
+		return strings.HasPrefix(e.Name, "THREAD_MEMBER") || e.Name == "GUILD_MEMBER_REMOVE"
+	}
+	return false
 }
 
 const selectDoubted = `
