@@ -44,8 +44,8 @@ const holeMargin = 2 * time.Minute
 
 // noteHole keeps a hole and does not give up: what is handed on after it could be committed above it.
 func (s *shard) noteHole(ctx context.Context, it queued) {
-	if s.bot.ledger == nil {
-		return
+	if s.bot.ledger == nil || it.seq == 0 && it.session.Session == s.forsaken {
+		return // What was understood too little, nothing fills.
 	}
 	if door, ok := s.bot.sink.(Settler); ok && it.seq == 0 {
 		// What filled the hole may be on its way still, and what came after it committed long ago.
@@ -141,6 +141,7 @@ func (s *shard) bury(ctx context.Context, it queued, cause error) {
 	if placed {
 		return
 	}
+	s.forsaken = it.session.Session
 	s.noteHole(ctx, queued{dispatch: &dispatch{name: holeNoted, seq: it.seq, at: it.at}, session: it.session})
 	select {
 	case s.afresh <- struct{}{}:
