@@ -23,10 +23,12 @@ func (s *shard) deliver(ctx context.Context) {
 		switch it.name {
 		case "READY":
 			s.started(ctx, it)
+			s.unheard(ctx, *it.session)
 		case holeNoted:
 			s.noteHole(ctx, it)
 		case "RESUMED":
 			s.listening(ctx, *it.session, true)
+			s.unheard(ctx, *it.session)
 			s.tell(ctx, Ready{Session: it.session.Session, Resumed: true, At: it.at})
 		default:
 			s.event(ctx, it)
@@ -76,6 +78,16 @@ func (s *shard) listening(ctx context.Context, g tidings.GatewaySession, on bool
 	defer cancel()
 	if err := s.bot.ledger.Listening(ctx, g, on); err != nil && !errors.Is(err, tidings.ErrLeaseLost) {
 		s.log.Warn("whether the shard listens could not be noted", "on", on, "err", err)
+	}
+}
+
+// unheard takes back that the shard listens, where the connection that said so had ended before its word came here.
+func (s *shard) unheard(ctx context.Context, g tidings.GatewaySession) {
+	s.mu.Lock()
+	over := s.conn == nil
+	s.mu.Unlock()
+	if over {
+		s.listening(ctx, g, false)
 	}
 }
 

@@ -220,3 +220,37 @@ func TestWhatCannotBePlacedIsNotForgottenWithTheReplay(t *testing.T) {
 		t.Errorf("notes are %v, want a hole at 3 that stays", l.notes)
 	}
 }
+
+// A connection that has ended does not listen, also where its beginning is worked off after its end.
+func TestAConnectionThatHasEndedDoesNotListen(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	l := &ledger{memory: newMemory()}
+	var bot *Bot
+	begin(t, f, l.memory, func(b *Bot) {
+		bot, b.sink, b.ledger = b, l, l
+		b.pace.drain = patience
+	})
+	c := f.dialed(t)
+	c.expect(2)
+	c.ready("A", 7)
+	l.until(t, "the session is stored", func() bool { return l.session.Session == "A" })
+	c.drop()
+	c = f.dialed(t)
+	goOn := l.behind(t, c, bot, func() { c.dispatch(3, "RESUMED", `{}`) })
+	c.drop()
+	off := func() (n int) {
+		for _, note := range l.notes {
+			if note == "listening false" {
+				n++
+			}
+		}
+		return n
+	}
+	l.until(t, "it is noted that nobody listens", func() bool { return off() == 2 })
+	goOn()
+	l.until(t, "the end stands", func() bool {
+		i := slices.Index(l.notes, "listening true")
+		return i >= 0 && slices.Contains(l.notes[i:], "listening false")
+	})
+}
