@@ -563,3 +563,61 @@ CREATE TABLE IF NOT EXISTS service_keys (
 	public text     NOT NULL,
 	sealed bytea    NOT NULL                           -- the private key, encrypted; see ENCRYPTION_KEY
 );
+
+-- Searching, mentions and counts -------------------------------------------------------------------------------------------
+
+-- Searches go through the newest messages of all channels, until they have a page.
+CREATE INDEX IF NOT EXISTS messages_newest ON messages (id, channel_id) WHERE NOT deleted;
+
+-- Of the day's count, how many are of each of its 24 hours; NULL where that is not known. Whoever changes the count of a day alone, as older
+-- processes do beside newer ones, makes the hours unknown.
+ALTER TABLE live_buckets ADD COLUMN IF NOT EXISTS hours int[];
+CREATE OR REPLACE FUNCTION live_buckets_forget_hours() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.hours := NULL;
+	RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER live_buckets_hours
+	BEFORE UPDATE ON live_buckets
+	FOR EACH ROW
+	WHEN (NEW.n <> OLD.n AND OLD.hours IS NOT NULL AND NEW.hours IS NOT DISTINCT FROM OLD.hours)
+	EXECUTE FUNCTION live_buckets_forget_hours();
+
+-- Mentions are counted above the oldest position of a person, whatever the channel.
+CREATE INDEX IF NOT EXISTS mention_targets_newest ON mention_targets (kind, target_id, message_id) INCLUDE (channel_id, author_id);
+
+-- How often events of a guild were lost for good: a session that was not resumed, or an outage of the guild. silent_at: when that was
+-- noticed last, while something that it made doubtful has not been asked about; NULL otherwise.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS silences bigint NOT NULL DEFAULT 0;
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS silent_at timestamptz;
+-- The guild's silences as of when it was last said whether this person is a member. Fewer: it is to be asked again.
+ALTER TABLE members ADD COLUMN IF NOT EXISTS settled bigint NOT NULL DEFAULT 0;
+
+-- How well it is known who is in a private thread. events counts what was told and what was missed of its members; read is that count
+-- as of when they were asked for last, anything else while they have to be asked for.
+CREATE TABLE IF NOT EXISTS thread_reads (
+	thread_id  bigint      PRIMARY KEY,
+	guild_id   bigint      NOT NULL,
+	events     bigint      NOT NULL DEFAULT 0,
+	read       bigint      NOT NULL DEFAULT -1,
+	partial    boolean     NOT NULL DEFAULT false,     -- only of signed-in people it could be asked
+	doubted_at timestamptz                             -- since when somebody may have been removed without a word; NULL for never
+);
+CREATE INDEX IF NOT EXISTS thread_reads_guild ON thread_reads (guild_id);
+
+-- A list of threads does not name it any more, or did not name it when it might have gone: Discord has to be asked.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS unnamed boolean NOT NULL DEFAULT false;
+CREATE INDEX IF NOT EXISTS channels_unnamed ON channels (guild_id) WHERE unnamed;
+
+-- Mentions of everyone in channels whose guild was not known when they were stored.
+WITH mended AS (
+	UPDATE mention_targets t
+	SET target_id = c.guild_id
+	FROM channels c
+	WHERE t.kind = 2 AND t.target_id = 0 AND c.id = t.channel_id AND c.guild_id <> 0 AND NOT EXISTS (
+		SELECT FROM mention_targets o WHERE o.kind = 2 AND o.target_id = c.guild_id AND o.channel_id = t.channel_id AND o.message_id = t.message_id)
+	RETURNING t.channel_id)
+UPDATE channels
+SET version = version + 1
+WHERE id IN (SELECT channel_id FROM mended);

@@ -36,6 +36,11 @@ func Day(id discord.MessageID) int32 {
 	return int32(uint64(id) >> 22 / 86_400_000)
 }
 
+// Hour returns the UTC hour of the day that a message's id falls into, 0 to 23.
+func Hour(id discord.MessageID) int {
+	return int(uint64(id) >> 22 / 3_600_000 % 24)
+}
+
 // DayEnd returns the first id of the day after d.
 func DayEnd(d int32) discord.MessageID {
 	return discord.MessageID((uint64(d) + 1) * 86_400_000 << 22)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-func bench(redis, database, only string, rounds int) error {
+func bench(redis, database, schema, only string, rounds, stored int, dry bool) error {
 	r := newReport(rounds)
 	wanted := func(name string) bool {
 		return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(o string) bool { return strings.Contains(name, o) })
@@ -24,12 +24,24 @@ func bench(redis, database, only string, rounds int) error {
 		{"storm", func() error { return storm(r, redis, database) }},
 		{"decode", func() error { return decode(r, rounds) }},
 		{"ingest", func() error { return ingesting(r, database, rounds) }},
-		{"search", func() error { return searching(r, database, searchMessages) }},
+		{"whole", func() error { return wholeLine(r, database, redis, rounds) }},
+		{"latency", func() error { return latency(r, database, redis, rounds) }},
+		{"growth_recording", func() error { return growing(r, database, rounds, stored) }},
+		{"growth_line", func() error { return spreading(r, database, redis, rounds) }},
+		{"growth_memory", func() error { return remembering(r, database, redis, min(rounds, 3)) }},
+		{"cache", func() error { return firstPages(r, database, redis, rounds) }},
+		{"writes", func() error { return writing(r, database, rounds) }},
 	} {
 		if wanted(part.name) {
 			failed = errors.Join(failed, part.run())
 		}
 	}
+	if wanted("search") || wanted("summary") {
+		failed = errors.Join(failed, reading(r, database, schema, wanted))
+	}
 	failed = errors.Join(failed, fanouts(r, redis, rounds, wanted))
+	if dry {
+		return failed
+	}
 	return errors.Join(failed, r.write()) // what was measured is kept
 }

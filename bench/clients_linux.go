@@ -31,7 +31,9 @@ type clients struct {
 	read   int     // bytes
 	closed int     // connections that the server has ended
 	took   []int64 // nanoseconds from publish to read
-	stall  bool    // readers that may stall do
+	kind   string
+	had    []arrival // instead of took, where the ids are Discord's
+	stall  bool      // readers that may stall do
 	// cursors are what readers who come back bring, by number; resumed is how many got what they had missed.
 	cursors map[int]string
 	resumed int
@@ -48,10 +50,13 @@ type reader struct {
 	frames *frames // counted instead of marks, of a reader of compressed frames; nil for others
 }
 
+// arrival is when a reader had a message.
+type arrival struct{ id, at int64 }
+
 // mark stands in front of the time of publishing, in all servers' frames.
 var mark = []byte(`"id":"`)
 
-const digits = 19 // of a Unix time in nanoseconds
+const digits = 19 // of a Unix time in nanoseconds, and of a snowflake of our days
 
 type clientOrder struct {
 	Do    string // connect, reconnect, reset, count, stats, stall, go on
@@ -62,6 +67,8 @@ type clientOrder struct {
 	First int    // number of the first reader
 	Watch string // what readers of ours watch: "" all, "none", or channels as JSON
 	Lazy  bool   // these readers stall when told to
+	// Sent says when Discord sent which message, in nanoseconds; nil where the ids are times themselves.
+	Sent map[string]int64
 	// Resume says that those who reconnect bring their cursors.
 	Resume bool
 }
@@ -121,7 +128,7 @@ func runClients() error {
 			r.Seen, r.Closed, r.Resumed = c.seen, c.closed, c.resumed
 			c.mu.Unlock()
 		case "stats":
-			r = c.stats()
+			r = c.stats(o.Sent)
 		}
 		r.CPU = cpu()
 		if err := c.out.Encode(r); err != nil {
@@ -139,14 +146,25 @@ func (c *clients) reset() {
 			_, _ = syscall.Write(int(fd), []byte{0x8a, 0x80, 0, 0, 0, 0})
 		}
 	}
-	c.seen, c.read, c.took = 0, 0, c.took[:0]
+	c.seen, c.read, c.took, c.had = 0, 0, c.took[:0], c.had[:0]
 	atomic.StoreInt64(c.shared, 0)
 }
 
-func (c *clients) stats() clientReport {
+func (c *clients) stats(sent map[string]int64) clientReport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := clientReport{Seen: c.seen, Bytes: c.read, Closed: c.closed}
+	if sent != nil {
+		times := make(map[int64]int64, len(sent))
+		for id, at := range sent {
+			n, _ := strconv.ParseInt(id, 10, 64)
+			times[n] = at
+		}
+		c.took = c.took[:0]
+		for _, a := range c.had {
+			c.took = append(c.took, a.at-times[a.id])
+		}
+	}
 	slices.Sort(c.took)
 	if n := len(c.took); n > 0 {
 		r.P50, r.P99, r.P999 = float64(c.took[n/2])/1e6, float64(c.took[n*99/100])/1e6, float64(c.took[n*999/1000])/1e6
@@ -156,6 +174,7 @@ func (c *clients) stats() clientReport {
 
 // connect opens n connections, a few at a time.
 func (c *clients) connect(o clientOrder) error {
+	c.kind = o.Kind
 	var wg sync.WaitGroup
 	errs := make(chan error, o.N)
 	turns := make(chan struct{}, 32)
@@ -184,7 +203,7 @@ func (c *clients) open(o clientOrder, i int) error {
 	}
 	nc.SetDeadline(time.Now().Add(30 * time.Second))
 	proto := ""
-	if strings.HasPrefix(o.Kind, "tidings") {
+	if strings.HasPrefix(o.Kind, "tidings") || o.Kind == "line" {
 		proto = "Sec-WebSocket-Protocol: tidings.v1\r\n"
 	}
 	packed := o.Kind == "tidings-packed"
@@ -215,7 +234,7 @@ func (c *clients) open(o clientOrder, i int) error {
 			return err
 		}
 		_, err = await(br, `"connect"`)
-	case "tidings", "tidings-idle", "tidings-packed":
+	case "tidings", "tidings-idle", "tidings-packed", "line":
 		if again {
 			var hello string
 			if hello, err = await(br, `"hello"`); err == nil && strings.Contains(hello, `"resumed":true`) {
@@ -237,7 +256,7 @@ func (c *clients) open(o clientOrder, i int) error {
 		if o.Watch == "none" {
 			watch = ""
 		}
-		if err == nil && o.Kind != "tidings-idle" {
+		if err == nil && o.Kind != "tidings-idle" && o.Kind != "line" {
 			if _, err = nc.Write(masked(watch + "\n" + `{"op":"ping"}`)); err == nil {
 				var pong string
 				pong, err = await(br, `"pong"`)
@@ -374,7 +393,9 @@ func (c *clients) take(r *reader, b []byte, now int64) {
 		}
 		if at, err := strconv.ParseInt(string(rest[:digits]), 10, 64); err == nil {
 			c.seen++
-			if len(c.took) < 4<<20 {
+			if c.kind == "line" {
+				c.had = append(c.had, arrival{at, now})
+			} else if len(c.took) < 4<<20 {
 				c.took = append(c.took, now-at)
 			}
 		}

@@ -49,10 +49,20 @@ var goals = map[string]float64{
 	"handshake_cpu_vs_centrifuge": 0.25, "message_50_of_5000_look_vs_deltas_alone": 1.2, "compression_cpu_vs_plain": 1.05,
 	"stalled_5_percent_p99_vs_none": 1.1, "reconnect_10000_resumed_s": 10, "reconnect_10000_resumed_postgres_cpu_s": 2, "reconnect_10000_snapshots_s": 10,
 	"decode_cpu_vs_bare": 1, "search_p95_ms_common_word": 100, "search_p95_ms_two_common_words": 100,
+	"summary_ms_24h": 5, "summary_ms_30d": 30, "write_cost_100000_vs_10_members": 1.1,
 }
 
 // rates are goals that a figure should reach or pass.
-var rates = map[string]float64{"ingest_rate_vs_copy": 0.5, "fanout_max_rate_vs_centrifuge_redis_1000": 6, "fanout_max_rate_vs_centrifuge_redis_5000": 6}
+var rates = map[string]float64{
+	"ingest_rate_vs_copy": 0.5, "first_page_cpu_postgres_vs_cache": 3, "fanout_max_rate_vs_centrifuge_redis_1000": 6, "fanout_max_rate_vs_centrifuge_redis_5000": 6,
+	"ingest_events_per_second_whole": 8000,
+}
+
+// lineGoals are those of what comes in, from the gateway to the commit and on to the sockets.
+var lineGoals = map[string]float64{
+	"live_p99_vs_commit_plus_floor_100": 3, "growth_ingest_messages_1000000_vs_1000": 1.1, "growth_ingest_messages_10000000_vs_1000": 1.1,
+	"growth_line_readers_exponent": 1, "growth_memory_connections_exponent": 1, "growth_memory_stored_1000000_vs_1000": 1.1,
+}
 
 var meaning = []struct{ prefix, text string }{
 	{"fanout_cpu_vs_centrifuge_redis", "CPU of our server process for one delivery, beside centrifuge v0.38.0's with its Redis broker"},
@@ -66,13 +76,33 @@ var meaning = []struct{ prefix, text string }{
 	{"message_50_of_5000_look_vs_deltas_alone", "CPU of a message in a channel that 5,000 readers may see and 50 look at, beside the same when nobody looks"},
 	{"compression_cpu_vs_plain", "CPU for a delivery to readers who accept compressed frames, beside readers who do not, at 1000x20; bytes likewise"},
 	{"stalled_5_percent_p99_vs_none", "99th percentile of 950 readers while 50 others read nothing, beside the same while those read; 100 messages a second"},
-	{"stalled_kb_for_each", "by how much the server's resident memory grows meanwhile, for each stalled reader, in KB"},
+	{"stalled_kb_for_each", "by how much the server's resident memory is more after that than before, divided by the stalled readers, in KB; it fell when below 0"},
 	{"reconnect_10000", "10,000 readers of a process that was killed and started again come back at the same moment, with a change in each of their 50 channels meanwhile: seconds until the last has all of " +
 		"them, or a snapshot, and Postgres' CPU for it; the readers are on the same two cores"},
 	{"decode_cpu_vs_bare", "CPU for one event from the gateway's socket to what ingest would take, beside coder/websocket and encoding/json into a struct of the same fields"},
 	{"search_p95_ms", "95th percentile in milliseconds of a search's first page, by somebody who may see all of 3.7 million messages of 35 days in 500 channels, warm; not a ratio, " +
 		"so it says how loaded the machine was, too"},
-	{"ingest_rate_vs_copy", "events committed a second, beside COPY of the same rows into the same table"},
+	{"decode_cpu_vs_arikawa", "the same beside arikawa's session, without state"},
+	{"decode_cpu_vs_discordgo", "beside discordgo, without state and with handlers in order"},
+	{"decode_cpu_vs_disgo", "beside disgo's gateway, without the client's caches"},
+	{"decode_bytes_vs", "bytes allocated for one event, beside the same four"},
+	{"ingest_rate_vs_copy", "events committed a second, beside COPY of the same rows into the same table by one connection; in 50 channels where no number is named"},
+	{"ingest_rate_vs_single_inserts", "the same beside one INSERT a transaction, by one connection"},
+	{"ingest_events_per_second_whole", "the real chat of 63,941 messages through everything there is, over one gateway connection: the simulated Discord, the service with all " +
+		"of its roles, Postgres and Redis, each a process of its own on this machine; events a second from the first that is said to the last that is committed"},
+	{"live_p99_vs_commit_plus_floor", "99th percentile from the simulator's send to a reader's socket at so many messages a second and 1,000 readers, beside the sum of those of one " +
+		"INSERT with its commit and of the floor's bare writes to as many sockets"},
+	{"live_p99_ms", "the two sides of that ratio, in milliseconds"},
+	{"growth_ingest_channels", "processor time for recording one message, the service's and Postgres' together, in microseconds, as channels grow"},
+	{"growth_ingest_messages", "the same as stored messages grow"},
+	{"growth_line_readers", "processor time of the service for one message as readers grow"},
+	{"growth_memory_connections", "resident memory of the service in MB as connections grow"},
+	{"growth_memory_stored", "the same as stored messages grow"},
+	{"growth_", "where a name ends in exponent, the slope on logarithmic scales: 0 is flat, 1 is linear"},
+	{"summary_ms", "milliseconds until all counts of 500 channels are there, over the same messages, for somebody who is so far behind in all of them (or in 50, and has read the others) and " +
+		"asks for the first time; `_again` for who has asked before and nothing has moved; not a ratio either"},
+	{"first_page_cpu_postgres_vs_cache", "CPU of this process, Postgres and Redis for the newest 50 messages of a channel, read from Postgres, beside those that Redis has; more is better"},
+	{"write_cost_100000_vs_10_members", "time to record one message where 100,000 members have signed in and read, beside where 10 have"},
 }
 
 // write keeps the figures of cases that did not run this time.
@@ -99,11 +129,12 @@ func page(all map[string]figure) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\n`make bench` runs what is compared side by side: each round gives every server the same load in turn, each round in another\n"+
 		"order, and a figure is the ratio within a round. Only these ratios mean something: the machine was loaded by other work during the\nrun. "+
-		"Servers and readers are processes of their own, on the same machine; what the readers spend is not counted.\nLower is better unless it says rate.\n\n")
+		"Servers and readers are processes of their own, on the same machine; what the readers spend is not counted.\nLower is better unless it says rate or per_second.\n"+
+		"`cd bench && go run . -only NAME` measures one of: idle, fanout, decode, ingest, whole, latency, growth_recording, growth_line,\ngrowth_memory, cache, writes, search, summary; figures of the others stay as they were.\n\n")
 	fmt.Fprintf(&b, "Last run: %s, %s, %d CPUs, %s/%s, %s", time.Now().UTC().Format("2006-01-02"), cpuName(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, d := range info.Deps {
-			for _, want := range []string{"centrifugal/centrifuge", "coder/websocket", "redis/go-redis", "redis/rueidis", "lib/pq"} {
+			for _, want := range []string{"centrifugal/centrifuge", "coder/websocket", "redis/go-redis", "redis/rueidis", "lib/pq", "diamondburned/arikawa", "bwmarrin/discordgo", "disgoorg/disgo"} {
 				if strings.Contains(d.Path, want) {
 					fmt.Fprintf(&b, ", %s %s", d.Path, d.Version)
 				}
@@ -120,7 +151,11 @@ func page(all map[string]figure) string {
 				goal += ", missed"
 			}
 		}
-		if g, ok := goals[n]; ok {
+		g, ok := goals[n]
+		if !ok {
+			g, ok = lineGoals[n]
+		}
+		if ok {
 			goal = fmt.Sprintf("≤ %g", g)
 			if f.Median > g {
 				goal += ", missed"

@@ -12,34 +12,35 @@ import (
 
 // emptySchema makes a schema of its own in a database, with all tables in it. drop closes what was opened and drops the schema.
 func emptySchema(ctx context.Context, database string) (s *store.Store, db *sql.DB, drop func(), err error) {
-	admin, err := sql.Open("postgres", database)
-	if err != nil {
-		return nil, nil, nil, err
-	}
 	schema := "bench_" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	if _, err := admin.ExecContext(ctx, `CREATE SCHEMA `+schema); err != nil {
-		admin.Close()
-		return nil, nil, nil, err
-	}
-	drop = func() {
-		if db != nil {
-			db.Close()
-		}
-		if s != nil {
-			s.Close()
-		}
-		_, _ = admin.ExecContext(ctx, `DROP SCHEMA `+schema+` CASCADE`)
-		admin.Close()
-	}
-	there := withSchema(database, schema)
-	if s, err = store.Open(ctx, store.Options{DatabaseURL: there}); err == nil {
-		db, err = sql.Open("postgres", there)
-	}
+	s, db, end, err := openSchema(ctx, database, schema)
 	if err != nil {
-		drop()
 		return nil, nil, nil, err
 	}
-	return s, db, drop, nil
+	return s, db, func() {
+		_, _ = db.ExecContext(context.WithoutCancel(ctx), `DROP SCHEMA `+schema+` CASCADE`)
+		end()
+	}, nil
+}
+
+// openSchema opens a schema, and makes it when it is not there. end closes what was opened.
+func openSchema(ctx context.Context, database, schema string) (s *store.Store, db *sql.DB, end func(), err error) {
+	u := withSchema(database, schema)
+	if db, err = sql.Open("postgres", u); err != nil {
+		return nil, nil, nil, err
+	}
+	if _, err := db.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+schema); err != nil {
+		db.Close()
+		return nil, nil, nil, err
+	}
+	if s, err = store.Open(ctx, store.Options{DatabaseURL: u}); err != nil {
+		db.Close()
+		return nil, nil, nil, err
+	}
+	return s, db, func() {
+		s.Close()
+		db.Close()
+	}, nil
 }
 
 // withSchema is the database's URL with a schema in which names are looked up.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"slices"
@@ -33,14 +34,28 @@ CROSS JOIN LATERAL (
 	FROM generate_series(1, 12 + 0 * n)
 ) w`
 
-// searching measures how long searches take that somebody does who may see everything.
-func searching(r *report, database string, messages int) error {
-	ctx := context.Background()
-	s, db, drop, err := emptySchema(ctx, database)
-	if err != nil {
-		return err
+// world opens the schema of the 3.7 million messages. Its name is "" for one that is made and dropped; another one is kept, and used again.
+func world(ctx context.Context, database, name string, messages int) (s *store.Store, db *sql.DB, end func(), err error) {
+	if name == "" {
+		s, db, end, err = emptySchema(ctx, database)
+	} else {
+		s, db, end, err = openSchema(ctx, database, name)
 	}
-	defer drop()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var filled bool
+	if err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM messages)`).Scan(&filled); err == nil && !filled {
+		err = fill(ctx, db, messages)
+	}
+	if err != nil {
+		end()
+		return nil, nil, nil, err
+	}
+	return s, db, end, nil
+}
+
+func fill(ctx context.Context, db *sql.DB, messages int) error {
 	const span = 35 * 24 * time.Hour
 	oldest := int64(tidings.FirstID(time.Now().Add(-span)))
 	step := (int64(tidings.FirstID(time.Now())) - oldest) / int64(messages)
@@ -61,18 +76,28 @@ func searching(r *report, database string, messages int) error {
 			return err
 		}
 	}
-	for _, text := range []string{`INSERT INTO live_buckets SELECT channel_id, ((id >> 22) / 86400000)::int, count(*) FROM messages GROUP BY 1, 2`,
-		`CREATE INDEX messages_words ON messages USING gin (words)`, `VACUUM ANALYZE messages`} {
+	for _, text := range append([]string{`INSERT INTO live_buckets SELECT channel_id, ((id >> 22) / 86400000)::int, count(*) FROM messages GROUP BY 1, 2`,
+		`CREATE INDEX messages_words ON messages USING gin (words)`, `VACUUM ANALYZE messages`}, fillReading...) {
 		if _, err := db.ExecContext(ctx, text); err != nil {
-			return err
+			return fmt.Errorf("%.60s: %w", text, err)
 		}
 	}
-	fmt.Fprintf(os.Stderr, "search: %d messages in %v\n", messages, time.Since(began).Round(time.Second))
+	fmt.Fprintf(os.Stderr, "%d messages in %v\n", messages, time.Since(began).Round(time.Second))
+	return nil
+}
 
+// everything is what somebody sees who may see all of it.
+func everything() *tidings.VisibleSet {
 	set := &tidings.VisibleSet{User: 7, Guilds: []tidings.VisibleGuild{{Guild: tidings.Guild{ID: 1}}}}
 	for c := range searchChannels {
 		set.Guilds[0].Channels = append(set.Guilds[0].Channels, tidings.Channel{ID: discord.ChannelID(1000 + c), Guild: 1})
 	}
+	return set
+}
+
+// searching measures how long searches take that somebody does who may see everything.
+func searching(r *report, s *store.Store, set *tidings.VisibleSet) error {
+	ctx := context.Background()
 	for _, c := range []struct {
 		name string
 		text func(i int) string

@@ -57,6 +57,6 @@ func (p *peer) serve(_ context.Context, l net.Listener) error {
 }
 
 func (p *peer) publish(at int64, channel int) error {
-	_, err := p.node.Publish("c"+strconv.Itoa(channel), message(at, channel))
+	_, err := p.node.Publish("c"+strconv.Itoa(channel), message(at, channel, payload))
 	return err
 }

@@ -14,6 +14,8 @@ import (
 
 // floor is what no server can beat: a prebuilt frame, and one write(2) of it for each connection.
 type floor struct {
+	size int // of a message
+
 	mu  sync.Mutex
 	fds []int
 	all []net.Conn
@@ -46,7 +48,7 @@ func (f *floor) accept(c net.Conn) {
 }
 
 func (f *floor) publish(at int64, channel int) error {
-	body := message(at, channel)
+	body := message(at, channel, f.size)
 	b := []byte{0x81, 126, 0, 0}
 	binary.BigEndian.PutUint16(b[2:], uint16(len(body)))
 	b = append(b, body...)
@@ -71,7 +73,7 @@ func (f *floor) publish(at int64, channel int) error {
 var text = strings.Repeat("the quick brown fox jumps over a lazy dog; ", payload/43+1)
 
 // message is a JSON object of payload bytes with the time of publishing in it.
-func message(at int64, channel int) []byte {
-	b := fmt.Appendf(make([]byte, 0, payload), `{"id":"%019d","c":"%d","x":"`, at, channel)
-	return append(append(b, text[:payload-len(b)-2]...), '"', '}')
+func message(at int64, channel, size int) []byte {
+	b := fmt.Appendf(make([]byte, 0, size), `{"id":"%019d","c":"%d","x":"`, at, channel)
+	return append(append(b, text[:size-len(b)-2]...), '"', '}')
 }

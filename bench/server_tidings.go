@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/redis/go-redis/v9"
@@ -57,6 +58,10 @@ func (memory) SaveMember(context.Context, discord.GuildID, discord.UserID, *tidi
 }
 
 func (memory) UnaskedMembers(context.Context, discord.GuildID) ([]discord.UserID, error) {
+	return nil, nil
+}
+
+func (memory) DenyDoubted(context.Context, time.Duration) ([]tidings.AccessChange, error) {
 	return nil, nil
 }
 
@@ -120,7 +125,7 @@ func newTidings(ctx context.Context, c serverConfig) (*ours, error) {
 		Access: who, Store: m, Prefix: fmt.Sprintf("bench%d:", os.Getpid()), Window: c.Window,
 		// The reader counts what it finds as "id", which the delta has too.
 		Encode: func(m tidings.Message) ([]byte, error) {
-			return bytes.Replace(message(int64(m.ID), int(m.Channel-channelID(0))), []byte(`"id"`), []byte(`"ID"`), 1), nil
+			return bytes.Replace(message(int64(m.ID), int(m.Channel-channelID(0)), payload), []byte(`"id"`), []byte(`"ID"`), 1), nil
 		},
 	}
 	if c.Redis != "" {

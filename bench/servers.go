@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,10 +41,13 @@ type serverConfig struct {
 	Users    int
 	Channels int           // 0 for the usual
 	Window   time.Duration // of ours
+	Size     int           // of the floor's messages; 0 for the usual
 	Prefix   string        // of ours in Redis, for those that are to hear one another
 	Database string        // of a whole one
 	Listen   string        // "" for any free port
 	Count    string        // the file in which the readers count what they have
+	// Discord and Token are for the line from the gateway on.
+	Discord, Token string
 }
 
 type serverOrder struct {
@@ -108,7 +112,9 @@ func runServer(config string) error {
 	case "centrifuge":
 		s, err = newCentrifuge(c.Redis)
 	case "floor":
-		s = &floor{}
+		s = &floor{size: cmp.Or(c.Size, payload)}
+	case "line":
+		s, err = newLine(ctx, c)
 	default:
 		err = fmt.Errorf("no server %q", kind)
 	}

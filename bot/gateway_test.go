@@ -469,7 +469,7 @@ func TestAMessageThatCannotBeUnderstoodIsDeadLetteredAndTheNextOnesCome(t *testi
 	c := f.dialed(t)
 	c.expect(2)
 	c.ready("A", 7)
-	bad := `{"id":"100","channel_id":"9","guild_id":"7","content":{"not":"text"}}`
+	bad := `{"id":"100","channel_id":"9","guild_id":"7","content":"x","author":["nobody"]}`
 	c.dispatch(2, "MESSAGE_CREATE", bad)
 	c.dispatch(3, "MESSAGE_CREATE", message9(101))
 	m.until(t, "the next message is put", func() bool { return len(m.messages()) == 1 })

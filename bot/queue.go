@@ -26,7 +26,6 @@ type queue struct {
 	items    []queued
 	head     int
 	bytes    int
-	busy     bool // the reader works on what it took last
 	more     chan struct{}
 	idle     chan struct{} // closed while nothing is queued or worked on
 	idling   bool
@@ -70,13 +69,11 @@ func (q *queue) push(it queued) bool {
 func (q *queue) pop(ctx context.Context) (queued, error) {
 	for {
 		q.mu.Lock()
-		q.busy = false
 		if q.head < len(q.items) {
 			it := q.items[q.head]
 			q.items[q.head] = queued{}
 			q.head++
 			q.bytes -= len(it.raw)
-			q.busy = true
 			q.mu.Unlock()
 			return it, ctx.Err()
 		}

@@ -28,6 +28,7 @@ type fakeStore struct {
 	fail    func(ev tidings.Event) error
 	delay   func(ev tidings.Event) time.Duration
 	batches int
+	marked  int // batches that came with marks
 }
 
 func name(ev tidings.Event) string {
@@ -59,6 +60,9 @@ func (f *fakeStore) record(events []tidings.Event, marks []tidings.Mark) (tiding
 		r.Deltas = append(r.Deltas, tidings.Delta{Channel: ev.Channel})
 	}
 	f.keep(marks)
+	if len(marks) > 0 {
+		f.marked++
+	}
 	return r, nil
 }
 
@@ -171,6 +175,27 @@ func TestAQueueThatPilesUpLeavesInFewBatches(t *testing.T) {
 		stop()
 		if f.batches > 5 {
 			t.Errorf("1001 events took %d transactions", f.batches)
+		}
+	})
+}
+
+// Each mark is a statement more, and a row at which lanes meet; what is told again after a crash is bounded by the pause.
+func TestMarksDoNotGoWithEachBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeStore{}
+		i, stop := run(t, f, Options{})
+		for n := range int64(200) {
+			put(t, i, message(1, discord.ChannelID(n%7+1), discord.MessageID(n+1), n+1))
+			time.Sleep(10 * time.Millisecond)
+			f.mu.Lock()
+			if behind := n + 1 - f.mark; behind > 50 {
+				t.Fatalf("after event %d the newest mark is %d, want it half a second old at most", n+1, f.mark)
+			}
+			f.mu.Unlock()
+		}
+		stop()
+		if f.batches != 200 || f.marked > 12 || f.mark != 200 {
+			t.Errorf("%d of %d batches had marks and the last is %d, want about one in 200 ms, and 200", f.marked, f.batches, f.mark)
 		}
 	})
 }

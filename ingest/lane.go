@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,9 +51,13 @@ func (l *lane) take(n int) []*item {
 		}
 		l.mu.Lock()
 		n := min(n, len(l.queue))
-		batch := l.queue[:n:n]
+		batch := slices.Clone(l.queue[:n])
+		clear(l.queue[:n]) // so that the array does not keep them
 		l.queue = l.queue[n:]
 		left := len(l.queue) > 0
+		if !left {
+			l.queue = nil
+		}
 		l.mu.Unlock()
 		if left {
 			l.wake()
@@ -82,7 +87,7 @@ func (i *Ingest) record(ctx context.Context, batch []*item) {
 	}
 	start := time.Now()
 	err := i.persist(ctx, len(batch) == 1, func() error {
-		marks := i.marks.after(events)
+		marks := i.marks.due(events)
 		begun := time.Now()
 		r, err := i.recorder.Record(ctx, events, marks)
 		if err != nil {
@@ -122,7 +127,7 @@ func (i *Ingest) runBarriers(ctx context.Context) {
 		}
 		it := batch[0]
 		err := i.persist(ctx, true, func() error {
-			marks := i.marks.after([]tidings.Event{it.ev})
+			marks := i.marks.due([]tidings.Event{it.ev})
 			r, err := i.recorder.RecordBarrier(ctx, it.ev, marks)
 			if err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"tidings"
 )
@@ -27,10 +28,15 @@ type progress struct {
 	open    map[int64]int // given and not committed yet, late ones too, and how often
 }
 
+// markEvery is how often marks go with a batch. A mark that comes late costs a few events that are told again after a crash;
+// one with each batch is a statement more, and has lanes wait for each other's commit at the session's row.
+const markEvery = 200 * time.Millisecond
+
 // tracker follows all streams. The zero value is ready.
 type tracker struct {
 	mu      sync.Mutex
 	streams map[stream]*progress
+	handed  time.Time // when marks last went with a batch
 }
 
 func (t *tracker) given(m tidings.Mark) {
@@ -60,10 +66,21 @@ func (t *tracker) given(m tidings.Mark) {
 	}
 }
 
-// after returns the marks that hold once the events are committed, beside what is committed already.
-func (t *tracker) after(events []tidings.Event) []tidings.Mark {
+// due returns the marks that hold once the events are committed, beside what is committed already, when the last ones were
+// returned a while ago. Those between are for unsaved.
+func (t *tracker) due(events []tidings.Event) []tidings.Mark {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	now := time.Now()
+	if now.Sub(t.handed) < markEvery {
+		return nil
+	}
+	t.handed = now
+	return t.after(events)
+}
+
+// after returns the marks that hold once the events are committed. The caller holds the lock.
+func (t *tracker) after(events []tidings.Event) []tidings.Mark {
 	var marks []tidings.Mark
 	batch := map[stream]map[int64]bool{}
 	for _, ev := range events {

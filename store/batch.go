@@ -18,19 +18,21 @@ type batch struct {
 	channels map[discord.ChannelID]*channelRow
 	messages map[messageKey]*heldMessage
 	keys     []messageKey // of messages, in the order of the events
-	buckets  map[bucketKey]int
+	buckets  map[bucketKey]*dayCount
 	own      map[ownKey]ownMessage
 	gaps     []gap
 	late     map[discord.ChannelID]*lateRange
 	pins     map[discord.ChannelID]int64
 	tallies  tallies
 	deltas   []tidings.Delta
+	out      bundle // what is to be written next
 	// elsewhere are channels outside the batch in which something of it was quoted that is gone.
 	elsewhere []discord.ChannelID
 	horizon   discord.MessageID // older ids are not kept any more
 	now       time.Time
 	authors   map[discord.UserID]bool // of the events' messages, and of what these quote
 	optedOut  map[discord.UserID]bool // those of them whose words are not kept
+	signedIn  map[discord.UserID]bool // those of them who read here
 	quoted    map[Quoted]bool         // by messages of the events and of the rows
 	gone      map[Quoted]bool         // those of quoted that are deleted
 }
@@ -43,6 +45,12 @@ type messageKey struct {
 type bucketKey struct {
 	channel discord.ChannelID
 	day     int32
+}
+
+// dayCount is by how much the counts of a day and of its hours change.
+type dayCount struct {
+	n     int
+	hours [24]int32
 }
 
 type channelRow struct {
@@ -59,6 +67,7 @@ type channelRow struct {
 	purged   discord.MessageID // purged_id
 	headless bool              // the newest live message went; the one before it must be looked up
 	changed  bool
+	learned  bool // its guild was not known before
 }
 
 type heldMessage struct {
@@ -73,6 +82,7 @@ type heldMessage struct {
 	targets     tidings.Mentions
 	mentioned   tidings.Mentions
 	mentionedBy discord.UserID
+	remention   bool // what it holds is to be replaced
 	// tallied is the position in deltas, plus one, of an update that only changed reactions or votes and that no other
 	// delta of the message has followed.
 	tallied int
@@ -88,13 +98,14 @@ func newBatch(events []tidings.Event) *batch {
 		channels: map[discord.ChannelID]*channelRow{},
 		messages: make(map[messageKey]*heldMessage, len(events)),
 		keys:     make([]messageKey, 0, len(events)),
-		buckets:  map[bucketKey]int{},
+		buckets:  map[bucketKey]*dayCount{},
 		own:      map[ownKey]ownMessage{},
 		pins:     map[discord.ChannelID]int64{},
 		late:     map[discord.ChannelID]*lateRange{},
 		tallies:  newTallies(),
 		authors:  map[discord.UserID]bool{},
 		optedOut: map[discord.UserID]bool{},
+		signedIn: map[discord.UserID]bool{},
 		quoted:   map[Quoted]bool{},
 	}
 	for _, ev := range events {
@@ -151,7 +162,7 @@ func (b *batch) channel(ev tidings.Event) *channelRow {
 func (b *batch) apply(ev tidings.Event) error {
 	c := b.channels[ev.Channel]
 	if c.guild == 0 && c.said != 0 {
-		c.guild, c.changed = c.said, true
+		c.guild, c.changed, c.learned = c.said, true, c.known
 	}
 	var err error
 	switch e := ev.Body.(type) {
@@ -406,7 +417,12 @@ func (b *batch) count(row *heldMessage, n int) {
 	if !row.Countable {
 		return
 	}
-	b.buckets[bucketKey{row.Channel, tidings.Day(row.ID)}] += n
+	k := bucketKey{row.Channel, tidings.Day(row.ID)}
+	if b.buckets[k] == nil {
+		b.buckets[k] = &dayCount{}
+	}
+	b.buckets[k].n += n
+	b.buckets[k].hours[tidings.Hour(row.ID)] += int32(n)
 	c := b.channels[row.Channel]
 	if n > 0 {
 		c.lastLive = max(c.lastLive, row.ID)

@@ -120,10 +120,9 @@ func (s *Store) keywordFeed(ctx context.Context, set *tidings.VisibleSet, channe
 			return p, err
 		}
 	}
-	look := SearchQuery{From: q.Authors, Has: []tidings.Features{q.Has}}
-	query, args := look.statement(set, false, words)
+	query, args := SearchQuery{From: q.Authors, Has: []tidings.Features{q.Has}}.statement(set, false, words)
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		p, err = readWindows(ctx, tx, set, channels, query, args, from, int64(q.After), q.Limit)
+		p, err = look(ctx, tx, set, looking{query: query, args: args, authors: len(q.Authors) > 0, channels: channels, from: from, after: int64(q.After), limit: q.Limit})
 		return err
 	})
 	return p, err

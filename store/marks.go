@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -133,6 +134,9 @@ const (
 // It returns [tidings.ErrInvalid] unless exactly one scope and an UpTo are given, and [tidings.ErrNotFound] for a scope
 // outside the set and for a person who is not known.
 func (s *Store) MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings.MarkRead) (tidings.ReadResult, error) {
+	if m.UpTo != ^discord.MessageID(0) { // JSON's null
+		m.UpTo = min(m.UpTo, math.MaxInt64) // further than any id; it is clamped to the newest
+	}
 	scope, list, err := scopeOf(set, m)
 	if err != nil {
 		return tidings.ReadResult{}, fmt.Errorf("mark read: %w", err)

@@ -120,6 +120,10 @@ func TestUpToIsNeverBeyondWhatIsKnown(t *testing.T) {
 	if r := w.mustRead(read(general, far)); r.Channels[0].ReadID != at(0, 3) {
 		t.Errorf("a channel was read up to %d, want %d", r.Channels[0].ReadID, at(0, 3))
 	}
+	w.mustUnread(general, at(0, 2))
+	if r := w.mustRead(read(general, 1<<63+7)); len(r.Channels) != 1 || r.Channels[0].ReadID != at(0, 3) {
+		t.Errorf("up to more than an id can be, a channel was read up to %+v, want %d", r.Channels, at(0, 3))
+	}
 	w.mustRead(tidings.MarkRead{Guild: guildA, UpTo: far})
 	if got := w.state(me, random).ReadID; got != at(0, 6) {
 		t.Errorf("a guild was read up to %d, want %d", got, at(0, 6))

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -113,7 +114,8 @@ func (s *Store) makeRoom(ctx context.Context, absent *absentError) error {
 const lockChannels = `
 SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id, c.purged_id,
        c.kept AND COALESCE(g.kept, true) AS kept, COALESCE(g.retention_days, 0) AS retention_days, COALESCE(g.access_version, 0) AS access_version, COALESCE(g.live_session, '') AS live_session,
-       ARRAY(SELECT o.author_id FROM author_optouts o WHERE o.author_id = ANY($2::bigint[])) AS opted_out
+       ARRAY(SELECT o.author_id FROM author_optouts o WHERE o.author_id = ANY($2::bigint[])) AS opted_out,
+       ARRAY(SELECT u.id FROM users u WHERE u.id = ANY($2::bigint[])) AS signed_in
 FROM channels c
 LEFT JOIN guilds g ON g.id = c.guild_id
 WHERE c.id = ANY($1::bigint[])
@@ -140,11 +142,28 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 	if err := b.lock(ctx, tx); err != nil {
 		return err
 	}
-	channels, messages := keyArrays(b.keys)
-	whole := make(pq.BoolArray, len(b.keys))
-	for i, k := range b.keys {
-		whole[i] = b.messages[k].whole
+	var keys []messageKey
+	whole := bools(0)
+	for _, k := range b.keys {
+		// Nothing is stored above the newest that was ever recorded.
+		if c := b.channels[k.channel]; k.id <= c.lastSeen || c.lastSeen == 0 {
+			keys = append(keys, k)
+			whole.bool(b.messages[k].whole)
+		}
 	}
+	if len(keys) > 0 {
+		if err := b.loadMessages(ctx, tx, keys, whole); err != nil {
+			return err
+		}
+	}
+	if err := b.unquote(ctx, tx); err != nil {
+		return err
+	}
+	return b.loadTallies(ctx, tx)
+}
+
+func (b *batch) loadMessages(ctx context.Context, tx *sqlx.Tx, keys []messageKey, whole *column) error {
+	channels, messages := keyArrays(keys)
 	var stored []struct {
 		Channel   discord.ChannelID `db:"channel_id"`
 		ID        discord.MessageID `db:"id"`
@@ -178,13 +197,7 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 			live = append(live, k)
 		}
 	}
-	if err := b.loadMentions(ctx, tx, live); err != nil {
-		return err
-	}
-	if err := b.unquote(ctx, tx); err != nil {
-		return err
-	}
-	return b.loadTallies(ctx, tx)
+	return b.loadMentions(ctx, tx, live)
 }
 
 func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
@@ -202,8 +215,9 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 		Kept          bool              `db:"kept"`
 		Retention     int               `db:"retention_days"`
 		OptedOut      pq.Int64Array     `db:"opted_out"`
+		SignedIn      pq.Int64Array     `db:"signed_in"`
 	}
-	if err := tx.SelectContext(ctx, &rows, lockChannels, ids(slices.Collect(maps.Keys(b.channels))), ids(slices.Collect(maps.Keys(b.authors)))); err != nil {
+	if err := tx.SelectContext(ctx, &rows, lockChannels, idList(slices.Collect(maps.Keys(b.channels))), idList(slices.Collect(maps.Keys(b.authors)))); err != nil {
 		return err
 	}
 	for _, r := range rows {
@@ -216,6 +230,9 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 		}
 		for _, id := range r.OptedOut {
 			b.optedOut[discord.UserID(id)] = true
+		}
+		for _, id := range r.SignedIn {
+			b.signedIn[discord.UserID(id)] = true
 		}
 	}
 	absent := absentError{channels: map[discord.ChannelID]discord.GuildID{}}
@@ -264,7 +281,11 @@ func (b *batch) loadMentions(ctx context.Context, tx *sqlx.Tx, live []messageKey
 
 const upsertMessages = `
 INSERT INTO messages (channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has, reacted_at, quoted_id, told_at, told_by, told_seq)
-VALUES %s
+SELECT v.channel_id, v.id, v.author_id, v.type, v.flags, v.content, v.payload, v.edited_ms, v.source, v.deleted, v.countable, v.has,
+       CASE WHEN v.reacting THEN now() END, v.quoted_id, CASE WHEN v.telling THEN now() END, v.told_by, v.told_seq
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::int[], $5::bigint[], $6::text[], $7::bytea[], $8::bigint[], $9::int[], $10::boolean[],
+            $11::boolean[], $12::int[], $13::boolean[], $14::bigint[], $15::boolean[], $16::bigint[], $17::bigint[])
+     v(channel_id, id, author_id, type, flags, content, payload, edited_ms, source, deleted, countable, has, reacting, quoted_id, telling, told_by, told_seq)
 ON CONFLICT (channel_id, id) DO UPDATE
 SET author_id = excluded.author_id,
     type = excluded.type,
@@ -283,10 +304,18 @@ SET author_id = excluded.author_id,
     told_seq = excluded.told_seq`
 
 const addToBuckets = `
-INSERT INTO live_buckets (channel_id, day, n)
-VALUES %s
+INSERT INTO live_buckets (channel_id, day, n, hours)
+SELECT v.channel_id, v.day, v.n, v.hours::int[]
+FROM unnest($1::bigint[], $2::int[], $3::int[], $4::text[]) v(channel_id, day, n, hours)
 ON CONFLICT (channel_id, day) DO UPDATE
-SET n = live_buckets.n + excluded.n`
+SET n = live_buckets.n + excluded.n,
+    hours = CASE
+		WHEN live_buckets.hours IS NOT NULL THEN ARRAY (
+			SELECT h.had + h.more
+			FROM unnest(live_buckets.hours, excluded.hours) WITH ORDINALITY AS h (had, more, hour)
+			ORDER BY h.hour
+		)
+	END`
 
 const deleteMentions = `
 DELETE FROM mention_targets t
@@ -295,7 +324,8 @@ WHERE t.channel_id = v.channel_id AND t.message_id = v.message_id`
 
 const addMentions = `
 INSERT INTO mention_targets (kind, target_id, channel_id, message_id, author_id)
-VALUES %s
+SELECT v.kind, v.target_id, v.channel_id, v.message_id, v.author_id
+FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) v(kind, target_id, channel_id, message_id, author_id)
 ON CONFLICT DO NOTHING`
 
 // The kinds of mention_targets.
@@ -305,44 +335,145 @@ const (
 	mentionEveryone = 2
 )
 
-// write stores what apply has found, except the channels' own rows.
+// write stores what apply has found, except the channels' own rows. What need not be ordered waits in b.out.
 func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
-	var messages, mentions, buckets [][]any
-	var deleted []discord.MessageID
 	var unmentioned []messageKey
+	var deleted []discord.MessageID
+	var changed []*heldMessage
+	payloads, mentioned := 0, 0
 	for _, k := range b.keys {
 		m := b.messages[k]
 		if !m.changed {
 			continue
 		}
-		messages = append(messages, []any{
-			int64(k.channel), int64(k.id), int64(m.Author), m.Type, int64(m.Flags), m.Content, m.Payload,
-			m.EditedMS, int(m.source), m.deleted, m.Countable, int(m.Has), m.reactedNow(), int64(quotedID(m.Message)),
-			m.toldNow(), m.session, m.seq,
-		})
+		changed = append(changed, m)
+		payloads += len(m.Payload)
 		if m.deleted {
 			deleted = append(deleted, k.id)
 		}
-		if sameMentions(m.mentioned, m.targets) && (m.targets.None() || m.mentionedBy == m.Author) {
-			continue
-		}
-		if !m.mentioned.None() {
-			unmentioned = append(unmentioned, k)
-		}
-		for _, u := range m.targets.Users {
-			mentions = append(mentions, []any{mentionUser, int64(u), int64(k.channel), int64(k.id), int64(m.Author)})
-		}
-		for _, r := range m.targets.Roles {
-			mentions = append(mentions, []any{mentionRole, int64(r), int64(k.channel), int64(k.id), int64(m.Author)})
-		}
-		if m.targets.Everyone {
-			guild := int64(b.channels[k.channel].guild)
-			mentions = append(mentions, []any{mentionEveryone, guild, int64(k.channel), int64(k.id), int64(m.Author)})
+		if m.remention = !sameMentions(m.mentioned, m.targets) || !m.targets.None() && m.mentionedBy != m.Author; m.remention {
+			mentioned += len(m.targets.Users) + len(m.targets.Roles) + 1
+			if !m.mentioned.None() {
+				unmentioned = append(unmentioned, k)
+			}
 		}
 	}
-	if err := execRows(ctx, tx, upsertMessages, nil, messages); err != nil {
+	b.writeMessages(changed, payloads)
+	if len(deleted) > 0 {
+		if err := b.out.exec(ctx, tx); err != nil {
+			return err
+		}
+		if err := b.forgetCopies(ctx, tx, deleted); err != nil {
+			return err
+		}
+	}
+	if len(unmentioned) > 0 {
+		channels, messages := keyArrays(unmentioned)
+		if _, err := tx.ExecContext(ctx, deleteMentions, channels, messages); err != nil {
+			return err
+		}
+	}
+	b.writeMentions(changed, mentioned)
+	b.writeBuckets()
+	if err := b.writeTallies(ctx, tx); err != nil {
 		return err
 	}
+	if err := b.mend(ctx, tx); err != nil {
+		return err
+	}
+	return openGaps(ctx, tx, b.gaps)
+}
+
+func (b *batch) writeMessages(changed []*heldMessage, payloads int) {
+	n := len(changed)
+	if n == 0 {
+		return
+	}
+	channels, messages, authors, types, flags := int8s(n), int8s(n), int8s(n), int4s(n), int8s(n)
+	contents, bodies, edited, sources := texts(n, 64), blobs(n, payloads/n+1), int8s(n), int4s(n)
+	deleted, countable, has, reacting, quoted := bools(n), bools(n), int4s(n), bools(n), int8s(n)
+	telling, by, seqs := bools(n), int8s(n), int8s(n)
+	for _, m := range changed {
+		channels.int8(int64(m.Channel))
+		messages.int8(int64(m.ID))
+		authors.int8(int64(m.Author))
+		types.int4(m.Type)
+		flags.int8(int64(m.Flags))
+		contents.text(m.Content)
+		bodies.blob(m.Payload)
+		edited.int8(m.EditedMS)
+		sources.int4(int(m.source))
+		deleted.bool(m.deleted)
+		countable.bool(m.Countable)
+		has.int4(int(m.Has))
+		reacting.bool(m.reacting)
+		quoted.int8(int64(quotedID(m.Message)))
+		telling.bool(m.telling)
+		by.int8(m.session)
+		seqs.int8(m.seq)
+	}
+	b.out.add(upsertMessages, channels, messages, authors, types, flags, contents, bodies, edited, sources, deleted, countable, has, reacting, quoted, telling, by, seqs)
+}
+
+func (b *batch) writeMentions(changed []*heldMessage, n int) {
+	kinds, targets, channels, messages, authors := int4s(n), int8s(n), int8s(n), int8s(n), int8s(n)
+	for _, m := range changed {
+		if !m.remention {
+			continue
+		}
+		add := func(kind int, target int64) {
+			kinds.int4(kind)
+			targets.int8(target)
+			channels.int8(int64(m.Channel))
+			messages.int8(int64(m.ID))
+			authors.int8(int64(m.Author))
+		}
+		for _, u := range m.targets.Users {
+			add(mentionUser, int64(u))
+		}
+		for _, r := range m.targets.Roles {
+			add(mentionRole, int64(r))
+		}
+		if m.targets.Everyone {
+			add(mentionEveryone, int64(b.channels[m.Channel].guild))
+		}
+	}
+	if kinds.n > 0 {
+		b.out.add(addMentions, kinds, targets, channels, messages, authors)
+	}
+}
+
+// The hours of a day are an array themselves, which a list cannot hold: they go as text.
+func (b *batch) writeBuckets() {
+	n := len(b.buckets)
+	channels, days, counts, hours := int8s(n), int4s(n), int4s(n), texts(n, 64)
+	for k, d := range b.buckets {
+		if *d != (dayCount{}) {
+			channels.int8(int64(k.channel))
+			days.int4(int(k.day))
+			counts.int4(d.n)
+			hours.text(d.array())
+		}
+	}
+	if channels.n > 0 {
+		b.out.add(addToBuckets, channels, days, counts, hours)
+	}
+}
+
+// array writes the hours as Postgres reads an array.
+func (d *dayCount) array() string {
+	b := []byte{'{'}
+	for i, n := range d.hours {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, int64(n), 10)
+	}
+	return string(append(b, '}'))
+}
+
+// forgetCopies deletes what other rows hold of deleted messages, and notes where something was quoted.
+func (b *batch) forgetCopies(ctx context.Context, tx *sqlx.Tx, deleted []discord.MessageID) error {
 	quoting, err := forgetCopies(ctx, tx, deleted)
 	if err != nil {
 		return err
@@ -359,27 +490,7 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 		}
 	}
 	b.elsewhere = slices.Collect(maps.Keys(quoting))
-	for k, n := range b.buckets {
-		if n != 0 {
-			buckets = append(buckets, []any{int64(k.channel), k.day, n})
-		}
-	}
-	if err := execRows(ctx, tx, addToBuckets, nil, buckets); err != nil {
-		return err
-	}
-	if len(unmentioned) > 0 {
-		channels, messages := keyArrays(unmentioned)
-		if _, err := tx.ExecContext(ctx, deleteMentions, channels, messages); err != nil {
-			return err
-		}
-	}
-	if err := execRows(ctx, tx, addMentions, nil, mentions); err != nil {
-		return err
-	}
-	if err := b.writeTallies(ctx, tx); err != nil {
-		return err
-	}
-	return openGaps(ctx, tx, b.gaps)
+	return nil
 }
 
 const findHeads = `
@@ -398,13 +509,12 @@ SET guild_id = v.guild_id,
     last_live_id = v.last_live_id,
     last_seen_id = v.last_seen_id,
     known_id = v.known_id
-FROM (VALUES %s) v(id, guild_id, version, last_live_id, last_seen_id, known_id)
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+     v(id, guild_id, version, last_live_id, last_seen_id, known_id)
 WHERE c.id = v.id`
 
-var moveHeadsTypes = []string{"bigint", "bigint", "bigint", "bigint", "bigint", "bigint"}
-
-// writeHeads stores the channels' versions and newest messages. Where the newest live message went, the one before it is
-// looked up among what write has stored.
+// writeHeads stores the channels' versions and newest messages, and with them what else waits in b.out. Where the newest live
+// message went, the one before it is looked up among what write has stored.
 func (b *batch) writeHeads(ctx context.Context, tx *sqlx.Tx) error {
 	var headless []discord.ChannelID
 	for id, c := range b.channels {
@@ -413,30 +523,43 @@ func (b *batch) writeHeads(ctx context.Context, tx *sqlx.Tx) error {
 		}
 	}
 	if len(headless) > 0 {
+		if err := b.out.exec(ctx, tx); err != nil {
+			return err
+		}
 		var heads []struct {
 			ID       discord.ChannelID `db:"id"`
 			LastLive discord.MessageID `db:"last_live_id"`
 		}
-		if err := tx.SelectContext(ctx, &heads, findHeads, ids(headless)); err != nil {
+		if err := tx.SelectContext(ctx, &heads, findHeads, idList(headless)); err != nil {
 			return err
 		}
 		for _, h := range heads {
 			b.channels[h.ID].lastLive = h.LastLive
 		}
 	}
-	var rows [][]any
+	n := len(b.channels)
+	channels, guilds, versions, live, seen, heard := int8s(n), int8s(n), int8s(n), int8s(n), int8s(n), int8s(n)
 	for id, c := range b.channels {
 		if c.changed {
-			rows = append(rows, []any{int64(id), int64(c.guild), c.version, int64(c.lastLive), int64(c.lastSeen), int64(c.heard)})
+			channels.int8(int64(id))
+			guilds.int8(int64(c.guild))
+			versions.int8(c.version)
+			live.int8(int64(c.lastLive))
+			seen.int8(int64(c.lastSeen))
+			heard.int8(int64(c.heard))
 		}
 	}
-	return execRows(ctx, tx, moveHeads, moveHeadsTypes, rows)
+	if channels.n > 0 {
+		b.out.add(moveHeads, channels, guilds, versions, live, seen, heard)
+	}
+	return b.out.exec(ctx, tx)
 }
 
-func keyArrays(keys []messageKey) (channels, messages pq.Int64Array) {
-	channels, messages = make(pq.Int64Array, len(keys)), make(pq.Int64Array, len(keys))
-	for i, k := range keys {
-		channels[i], messages[i] = int64(k.channel), int64(k.id)
+func keyArrays(keys []messageKey) (channels, messages *column) {
+	channels, messages = int8s(len(keys)), int8s(len(keys))
+	for _, k := range keys {
+		channels.int8(int64(k.channel))
+		messages.int8(int64(k.id))
 	}
 	return channels, messages
 }

@@ -25,8 +25,12 @@ type ownMessage struct {
 	channel *channelRow
 }
 
-// readBy notes that the author of a new message has read the channel up to it. Deleting the message later takes nothing back.
+// readBy notes that the author of a new message, should they read here, has read the channel up to it. Deleting the message
+// later takes nothing back. Who signs in for the first time while it is recorded has written before.
 func (b *batch) readBy(row *heldMessage, c *channelRow) {
+	if !b.signedIn[row.Author] {
+		return
+	}
 	k := ownKey{row.Author, row.Channel}
 	if o := b.own[k]; row.ID > o.id {
 		b.own[k] = ownMessage{row.ID, c}

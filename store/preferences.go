@@ -75,7 +75,10 @@ func (s *Store) Unmute(ctx context.Context, user discord.UserID, scope discord.S
 	return r, nil
 }
 
-const selectMutes = selectActiveMutes + `
+const selectMutes = `
+SELECT scope_id, until
+FROM mutes
+WHERE user_id = $1 AND (until IS NULL OR until > now())
 ORDER BY scope_id`
 
 // Mutes lists what the person mutes now.

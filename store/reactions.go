@@ -12,14 +12,6 @@ import (
 // on their way.
 const reactionMargin = 10 * time.Second
 
-// reactedNow is the value of reacted_at: Postgres' own clock, or nothing new.
-func (m *heldMessage) reactedNow() any {
-	if m.reacting {
-		return "now"
-	}
-	return nil
-}
-
 // reactions holds a message's reactions against those that a page shows, and takes the page's where they differ: an event about
 // them was never told. Whose they are the page does not say; so of the emojis that differ, the first word about a person is
 // believed again. An event that is still on its way counts twice then, until the channel is read again because of it.

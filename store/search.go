@@ -6,21 +6,11 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
 
 	"tidings"
-)
-
-// The answer is the newest messages first. The index of words knows nothing of time, so a common word has very many places in it,
-// while a few thousand of the newest messages surely hold it. So those are looked at first, one by one; what they hold tells how
-// far back a page reaches, and only a rarer word is left to the planner and the index.
-const (
-	searchedFirst = 5000 // messages
-	searchedMore  = 8    // times as many, at most, where that promises a page
-	searchedNext  = 100  // times as many, before all
 )
 
 // $1 the person, $2 the channels, $3 and $4 their roles; $5 and $6 the last message of the page before and its channel; $7 the limit; $8 the
@@ -36,11 +26,11 @@ WITH q AS MATERIALIZED (
 	) AS roles
 ), picked AS (
 	SELECT m.channel_id, m.id
-	FROM messages m
+	FROM ` + searchMessages + ` m
 	WHERE m.channel_id = ANY ($2::bigint[]) AND NOT m.deleted AND m.id > $8::bigint
 	AND m.id <= $5::bigint AND (m.id < $5 OR m.channel_id < $6::bigint)`
 	searchWords    = `(m.words @@ websearch_to_tsquery('simple', $%d::text))` + searchIndex
-	searchAuthors  = `m.author_id = ANY ($%d::bigint[]) AND m.countable` // as the index of authors has it
+	searchAuthors  = `m.author_id = ANY ($9::bigint[]) AND m.countable` // as the index of authors has it; they are the first argument
 	searchHas      = `m.has & $%[1]d::int = $%[1]d`
 	searchMentions = `EXISTS (
 		SELECT
@@ -67,8 +57,11 @@ JOIN channels c ON c.id = m.channel_id` + joinMentions + `
 ORDER BY m.id DESC, m.channel_id DESC`
 )
 
-// searchIndex marks in a statement what the index of words may answer.
-const searchIndex = "/* by words */"
+// searchIndex marks in a statement what the index of words may answer, searchMessages what stands for the messages.
+const (
+	searchIndex    = "/* by words */"
+	searchMessages = "/* messages */"
+)
 
 const countWords = `
 SELECT numnode(websearch_to_tsquery('simple', $1::text))`
@@ -126,64 +119,15 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 		if len(channels) == 0 {
 			return nil
 		}
-		p, err = readWindows(ctx, tx, set, channels, query, args, from, int64(q.After), limit)
+		p, err = look(ctx, tx, set, looking{query: query, args: args, plain: q.plain(), authors: len(q.From) > 0 || q.FromMe, channels: channels, from: from, after: int64(q.After), limit: limit})
 		return err
 	})
 	return p, err
 }
 
-// How many messages a stretch of time has, by the two days up to its end.
-const countRecent = `
-SELECT coalesce(sum(n), 0)
-FROM live_buckets
-WHERE channel_id = ANY ($1::bigint[]) AND day BETWEEN $2::int - 1 AND $2`
-
-// readWindows reads a page, from the newest stretch of time to ever longer ones.
-func readWindows(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet, channels []discord.ChannelID, query string, args []any,
-	from feedCursor, after int64, limit int) (p FeedPage, err error) {
-	guilds, roles := rolesOf(set)
-	newest := tidings.FirstID(time.Now())
-	if from.message < int64(newest) {
-		newest = discord.MessageID(from.message)
-	}
-	var recent int64
-	if err := tx.GetContext(ctx, &recent, countRecent, ids(channels), int64(newest)>>22/(24*60*60*1000)); err != nil {
-		return p, err
-	}
-	first := min(48*time.Hour*searchedFirst/time.Duration(max(recent, 1)), 64*24*time.Hour)
-	read := func(back time.Duration, all, byIndex bool) (rows []storedMessage, done bool, err error) {
-		oldest := after
-		if start := int64(tidings.FirstID(newest.Time().Add(-back))); !all && start > oldest {
-			oldest = start
-		}
-		// Reading all places of a common word takes longer than looking at few messages, which the planner does not know. What is asked
-		// as IS TRUE no index answers.
-		text := strings.ReplaceAll(query, searchIndex, map[bool]string{false: " IS TRUE"}[byIndex])
-		in := append([]any{int64(set.User), ids(channels), guilds, roles, from.message, from.channel, limit + 1, oldest}, args...)
-		err = tx.SelectContext(ctx, &rows, text, in...)
-		return rows, len(rows) > limit || oldest == after, err
-	}
-	rows, done, err := read(first, false, false)
-	if wide := first * time.Duration(4*(limit+1)/(3*max(len(rows), 1))+1); !done && err == nil && len(rows) > 0 && wide <= searchedMore*first {
-		rows, done, err = read(wide, false, false)
-	}
-	if !done && err == nil {
-		rows, done, err = read(searchedNext*first, false, true)
-	}
-	if !done && err == nil {
-		rows, _, err = read(0, true, true)
-	}
-	if err != nil {
-		return p, err
-	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		p.Next = feedCursor{message: rows[limit-1].ID, channel: rows[limit-1].Channel}.String()
-	}
-	for _, r := range rows {
-		p.Messages = append(p.Messages, r.message())
-	}
-	return p, nil
+// plain reports whether the query asks for words that may stand anywhere, and for nothing else.
+func (q SearchQuery) plain() bool {
+	return len(q.From)+len(q.Mentions)+len(q.Has) == 0 && !q.FromMe && !q.Me && !strings.ContainsAny(q.Words, `"-`)
 }
 
 // statement writes the search as SQL; "" when it asks for nothing. keywords, where there are some, are a tsquery: then only what others
@@ -195,19 +139,19 @@ func (q SearchQuery) statement(set *tidings.VisibleSet, words bool, keywords str
 		args = append(args, arg)
 		conditions = append(conditions, fmt.Sprintf(condition, 8+len(args)))
 	}
+	authors := ids(q.From)
+	if q.FromMe {
+		authors = append(authors, int64(set.User))
+	}
+	if len(authors) > 0 {
+		args, conditions = append(args, authors), append(conditions, searchAuthors)
+	}
 	if words {
 		add(searchWords, q.Words)
 	}
 	if keywords != "" {
 		add(searchKeywords, keywords)
 		conditions = append(conditions, searchOthers)
-	}
-	authors := ids(q.From)
-	if q.FromMe {
-		authors = append(authors, int64(set.User))
-	}
-	if len(authors) > 0 {
-		add(searchAuthors, authors)
 	}
 	var has tidings.Features
 	for _, f := range q.Has {

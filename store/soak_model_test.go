@@ -15,6 +15,7 @@ type soakModel struct {
 	guilds   map[discord.GuildID]*soakGuild
 	messages map[discord.ChannelID]map[discord.MessageID]*soakMessage
 	people   map[discord.UserID]*soakPerson
+	late     soakLate
 }
 
 type soakGuild struct {
@@ -70,6 +71,7 @@ func newSoakModel() *soakModel {
 		guilds:   map[discord.GuildID]*soakGuild{},
 		messages: map[discord.ChannelID]map[discord.MessageID]*soakMessage{},
 		people:   map[discord.UserID]*soakPerson{},
+		late:     newSoakLate(),
 	}
 }
 

@@ -18,7 +18,19 @@ func (s *soak) replay(m *soakModel, followers map[discord.ChannelID]*follower) {
 	for _, c := range s.changes {
 		m.guilds[c.guild].apply(c.body)
 	}
+	fetched := map[soakKeyed]bool{}
 	for _, ev := range s.events {
+		if ev.Source == tidings.SourceBackfill {
+			switch e := ev.Body.(type) {
+			case tidings.MessageCreated:
+				fetched[soakKeyed{ev.Channel, e.Message.ID}] = true
+			case tidings.MessageUpdated:
+				fetched[soakKeyed{ev.Channel, e.Message.ID}] = true
+			}
+		}
+		if e, ok := ev.Body.(tidings.MessagesDeleted); ok {
+			m.late.mentioned[ev.Channel] = max(m.late.mentioned[ev.Channel], slices.Max(e.IDs))
+		}
 		see := func(msg tidings.Message) {
 			k := m.messages[ev.Channel][msg.ID]
 			if k == nil {
@@ -54,7 +66,9 @@ func (s *soak) replay(m *soakModel, followers map[discord.ChannelID]*follower) {
 			followers[d.Channel] = &follower{messages: map[discord.MessageID]tidings.Delta{}}
 		}
 		followers[d.Channel].apply(t, d)
+		m.late.apply(d, fetched[soakKeyed{d.Channel, d.ID}])
 	}
+	m.late.compare(s)
 	for _, p := range m.people {
 		s.replayPerson(p)
 	}
@@ -63,6 +77,44 @@ func (s *soak) replay(m *soakModel, followers map[discord.ChannelID]*follower) {
 	for u, list := range s.acts { // The last one stays, for its rev.
 		if len(list) > 0 {
 			s.acts[u] = []soakAct{{result: tidings.ReadResult{Rev: m.people[u].rev}, refused: true}}
+		}
+	}
+}
+
+// soakLate is how many messages of each channel came after newer ones. How a delete of an unknown message and a create met is not told, and what
+// a page brought into an open gap is told when the gap closes, so the number of those that were found late has a lower and an upper bound.
+type soakLate struct {
+	created, mentioned map[discord.ChannelID]discord.MessageID // the newest
+	surely, perhaps    map[discord.ChannelID]int
+}
+
+func newSoakLate() soakLate {
+	return soakLate{map[discord.ChannelID]discord.MessageID{}, map[discord.ChannelID]discord.MessageID{}, map[discord.ChannelID]int{}, map[discord.ChannelID]int{}}
+}
+
+func (l soakLate) apply(d tidings.Delta, fetched bool) {
+	if d.Kind != tidings.DeltaCreate {
+		return
+	}
+	if d.N == 1 && d.ID < l.created[d.Channel] && !fetched {
+		l.surely[d.Channel]++
+	} else if d.N == 1 && d.ID < max(l.created[d.Channel], l.mentioned[d.Channel]) {
+		l.perhaps[d.Channel]++
+	}
+	l.created[d.Channel] = max(l.created[d.Channel], d.ID)
+}
+
+// compare compares with what was told, and that with what is kept for those who were away.
+func (l soakLate) compare(s *soak) {
+	s.t.Helper()
+	for c, surely := range l.surely {
+		if told := s.found[c]; told < surely || told > surely+l.perhaps[c] {
+			s.t.Errorf("channel %d: %d messages are told to have come late, want %d and perhaps %d more", c, told, surely, l.perhaps[c])
+		}
+	}
+	for c, told := range s.found {
+		if kept := one[int](s.t, s.Store, `SELECT coalesce(sum(recovered), 0) FROM gaps WHERE channel_id = $1`, int64(c)); kept != told {
+			s.t.Errorf("channel %d: %d messages are kept as found late, want %d", c, kept, told)
 		}
 	}
 }

@@ -75,6 +75,7 @@ type soak struct {
 	acts     map[discord.UserID][]soakAct
 	own      map[discord.UserID][]tidings.ReadResult
 	versions map[discord.GuildID]int64
+	found    map[discord.ChannelID]int // messages that were told to have come late
 
 	unread, mentions int // compared so far, to show that there was something to compare
 }
@@ -167,6 +168,9 @@ func (s *soak) write(ctx context.Context, r *rand.Rand) error {
 	s.ops.Add(int64(len(events)))
 	s.events = append(s.events, events...)
 	s.deltas = append(s.deltas, res.Deltas...)
+	for _, late := range res.Recovered {
+		s.found[late.Channel] += late.N
+	}
 	for _, own := range res.Reads {
 		s.own[own.User] = append(s.own[own.User], own)
 	}
@@ -406,7 +410,7 @@ func newSoak(t testing.TB, total int64) (*soak, *soakModel) {
 	s := &soak{
 		Store: open(t), total: total, t: t, begin: time.Now(), barriers: map[discord.GuildID]*sync.Mutex{}, acting: map[discord.UserID]*sync.Mutex{},
 		newest: map[discord.ChannelID]discord.MessageID{}, acts: map[discord.UserID][]soakAct{}, own: map[discord.UserID][]tidings.ReadResult{},
-		versions: map[discord.GuildID]int64{},
+		versions: map[discord.GuildID]int64{}, found: map[discord.ChannelID]int{},
 	}
 	s.access = access.New(s.Store, nil, access.Options{})
 	// Ten days around now, when everybody's history begins.

@@ -48,11 +48,12 @@ type Options struct {
 
 // Store is safe for concurrent use.
 type Store struct {
-	db     *sqlx.DB
-	names  knownNames
-	cache  *cache
-	direct string // for LISTEN
-	log    *slog.Logger
+	db         *sqlx.DB
+	names      knownNames
+	cache      *cache
+	remembered *remembered
+	direct     string // for LISTEN
+	log        *slog.Logger
 
 	history, retention time.Duration
 	clock              func() time.Time // Discord's; nil for ours
@@ -82,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	s := &Store{
-		db: db, direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log, history: o.History, retention: o.Retention,
+		db: db, remembered: newRemembered(), direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log, history: o.History, retention: o.Retention,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

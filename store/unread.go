@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,24 +29,16 @@ const effectivePosition = `
 		END`
 
 // withVisible begins a statement: $1 is the person, $2 the channels. "visible" has each channel with the effective position,
-// read_id. day is the UTC day of it, [day_start, day_end) are the ids in that day. "hidden" holds the authors whose messages
-// are never unread: the person's own and those they ignore.
+// read_id. "hidden" holds the authors whose messages are never unread: the person's own and those they ignore.
 const withVisible = `
 WITH visible AS MATERIALIZED (
-	SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, e.read_id,
-		d.day, d.day * 86400000 << 22 AS day_start, (d.day + 1) * 86400000 << 22 AS day_end
+	SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id,` + effectivePosition + ` AS read_id
 	FROM unnest($2::bigint[]) AS v (id)
 	JOIN channels c ON c.id = v.id
 	LEFT JOIN read_positions p ON p.user_id = $1::bigint AND p.channel_id = c.id
 	LEFT JOIN read_floors fa ON fa.user_id = $1 AND fa.scope_id = 0
 	LEFT JOIN read_floors fg ON fg.user_id = $1 AND fg.scope_id = c.guild_id
 	LEFT JOIN baselines b ON b.user_id = $1 AND b.guild_id = c.guild_id
-	CROSS JOIN LATERAL (
-		SELECT` + effectivePosition + ` AS read_id
-	) e
-	CROSS JOIN LATERAL (
-		SELECT (e.read_id >> 22) / 86400000 AS day
-	) d
 ), hidden AS MATERIALIZED (
 	SELECT $1 || coalesce(array_agg(author_id), '{}') AS authors
 	FROM ignored_authors
@@ -84,37 +78,26 @@ const (
 	fewChannels = 8
 )
 
-// countUnread counts exactly, above any number, without reading all that is unread. What is unread above a position is
-// the rest of the position's own day and the buckets of the later days, less what hidden authors wrote. The rest of the day
-// comes from whichever side has fewer ids: those above the position ("up", which then also finds the first unread message),
-// or the day's bucket less those up to it. Where the newest message is of the same day, no bucket is needed.
+// countUnread counts exactly, above any number, without reading all that is unread. What is unread above a position is the
+// rest of the position's own hour ("near", which also finds the first unread message), the later hours of that day and the
+// later days ("later", by the buckets), less what hidden authors wrote. Where the hours of the day are not known, the rest of
+// the day is read instead.
 const countUnread = `
 	GROUP BY v.id, t.message_id
 )
 SELECT v.id, v.guild_id, v.version, v.read_id, v.last_live_id,
 	CASE
-		WHEN v.last_live_id <= v.read_id THEN 0
-		WHEN s.up AND v.last_live_id < v.day_end THEN u.shown
-		ELSE coalesce((
-			SELECT sum(l.n)
-			FROM live_buckets l
-			WHERE l.channel_id = v.id AND l.day >= v.day + CASE WHEN s.up THEN 1 ELSE 0 END
-		), 0) + u.n - CASE WHEN s.up THEN 0 ELSE (
-			SELECT count(*)
-			FROM messages m
-			WHERE m.channel_id = v.id AND m.id >= v.day_start AND m.id <= v.read_id AND NOT m.deleted AND m.countable
-		) END - (
+		WHEN l.later > 0 THEN l.later + coalesce(u.n, 0) - (
 			SELECT count(*)
 			FROM messages m
 			WHERE m.channel_id = v.id AND m.author_id = ANY ((SELECT authors FROM hidden)::bigint[]) AND m.id > v.read_id
 			AND NOT m.deleted AND m.countable
 		)
+		ELSE coalesce(u.shown, 0)
 	END AS unread,
 	coalesce(n.mentions, 0) AS mentions,
-	coalesce(CASE
-		WHEN v.last_live_id <= v.read_id THEN 0
-		WHEN u.first IS NOT NULL OR s.up AND v.last_live_id < v.day_end THEN u.first
-		ELSE (
+	coalesce(u.first, CASE
+		WHEN l.later > 0 THEN (
 			SELECT m.id
 			FROM messages m
 			WHERE m.channel_id = v.id AND m.id > v.read_id AND NOT m.deleted AND m.countable
@@ -124,17 +107,35 @@ SELECT v.id, v.guild_id, v.version, v.read_id, v.last_live_id,
 		)
 	END, 0) AS first_unread
 FROM visible v
-CROSS JOIN LATERAL (
-	SELECT least(v.day_end, v.last_live_id) - v.read_id <= v.read_id - v.day_start AS up
-) s
-CROSS JOIN LATERAL (
+LEFT JOIN LATERAL (
+	SELECT sum(CASE
+			WHEN b.day > (v.read_id >> 22) / 86400000 THEN b.n
+			ELSE (
+				SELECT sum(h.n)::int
+				FROM unnest(b.hours[(v.read_id >> 22) / 3600000 % 24 + 2:24]) AS h (n)
+			)
+		END) AS later,
+		sum(CASE
+			WHEN b.day > (v.read_id >> 22) / 86400000 THEN 0
+			WHEN b.hours IS NULL THEN b.n
+			ELSE b.hours[(v.read_id >> 22) / 3600000 % 24 + 1]
+		END) AS near,
+		bool_or(b.hours IS NULL AND b.day = (v.read_id >> 22) / 86400000) AS whole
+	FROM live_buckets b
+	WHERE v.last_live_id > v.read_id AND b.channel_id = v.id AND b.day >= (v.read_id >> 22) / 86400000
+) l ON true
+LEFT JOIN LATERAL (
 	SELECT count(*) AS n,
 		count(*) FILTER (WHERE m.author_id <> ALL ((SELECT authors FROM hidden)::bigint[])) AS shown,
 		min(m.id) FILTER (WHERE m.author_id <> ALL ((SELECT authors FROM hidden)::bigint[])) AS first
 	FROM messages m
-	WHERE s.up AND v.last_live_id > v.read_id
-	AND m.channel_id = v.id AND m.id > v.read_id AND m.id < v.day_end AND NOT m.deleted AND m.countable
-) u
+	WHERE l.near > 0 AND m.channel_id = v.id AND m.id > v.read_id
+	AND m.id < CASE
+		WHEN l.whole THEN ((v.read_id >> 22) / 86400000 + 1) * 86400000
+		ELSE ((v.read_id >> 22) / 3600000 + 1) * 3600000
+	END << 22
+	AND NOT m.deleted AND m.countable
+) u ON true
 LEFT JOIN (
 	SELECT channel_id, count(*) AS mentions
 	FROM mentioned
@@ -200,6 +201,7 @@ func (s *Store) snapshot(ctx context.Context, fn func(tx *sqlx.Tx) error) error 
 	})
 }
 
+// What a person has set, in one row. The planner's compiler is switched off like in [Store.snapshot].
 const selectPerson = `
 SELECT coalesce((
 	SELECT rev
@@ -210,12 +212,52 @@ SELECT coalesce((
 	FROM ignored_authors
 	WHERE user_id = $1
 	ORDER BY author_id
-) AS ignored`
+) AS ignored, (
+	SELECT coalesce(json_agg(json_build_object('Scope', scope_id::text, 'Until', until)), '[]')
+	FROM mutes
+	WHERE user_id = $1 AND (until IS NULL OR until > now())
+) AS mutes, (
+	SELECT coalesce(json_agg(json_build_object('Guild', guild_id::text, 'Everyone', everyone, 'Roles', roles) ORDER BY guild_id), '[]')
+	FROM suppressed
+	WHERE user_id = $1
+) AS suppressed, set_config('jit', 'off', true) AS jit`
 
-const selectActiveMutes = `
-SELECT scope_id, until
-FROM mutes
-WHERE user_id = $1 AND (until IS NULL OR until > now())`
+// personRow is what a person has set.
+type personRow struct {
+	Rev        int64         `db:"rev"`
+	Ignored    pq.Int64Array `db:"ignored"`
+	Mutes      string        `db:"mutes"`
+	Suppressed string        `db:"suppressed"`
+	JIT        string        `db:"jit"`
+
+	muted      map[discord.Snowflake]*time.Time // until when; nil for ever
+	suppressed []Suppressed
+}
+
+func readPerson(ctx context.Context, tx *sqlx.Tx, user discord.UserID) (*personRow, error) {
+	p := &personRow{muted: map[discord.Snowflake]*time.Time{}}
+	if err := tx.GetContext(ctx, p, selectPerson, int64(user)); err != nil {
+		return nil, err
+	}
+	var mutes []struct {
+		Scope int64 `json:",string"`
+		Until *time.Time
+	}
+	var suppressed []struct {
+		Guild           int64 `json:",string"`
+		Everyone, Roles bool
+	}
+	if err := errors.Join(json.Unmarshal([]byte(p.Mutes), &mutes), json.Unmarshal([]byte(p.Suppressed), &suppressed)); err != nil {
+		return nil, err
+	}
+	for _, m := range mutes {
+		p.muted[discord.Snowflake(m.Scope)] = m.Until
+	}
+	for _, s := range suppressed {
+		p.suppressed = append(p.suppressed, Suppressed{discord.GuildID(s.Guild), tidings.Suppression{Everyone: s.Everyone, Roles: s.Roles}})
+	}
+	return p, nil
+}
 
 // What is complete is derived from the ledger; see ledger.go.
 const selectComplete = `
@@ -235,33 +277,21 @@ WHERE c.id = ANY($1::bigint[]) AND g.live_session <> '' AND c.closed_at IS NULL 
 // all, has rev 0.
 func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
 	list := set.ChannelIDs()
-	var person struct {
-		Rev     int64         `db:"rev"`
-		Ignored pq.Int64Array `db:"ignored"`
-	}
-	var mutes []Mute
-	var suppressed []Suppressed
+	var person *personRow
 	var rows []counted
 	var complete []struct {
 		ID   discord.ChannelID `db:"id"`
 		From discord.MessageID `db:"from_id"`
 	}
-	err := s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		complete, mutes, suppressed = nil, nil, nil
-		err := tx.GetContext(ctx, &person, selectPerson, int64(set.User))
-		if err != nil {
-			return err
-		}
-		if err := tx.SelectContext(ctx, &mutes, selectActiveMutes, int64(set.User)); err != nil {
-			return err
-		}
-		if err := tx.SelectContext(ctx, &suppressed, selectSuppressed, int64(set.User)); err != nil {
+	err := s.inTx(ctx, snapshot, func(tx *sqlx.Tx) (err error) {
+		complete = nil
+		if person, err = readPerson(ctx, tx, set.User); err != nil {
 			return err
 		}
 		if err := tx.SelectContext(ctx, &complete, selectComplete, ids(list)); err != nil {
 			return err
 		}
-		rows, err = count(ctx, tx, set, list)
+		rows, err = s.counts(ctx, tx, set, list, person)
 		return err
 	})
 	if err != nil {
@@ -276,10 +306,6 @@ func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.
 		// Rounded up: others of the same millisecond may be missing.
 		since[c.ID] = (c.From + 1<<22 - 1).Time().UTC()
 	}
-	muted := make(map[discord.Snowflake]*time.Time, len(mutes))
-	for _, m := range mutes {
-		muted[m.Scope] = m.Until
-	}
 
 	u := &tidings.Unread{
 		Rev: person.Rev, Guilds: make([]tidings.UnreadGuild, 0, len(set.Guilds)), Ignored: make([]discord.UserID, len(person.Ignored)),
@@ -288,8 +314,8 @@ func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.
 		u.Ignored[i] = discord.UserID(id)
 	}
 	for _, g := range set.Guilds {
-		ug := summarizeGuild(g, counts, since, muted)
-		for _, s := range suppressed {
+		ug := summarizeGuild(g, counts, since, person.muted)
+		for _, s := range person.suppressed {
 			if s.Guild == g.Guild.ID {
 				ug.SuppressEveryone, ug.SuppressRoles = s.Everyone, s.Roles
 			}

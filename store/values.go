@@ -56,7 +56,7 @@ func values(types []string, rows [][]any) (string, []any) {
 	return b.String(), args
 }
 
-// ids turns typed snowflakes into what a bigint[] parameter takes.
+// ids turns typed snowflakes into what a bigint[] parameter takes, and what one is read into. A batch uses [column] instead.
 func ids[T ~uint64](list []T) pq.Int64Array {
 	out := make(pq.Int64Array, len(list))
 	for i, id := range list {

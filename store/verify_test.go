@@ -10,6 +10,14 @@ FROM (SELECT channel_id, ((id >> 22) / 86400000)::int AS day, count(*) AS n
       FROM messages WHERE NOT deleted AND countable GROUP BY 1, 2) m
 FULL JOIN live_buckets b USING (channel_id, day)
 WHERE COALESCE(m.n, 0) <> COALESCE(b.n, 0)`,
+	"hours that differ from a recount": `
+SELECT count(*)
+FROM live_buckets b
+WHERE b.hours IS NOT NULL AND b.hours <> ARRAY (
+	SELECT (SELECT count(*)::int FROM messages m
+	        WHERE m.channel_id = b.channel_id AND NOT m.deleted AND m.countable
+	        AND m.id >= (b.day::bigint * 24 + h) * 3600000 << 22 AND m.id < (b.day::bigint * 24 + h + 1) * 3600000 << 22)
+	FROM generate_series(0, 23) h ORDER BY h)`,
 	"heads that are not the newest live message": `
 SELECT count(*)
 FROM channels c

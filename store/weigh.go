@@ -41,14 +41,6 @@ func (t *teller) toldBy(ev tidings.Event) {
 	}
 }
 
-// toldNow is the value of told_at: Postgres' own clock, or nothing new.
-func (t *teller) toldNow() any {
-	if t.telling {
-		return "now"
-	}
-	return nil
-}
-
 func sessionHash(session string) int64 {
 	h := fnv.New64a()
 	h.Write([]byte(session))

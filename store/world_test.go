@@ -92,6 +92,9 @@ func (w *world) post(channel discord.ChannelID, author discord.UserID, mentions 
 			int64(channel), int64(id), int64(author), fmt.Sprint("message ", id), fmt.Appendf(nil, `{"id":"%d"}`, id))
 		w.exec(`INSERT INTO live_buckets (channel_id, day, n) VALUES ($1, $2, 1) ON CONFLICT (channel_id, day) DO UPDATE SET n = live_buckets.n + 1`,
 			int64(channel), tidings.Day(id))
+		w.exec(`UPDATE live_buckets b SET hours = ARRAY (
+			SELECT (SELECT count(*)::int FROM messages WHERE channel_id = $1 AND NOT deleted AND countable AND (id >> 22) / 3600000 = $2::bigint * 24 + h)
+			FROM generate_series(0, 23) h ORDER BY h) WHERE channel_id = $1 AND day = $2`, int64(channel), tidings.Day(id))
 		mention := func(kind int, target uint64) {
 			w.exec(`INSERT INTO mention_targets (kind, target_id, channel_id, message_id, author_id) VALUES ($1, $2, $3, $4, $5)`,
 				kind, int64(target), int64(channel), int64(id), int64(author))

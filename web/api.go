@@ -159,7 +159,7 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 			s.fail(w, r, scopeMissing(scope))
 		default:
 			if what, ok := ctx.Operation().Metadata["limit"].(string); ok {
-				if err := s.limited(what, p, s.address(r)); err != nil {
+				if err := s.limited(r.Context(), what, p, s.address(r)); err != nil {
 					s.fail(w, r, err)
 					return
 				}
@@ -183,7 +183,7 @@ func askedBy(ctx context.Context) string {
 // limitedNow counts an expensive call that shows as one only in the operation.
 func (s *Server) limitedNow(ctx context.Context, what string) error {
 	a, _ := ctx.Value(askedKey{}).(asked)
-	return s.limited(what, asking(ctx), a.from)
+	return s.limited(ctx, what, asking(ctx), a.from)
 }
 
 // withAsking is a context in which asking finds the person.

@@ -226,8 +226,9 @@ func (w *world) Suppressed(context.Context, discord.UserID) ([]store.Suppressed,
 	return nil, nil
 }
 
-func (w *world) Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error) {
-	return w.Counts(ctx, set, set.ChannelIDs())
+func (w *world) Verify(ctx context.Context, set *tidings.VisibleSet) (stated, recounted []tidings.ReadChannel, err error) {
+	stated, err = w.Counts(ctx, set, set.ChannelIDs())
+	return stated, stated, err
 }
 
 func (w *world) Messages(_ context.Context, q store.PageQuery) (store.Page, error) {

@@ -38,7 +38,7 @@ func (s *Server) feedOut(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprintln(w, text)
 	}
-	if err := s.limited("feed", who{}, s.address(r)); err != nil {
+	if err := s.limited(r.Context(), "feed", who{}, s.address(r)); err != nil {
 		s.fail(w, r, err)
 		return
 	}

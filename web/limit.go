@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"net/http"
@@ -22,8 +23,8 @@ type rate struct {
 // limit is what one person may do, and what one address may, whoever asks from there. A burst of 0 is no limit.
 type limit struct{ person, address rate }
 
-// The expensive calls. Addresses have more, because many people may come from behind one; limits are of each process. They are
-// wide enough for a person who hurries and a script that is careful.
+// The expensive calls. Addresses have more, because many people may come from behind one. They are wide enough for a person who hurries and
+// a script that is careful, and hold over all processes that share a Redis.
 var limits = map[string]limit{
 	"search": {rate{500 * time.Millisecond, 60}, rate{100 * time.Millisecond, 300}},
 	"fresh":  {rate{500 * time.Millisecond, 60}, rate{100 * time.Millisecond, 300}},
@@ -81,12 +82,37 @@ func (l *limiter) forget(now time.Time) {
 	}
 }
 
+// Limits counts what all processes do. It is *store.Store.
+type Limits interface {
+	// Take does one more thing under a name, or says after what wait it can be done. ErrUnavailable: it cannot be known now.
+	Take(ctx context.Context, name string, step time.Duration, burst int) (wait time.Duration, err error)
+}
+
+// aloneShare is the part of a limit that a process allows while it cannot know what the others do, so that so many of them together allow
+// no more than they should.
+const aloneShare = 4
+
+// take counts one thing with all processes, and alone while that cannot be.
+func (s *Server) take(ctx context.Context, name string, r rate) time.Duration {
+	if r.burst == 0 {
+		return 0
+	}
+	if s.o.Limits != nil {
+		wait, err := s.o.Limits.Take(ctx, name, r.step, r.burst)
+		if err == nil {
+			return wait
+		}
+		r = rate{r.step * aloneShare, max(r.burst/aloneShare, 1)}
+	}
+	return s.limiter.take(name, r, time.Now())
+}
+
 // limited counts an expensive call of a person (0: nobody yet) and of where they are. Its error says when to come back.
-func (s *Server) limited(what string, p who, from string) error {
-	l, now := limits[what], time.Now()
-	wait := s.limiter.take(what+" at "+from, l.address, now)
+func (s *Server) limited(ctx context.Context, what string, p who, from string) error {
+	l := limits[what]
+	wait := s.take(ctx, what+" at "+from, l.address)
 	if wait == 0 && p.user != 0 {
-		wait = s.limiter.take(what+" by "+p.user.String(), l.person, now)
+		wait = s.take(ctx, what+" by "+p.user.String(), l.person)
 	}
 	if wait == 0 {
 		return nil

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tidings"
 )
 
 func TestLimitsFillAndEmptyWithTime(t *testing.T) {
@@ -33,6 +36,47 @@ func TestLimitsFillAndEmptyWithTime(t *testing.T) {
 	}
 	if wait := l.take("a", rate{}, now); wait != 0 {
 		t.Errorf("without a limit it waits %v", wait)
+	}
+}
+
+// sharedLimits are those of all processes, or away.
+type sharedLimits struct {
+	l    *limiter
+	away bool
+}
+
+func (l *sharedLimits) Take(_ context.Context, name string, step time.Duration, burst int) (time.Duration, error) {
+	if l.away {
+		return 0, tidings.ErrUnavailable
+	}
+	return l.l.take(name, rate{step, burst}, time.Unix(1_000_000, 0)), nil
+}
+
+// TestLimitsHoldOverAllProcesses asks four processes, with what they share and without.
+func TestLimitsHoldOverAllProcesses(t *testing.T) {
+	t.Parallel()
+	search := limits["search"].person
+	for _, away := range []bool{false, true} {
+		shared := &sharedLimits{newLimiter(), away}
+		allowed := 0
+		for range aloneShare {
+			s := &Server{o: Options{Limits: shared}, limiter: newLimiter()}
+			for range 2 * search.burst {
+				if s.limited(t.Context(), "search", who{user: 7}, "198.51.100.7") == nil {
+					allowed++
+				}
+			}
+		}
+		// A moment passes while they ask alone, in which a few more may be paid for.
+		if allowed < search.burst || allowed > search.burst+search.burst/2 {
+			t.Errorf("away %v: %d are allowed together, want about %d", away, allowed, search.burst)
+		}
+	}
+	s := &Server{limiter: newLimiter()}
+	for i := range search.burst {
+		if err := s.limited(t.Context(), "search", who{user: 7}, "198.51.100.7"); err != nil {
+			t.Fatalf("the only process refuses the search %d: %v", i, err)
+		}
 	}
 }
 

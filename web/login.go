@@ -29,7 +29,7 @@ type attempt struct {
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
-	if err := s.limited("login", who{}, s.address(r)); err != nil {
+	if err := s.limited(r.Context(), "login", who{}, s.address(r)); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -47,7 +47,7 @@ func (s *Server) redirect(r *http.Request) string { return s.base(r) + "/login/c
 
 func (s *Server) loginCallback(w http.ResponseWriter, r *http.Request) {
 	ctx, q := r.Context(), r.URL.Query()
-	if err := s.limited("login", who{}, s.address(r)); err != nil {
+	if err := s.limited(r.Context(), "login", who{}, s.address(r)); err != nil {
 		s.fail(w, r, err)
 		return
 	}

@@ -74,7 +74,7 @@ func (s *Server) pageFeed(w http.ResponseWriter, r *http.Request, p who) {
 		v = view{Kind: "view", View: strconv.FormatInt(saved.ID, 10), Title: saved.Name}
 	}
 	if q.Keywords || q.Filter == store.FeedKeywords {
-		if err := s.limited("search", p, s.address(r)); err != nil {
+		if err := s.limited(r.Context(), "search", p, s.address(r)); err != nil {
 			s.pageError(w, r, err)
 			return
 		}

@@ -40,7 +40,8 @@ type Store interface {
 type ReadStore interface {
 	Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error)
 	Counts(ctx context.Context, set *tidings.VisibleSet, channels []discord.ChannelID) ([]tidings.ReadChannel, error)
-	Recount(ctx context.Context, set *tidings.VisibleSet) ([]tidings.ReadChannel, error)
+	// Verify returns what is stated beside a recount, of one moment and in one order.
+	Verify(ctx context.Context, set *tidings.VisibleSet) (stated, recounted []tidings.ReadChannel, err error)
 	Messages(ctx context.Context, q store.PageQuery) (store.Page, error)
 	Feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (store.FeedPage, error)
 	Deleted(ctx context.Context, of []store.Quoted) (map[store.Quoted]bool, error)
@@ -168,10 +169,14 @@ type Options struct {
 	Version    string
 	// Admins may make tokens that operate the service.
 	Admins []discord.UserID
+	// NoPages leaves /healthz, /readyz and /metrics alone, for a process that serves no people.
+	NoPages bool
 	// Ready reports what keeps the process from serving; nil means ready.
 	Ready func(ctx context.Context) error
 	// Status fills in GET /api/status; may be nil.
 	Status func(ctx context.Context) (Status, error)
+	// Limits are shared with other processes; nil where there are none.
+	Limits Limits
 	// TrustedProxies are whose word about where a request comes from is taken. None by default.
 	TrustedProxies []netip.Prefix
 	// BotReads says which of a server's channels the bot can read; may be nil. ErrUnavailable: not known now.
@@ -242,6 +247,10 @@ func New(o Options) (*Server, error) {
 	s.sessions = newSessions(o.Store, s.public != nil && s.public.Scheme == "https")
 	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		s.pageError(w, r, fmt.Errorf("session: %w", err))
+	}
+	if o.NoPages {
+		s.handler = s.guard(s.machineRoutes())
+		return s, nil
 	}
 	s.handler = s.guard(tagged(s.routes()))
 	return s, nil

@@ -21,6 +21,7 @@ type sight struct {
 	mu    sync.Mutex
 	me    discord.UserID
 	asked map[discord.GuildID]sighted
+	away  time.Time // Discord did not answer in time then
 }
 
 type sighted struct {
@@ -34,6 +35,8 @@ const (
 	sightFor = 5 * time.Minute
 	// sightWait bounds how long somebody waits for it.
 	sightWait = 3 * time.Second
+	// sightPause is how long nobody waits after that was in vain: who is in many servers would wait for each.
+	sightPause = 10 * time.Second
 )
 
 // reads returns what tells whether the bot can read a channel of a server.
@@ -56,8 +59,17 @@ func (s *sight) member(ctx context.Context, g discord.GuildID) (*tidings.Member,
 	if known, ok := s.asked[g]; ok && time.Since(known.at) < sightFor {
 		return known.member, known.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, sightWait)
+	if time.Since(s.away) < sightPause {
+		return nil, fmt.Errorf("ask who the bot is in server %d: Discord has just not answered: %w", g, tidings.ErrUnavailable)
+	}
+	asking := ctx
+	ctx, cancel := context.WithTimeout(asking, sightWait)
 	defer cancel()
+	defer func() {
+		if ctx.Err() != nil && asking.Err() == nil {
+			s.away = time.Now()
+		}
+	}()
 	if s.me == 0 {
 		me, err := s.rest.Me(ctx)
 		if err != nil {

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"time"
+)
+
+// exponent is the slope of cost over size where both are drawn on logarithmic scales, by least squares: 0 is flat, 1 linear.
+func exponent(sizes []int, costs []float64) float64 {
+	var sx, sy, sxx, sxy float64
+	for i, n := range sizes {
+		x, y := math.Log(float64(n)), math.Log(costs[i])
+		sx, sy, sxx, sxy = sx+x, sy+y, sxx+x*x, sxy+x*y
+	}
+	n := float64(len(sizes))
+	return (n*sxy - sx*sy) / (n*sxx - sx*sx)
+}
+
+// curve collects, round by round, what something costs at several sizes.
+type curve struct {
+	name  string // of what grows, and what is measured: growth_NAME
+	unit  string
+	sizes []int
+	costs map[int][]float64
+}
+
+func newCurve(name, unit string, sizes ...int) *curve {
+	return &curve{name, unit, sizes, map[int][]float64{}}
+}
+
+// add writes the cost at each size, the exponent, and the cost at the largest beside that at the smallest.
+func (c *curve) add(r *report) {
+	var exponents, ends []float64
+	for round := range c.costs[c.sizes[0]] {
+		var costs []float64
+		for _, n := range c.sizes {
+			costs = append(costs, c.costs[n][round])
+		}
+		exponents = append(exponents, exponent(c.sizes, costs))
+		ends = append(ends, costs[len(costs)-1]/costs[0])
+	}
+	for _, n := range c.sizes {
+		r.add(fmt.Sprintf("growth_%s_%s_%d", c.name, c.unit, n), c.costs[n])
+	}
+	r.add("growth_"+c.name+"_exponent", exponents)
+	r.add(fmt.Sprintf("growth_%s_%d_vs_%d", c.name, c.sizes[len(c.sizes)-1], c.sizes[0]), ends)
+}
+
+// growEvents are recorded at each size and round.
+const growEvents = 10_000
+
+// growing measures the processor time of recording one message, this process' and Postgres' together, as channels and as stored
+func growing(r *report, database string, rounds, stored int) error {
+	ctx := context.Background()
+	channels := newCurve("ingest_channels", "cpu_us", 50, 500, 5000)
+	d, err := newDepot(ctx, database, 5000)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.stop() }()
+	for range rounds {
+		for _, n := range channels.sizes {
+			c, err := d.record(ctx, d.messages(growEvents, n))
+			if err != nil {
+				return err
+			}
+			channels.costs[n] = append(channels.costs[n], (c.own+c.theirs)/growEvents*1e6)
+		}
+	}
+	channels.add(r)
+
+	sizes := []int{1000}
+	for n := 10_000; n <= stored; n *= 10 {
+		sizes = append(sizes, n)
+	}
+	messages := newCurve("ingest_messages", "cpu_us", sizes...)
+	depots := map[int]*depot{}
+	for _, n := range sizes {
+		if depots[n], err = newDepot(ctx, database, lineChannels); err != nil {
+			return err
+		}
+		defer func() { _ = depots[n].stop() }()
+		began := time.Now()
+		if err := depots[n].fill(ctx, n); err != nil {
+			return fmt.Errorf("make %d messages: %w", n, err)
+		}
+		fmt.Fprintf(os.Stderr, "growth: %d messages made in %.1f s\n", n, time.Since(began).Seconds())
+	}
+	for round := range rounds {
+		for i := range sizes {
+			n := sizes[(i+round)%len(sizes)]
+			d := depots[n]
+			if n <= growEvents && round > 0 { // Otherwise the rounds before have made it larger.
+				if err := d.fill(ctx, n); err != nil {
+					return err
+				}
+			}
+			c, err := d.record(ctx, d.messages(growEvents, lineChannels))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "growth round %d, %8d stored: %.1f µs CPU a message and %.1f of Postgres\n", round+1, n, c.own/growEvents*1e6, c.theirs/growEvents*1e6)
+			messages.costs[n] = append(messages.costs[n], (c.own+c.theirs)/growEvents*1e6)
+		}
+	}
+	messages.add(r)
+	return nil
+}
+
+// fill replaces what is stored by n messages of the last 20 days. Indexes are made afterwards: that takes a fraction of the time.
+func (d *depot) fill(ctx context.Context, n int) error {
+	if err := d.exec(ctx, `TRUNCATE messages, live_buckets`); err != nil {
+		return err
+	}
+	rows, err := d.db.QueryContext(ctx, `SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() AND tablename = 'messages' AND indexname <> 'messages_pkey'`)
+	if err != nil {
+		return err
+	}
+	var names, makes []string
+	for rows.Next() {
+		var name, def string
+		if err := rows.Scan(&name, &def); err != nil {
+			return err
+		}
+		names, makes = append(names, name), append(makes, def)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	first, last := d.next-20*24*3600*1000<<22, d.next
+	var steps []string
+	for _, name := range names {
+		steps = append(steps, `DROP INDEX `+name)
+	}
+	steps = append(steps,
+		`INSERT INTO messages (channel_id, id, author_id, type, content, payload)
+		 SELECT 1000 + g % `+strconv.Itoa(lineChannels)+`, `+strconv.FormatUint(first, 10)+` + ((`+strconv.FormatUint(last-first, 10)+`::numeric / `+strconv.Itoa(n)+`) * g)::bigint, 100000 + g % 500, 0,
+		        'message ' || g || ', in which somebody says what there is to say today about this and that', convert_to(repeat('{"a":"b"}', 20), 'UTF8')
+		 FROM generate_series(0, `+strconv.Itoa(n-1)+`) g`)
+	steps = append(steps, makes...)
+	steps = append(steps,
+		`INSERT INTO live_buckets (channel_id, day, n) SELECT channel_id, (id >> 22) / 86400000, count(*) FROM messages GROUP BY 1, 2`,
+		`UPDATE channels c SET last_live_id = m.newest, last_seen_id = greatest(c.last_seen_id, m.newest), version = c.version + m.n
+		 FROM (SELECT channel_id, max(id) AS newest, count(*) AS n FROM messages GROUP BY 1) m WHERE m.channel_id = c.id`,
+		`VACUUM ANALYZE messages`, `VACUUM ANALYZE channels`, `CHECKPOINT`)
+	for _, q := range steps {
+		if err := d.exec(ctx, q); err != nil {
+			return fmt.Errorf("%.60s: %w", q, err)
+		}
+	}
+	return nil
+}
+
+// spreading measures the line's processor time for one message as readers grow.
+func spreading(r *report, database, redis string, rounds int) error {
+	ctx := context.Background()
+	readers := newCurve("line_readers", "cpu_us", 10, 100, 1000)
+	stretches := map[int]*stretch{}
+	for _, n := range readers.sizes {
+		u, _, drop, err := ownSchema(ctx, database)
+		if err != nil {
+			return err
+		}
+		defer drop()
+		if stretches[n], err = newStretch(u, redis, n); err != nil {
+			return err
+		}
+		defer stretches[n].stop()
+	}
+	const said, rate = 150, 50
+	for round := range rounds {
+		for i := range readers.sizes {
+			n := readers.sizes[(i+round)%len(readers.sizes)]
+			s := stretches[n]
+			var before, after serverReport
+			if err := s.p.server.ask(serverOrder{Do: "cpu"}, &before); err != nil {
+				return err
+			}
+			if _, err := s.run(said, rate, n); err != nil {
+				return fmt.Errorf("%d readers: %w", n, err)
+			}
+			if err := s.p.server.ask(serverOrder{Do: "cpu"}, &after); err != nil {
+				return err
+			}
+			readers.costs[n] = append(readers.costs[n], (after.CPU-before.CPU)/said*1e6)
+			fmt.Fprintf(os.Stderr, "growth round %d, %4d readers: %.0f µs CPU a message\n", round+1, n, readers.costs[n][round])
+		}
+	}
+	readers.add(r)
+	return nil
+}
+
+// remembering measures what the line holds as connections grow, and as stored messages grow.
+func remembering(r *report, database, redis string, rounds int) error {
+	ctx := context.Background()
+	size := func(readers, stored int) (float64, error) {
+		u, db, drop, err := ownSchema(ctx, database)
+		if err != nil {
+			return 0, err
+		}
+		defer drop()
+		s, err := newStretch(u, redis, readers)
+		if err != nil {
+			return 0, err
+		}
+		defer s.stop()
+		if stored > 0 {
+			if _, err := db.ExecContext(ctx, `INSERT INTO messages (channel_id, id, author_id, type, content)
+				SELECT c.id, c.last_seen_id - g, 100000 + g % 500, 0, 'message ' || g FROM generate_series(1, $1::int / $2::int) g, channels c`, stored, lineChannels); err != nil {
+				return 0, err
+			}
+			if _, err := db.ExecContext(ctx, `UPDATE channels SET version = version + 1`); err != nil {
+				return 0, err
+			}
+		}
+		// What goes through fills whatever is kept of it.
+		if _, err := s.run(300, 100, readers); err != nil {
+			return 0, err
+		}
+		var m serverReport
+		err = s.p.server.ask(serverOrder{Do: "memory"}, &m)
+		return float64(m.RSS) / (1 << 20), err
+	}
+	connections, stored := newCurve("memory_connections", "mb", 10, 100, 1000), newCurve("memory_stored", "mb", 1000, 10_000, 100_000, 1_000_000)
+	for round := range rounds {
+		for _, n := range connections.sizes {
+			mb, err := size(n, 0)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "growth round %d, %d connections: %.1f MB\n", round+1, n, mb)
+			connections.costs[n] = append(connections.costs[n], mb)
+		}
+		for _, n := range stored.sizes {
+			mb, err := size(1, n)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "growth round %d, %d stored: %.1f MB\n", round+1, n, mb)
+			stored.costs[n] = append(stored.costs[n], mb)
+		}
+	}
+	connections.add(r)
+	stored.add(r)
+	return nil
+}
