@@ -61,6 +61,14 @@ func (memory) UnaskedMembers(context.Context, discord.GuildID) ([]discord.UserID
 	return nil, nil
 }
 
+func (memory) DoubtedMembers(context.Context, discord.GuildID) (in, out []discord.UserID, err error) {
+	return nil, nil, nil
+}
+
+func (memory) MemberDoubted(context.Context, discord.GuildID, discord.UserID) (bool, error) {
+	return false, nil
+}
+
 func (memory) DenyDoubted(context.Context, time.Duration) ([]tidings.AccessChange, error) {
 	return nil, nil
 }
