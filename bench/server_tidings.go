@@ -60,6 +60,10 @@ func (memory) UnaskedMembers(context.Context, discord.GuildID) ([]discord.UserID
 	return nil, nil
 }
 
+func (memory) DenyDoubted(context.Context, time.Duration) ([]tidings.AccessChange, error) {
+	return nil, nil
+}
+
 func (memory) Member(context.Context, discord.GuildID, discord.UserID) (*tidings.Member, error) {
 	return nil, tidings.ErrNotFound
 }

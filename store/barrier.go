@@ -77,6 +77,7 @@ type guildRow struct {
 	Self        discord.UserID    `db:"self_id"`
 	SelfRoles   pq.Int64Array     `db:"self_roles"`
 	Silences    int64             `db:"silences"`
+	Doubted     sql.NullTime      `db:"doubted_at"`
 }
 
 // discordNow is the time by which ids are made.
@@ -97,6 +98,13 @@ func (b *barrier) moveFor(u discord.UserID) {
 }
 
 func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) error {
+	switch body.(type) {
+	case tidings.GuildSeen, tidings.MemberSeen:
+	default:
+		if err := b.outdate(ctx, tx); err != nil {
+			return err
+		}
+	}
 	switch e := body.(type) {
 	case tidings.MemberSeen:
 		return b.memberSeen(ctx, tx, e.Member)
@@ -110,6 +118,9 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 	}
 	if err := b.lockOrAdd(ctx, tx); err != nil {
 		return err
+	}
+	if b.outdated(body) {
+		return nil
 	}
 	switch e := body.(type) {
 	case tidings.GuildSeen:
@@ -156,7 +167,7 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 }
 
 const lockGuild = `
-SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id, self_id, self_roles, silences
+SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id, self_id, self_roles, silences, doubted_at
 FROM guilds
 WHERE id = $1
 FOR UPDATE`
@@ -243,6 +254,30 @@ func (b *barrier) guildSeen(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSee
 		return err
 	}
 	return b.membersSeen(ctx, tx, e.Members)
+}
+
+const outdateReading = `
+UPDATE guilds
+SET doubted_at = greatest(doubted_at, $2, clock_timestamp())
+WHERE id = $1 AND doubted_at IS NOT NULL`
+
+// outdate notes in a guild in doubt that the gateway tells of a change: what is being read of it now may be of before.
+func (b *barrier) outdate(ctx context.Context, tx *sqlx.Tx) error {
+	if b.source != tidings.SourceGateway {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, outdateReading, int64(b.guild), b.at)
+	return err
+}
+
+// outdated reports whether something was read of a guild in doubt before the gateway told of a change, or of the whole guild: it must
+// not take the place of that.
+func (b *barrier) outdated(body tidings.Body) bool {
+	switch body.(type) {
+	case tidings.GuildSeen, tidings.ThreadMembersChanged:
+		return b.source == tidings.SourceBackfill && !(b.row.Doubted.Valid && b.row.Doubted.Time.Before(b.at))
+	}
+	return false
 }
 
 const believeGuild = `

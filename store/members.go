@@ -130,6 +130,9 @@ func (b *barrier) memberSeen(ctx context.Context, tx *sqlx.Tx, m tidings.Member)
 		return err
 	}
 	if who.Self {
+		if err := b.outdate(ctx, tx); err != nil {
+			return err
+		}
 		if err := b.saveSelf(ctx, tx, m); err != nil {
 			return err
 		}

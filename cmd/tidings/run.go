@@ -225,7 +225,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(jobs.PollKind, poll.Tick, 1)
 	work.Handle(store.PollGuild, poll.Guild, 4)
 	work.Handle(store.Forgive, second.Handle, 1)
-	work.Handle(store.ReadGuild, jobs.ReadGuild(&scout{rest: discord.REST()}, gate, who, part("jobs")), 2)
+	work.Handle(store.ReadGuild, jobs.ReadGuild(&scout{rest: discord.REST()}, st, gate, who, part("jobs")), 2)
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, gate, who, site, part("webhooks")).Handle, 2)
 	outgoing := &jobs.Outgoing{
 		Store: st, Visible: who.Visible, Open: site.OpenSecret, Encode: renderer.Encode, HTTP: jobs.OutgoingClient(), Log: part("jobs"),
