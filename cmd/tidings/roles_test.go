@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -100,9 +99,10 @@ func TestRolesInProcessesOfTheirOwn(t *testing.T) {
 				t.Errorf("%s: GET %s = %s, which does not say why", name, path, text)
 			}
 		}
-		var out, errs bytes.Buffer
-		if code := run(t.Context(), []string{"health", "--roles=" + name, "--listen=" + strings.TrimPrefix(s.url, "http://")}, &out, &errs); code != 0 {
-			t.Errorf("tidings health beside %s = %d: %s", name, code, errs.String())
+		c := role(name)
+		c.Listen = strings.TrimPrefix(s.url, "http://")
+		if err := (healthCmd{}).Run(t.Context(), c, &output{io.Discard, io.Discard}); err != nil {
+			t.Errorf("tidings health beside %s: %v", name, err)
 		}
 	}
 	// A mark that is made at one is known at the other, and a session too.
