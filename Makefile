@@ -58,8 +58,8 @@ gosec: ## look for what is unsafe
 reproduce: ## build twice, in two folders without a cache, and compare the bytes
 	@./scripts/reproduce.sh
 
-sbom: ## write what the binary is made of to sbom.json (CycloneDX)
-	@go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 app -json -licenses -output sbom.json -main cmd/tidings .
+sbom: build ## write what the binary is made of to sbom.json (CycloneDX)
+	@go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json -version $(VERSION) -output sbom.json tidings
 
 fmt: ## format the code
 	@gofmt -w .

@@ -127,6 +127,15 @@ type (
 		Added   []discord.UserID
 		Removed []discord.UserID
 	}
+	// ThreadMembersRead is Discord's answer to who is in a private thread. It counts only when nothing was told of them since they
+	// were asked for.
+	ThreadMembersRead struct {
+		Thread  discord.ChannelID
+		Members []discord.UserID
+		// Of, where it is set, are those who were asked about one by one; of everybody else the answer says nothing.
+		Of     []discord.UserID
+		Events int64 // of the thread, before it was asked
+	}
 	// ThreadsSynced is THREAD_LIST_SYNC: all active threads of Parents, or of the whole guild when Parents is empty.
 	ThreadsSynced struct {
 		Parents []discord.ChannelID
@@ -150,6 +159,7 @@ func (RoleGone) body()             {}
 func (MemberSeen) body()           {}
 func (MemberGone) body()           {}
 func (ThreadMembersChanged) body() {}
+func (ThreadMembersRead) body()    {}
 func (ThreadsSynced) body()        {}
 
 // Unreadable is a dispatch of which not even what it is about could be understood. It is not recorded but kept as a dead letter: in a

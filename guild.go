@@ -45,7 +45,9 @@ const MemberIsGuest = 1 << 4
 type GuildState struct {
 	Guild   Guild
 	Version int64 // the access version that this is of
-	Roles   []Role
+	// Silences is how often events of the guild were lost for good: what was said of members before is to be asked again.
+	Silences int64
+	Roles    []Role
 	// Channels holds every channel that is not deleted, archived threads too.
 	Channels []Channel
 	// Members holds the signed-in people who are in the guild; whoever is missing may read nothing.

@@ -586,3 +586,38 @@ CREATE OR REPLACE TRIGGER live_buckets_hours
 
 -- Mentions are counted above the oldest position of a person, whatever the channel.
 CREATE INDEX IF NOT EXISTS mention_targets_newest ON mention_targets (kind, target_id, message_id) INCLUDE (channel_id, author_id);
+
+-- How often events of a guild were lost for good: a session that was not resumed, or an outage of the guild. silent_at: when that was
+-- noticed last, while something that it made doubtful has not been asked about; NULL otherwise.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS silences bigint NOT NULL DEFAULT 0;
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS silent_at timestamptz;
+-- The guild's silences as of when it was last said whether this person is a member. Fewer: it is to be asked again.
+ALTER TABLE members ADD COLUMN IF NOT EXISTS settled bigint NOT NULL DEFAULT 0;
+
+-- How well it is known who is in a private thread. events counts what was told and what was missed of its members; read is that count
+-- as of when they were asked for last, anything else while they have to be asked for.
+CREATE TABLE IF NOT EXISTS thread_reads (
+	thread_id  bigint      PRIMARY KEY,
+	guild_id   bigint      NOT NULL,
+	events     bigint      NOT NULL DEFAULT 0,
+	read       bigint      NOT NULL DEFAULT -1,
+	partial    boolean     NOT NULL DEFAULT false,     -- only of signed-in people it could be asked
+	doubted_at timestamptz                             -- since when somebody may have been removed without a word; NULL for never
+);
+CREATE INDEX IF NOT EXISTS thread_reads_guild ON thread_reads (guild_id);
+
+-- A list of threads does not name it any more, or did not name it when it might have gone: Discord has to be asked.
+ALTER TABLE channels ADD COLUMN IF NOT EXISTS unnamed boolean NOT NULL DEFAULT false;
+CREATE INDEX IF NOT EXISTS channels_unnamed ON channels (guild_id) WHERE unnamed;
+
+-- Mentions of everyone in channels whose guild was not known when they were stored.
+WITH mended AS (
+	UPDATE mention_targets t
+	SET target_id = c.guild_id
+	FROM channels c
+	WHERE t.kind = 2 AND t.target_id = 0 AND c.id = t.channel_id AND c.guild_id <> 0 AND NOT EXISTS (
+		SELECT FROM mention_targets o WHERE o.kind = 2 AND o.target_id = c.guild_id AND o.channel_id = t.channel_id AND o.message_id = t.message_id)
+	RETURNING t.channel_id)
+UPDATE channels
+SET version = version + 1
+WHERE id IN (SELECT channel_id FROM mended);

@@ -57,11 +57,13 @@ func ParseWebhook(body []byte, official bool) (Webhook, error) {
 	return w, nil
 }
 
+var errNotJSON = errors.New("not JSON")
+
 // webhookObjects splits a body into its objects.
 func webhookObjects(body []byte) (objects []json.RawMessage, err error) {
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
-		if err := json.Unmarshal(body, &objects); err != nil {
-			return nil, err
+		if json.Unmarshal(body, &objects) != nil {
+			return nil, errNotJSON
 		}
 	} else {
 		for d := json.NewDecoder(bytes.NewReader(body)); ; {
@@ -71,7 +73,7 @@ func webhookObjects(body []byte) (objects []json.RawMessage, err error) {
 				break
 			}
 			if err != nil {
-				return nil, err
+				return nil, errNotJSON
 			}
 			if objects = append(objects, raw); len(objects) > maxWebhookEvents {
 				break
@@ -101,7 +103,11 @@ func webhookEvent(raw []byte, official bool) (WebhookEvent, error) {
 		} `json:"event"`
 	}
 	if err := json.Unmarshal(raw, &w); err != nil {
-		return WebhookEvent{}, err
+		var typ *json.UnmarshalTypeError
+		if errors.As(err, &typ) && typ.Field != "" {
+			return WebhookEvent{}, fmt.Errorf("its field %q is of another type than Discord's", typ.Field)
+		}
+		return WebhookEvent{}, errors.New("not an object")
 	}
 	switch {
 	case w.Op != nil && !official:

@@ -39,6 +39,12 @@ type Memberships interface {
 	WatchMember(ctx context.Context, guild discord.GuildID, user discord.UserID) (events int64, err error)
 	SaveMember(ctx context.Context, guild discord.GuildID, user discord.UserID, m *tidings.Member, events int64) (change tidings.AccessChange, current bool, err error)
 	UnaskedMembers(ctx context.Context, guild discord.GuildID) ([]discord.UserID, error)
+	// DoubtedMembers lists those of whom it was said that they are members, and that they are not, before events of the guild were
+	// lost for good; MemberDoubted says whether one is among them, or unknown, still.
+	DoubtedMembers(ctx context.Context, guild discord.GuildID) (in, out []discord.UserID, err error)
+	MemberDoubted(ctx context.Context, guild discord.GuildID, user discord.UserID) (bool, error)
+	// DenyDoubted denies what has been doubtful for longer.
+	DenyDoubted(ctx context.Context, after time.Duration) ([]tidings.AccessChange, error)
 }
 
 // MemberFetcher asks Discord about one member. It is bot's REST. [tidings.ErrNotFound] means: not a member.
@@ -54,11 +60,17 @@ type Options struct {
 	// Recheck is how often Discord is asked again about every known member, for members whose leaving no event told: the
 	// members intent is off, or it happened while nobody listened. Default 15 minutes, negative for never.
 	Recheck time.Duration
+	// Here reports whether somebody has a connection open, so that they are asked about ahead of others. It is (*hub.Hub).Connected.
+	Here func(discord.UserID) bool
+	// Doubt is how long somebody counts as a member who was one before events of the guild were lost for good, and could not be asked
+	// about since. Default 5 minutes.
+	Doubt time.Duration
 	// Sweep is how often the store is asked for versions that moved without anybody telling. Default 10 seconds.
 	Sweep time.Duration
 	// Asks is how many questions to Discord may be under way at once, in each Enroll and in Run. Default 4.
 	Asks int
-	// Rate bounds the background's questions a second, so that people who sign in do not wait behind them. Default 5.
+	// Rate bounds the background's questions a second, so that people who sign in do not wait behind them; doubtful memberships may
+	// come four times as fast. Default 5.
 	Rate float64
 	// Backoff is the wait before question number try+1 after a failure, try from 1. Default: 1 s doubling to 10 minutes, with jitter.
 	Backoff func(try int) time.Duration
@@ -71,6 +83,8 @@ const (
 	loadsAtOnce  = 4
 	reloadRounds = 3
 	idleSeconds  = 15 * 60
+	// lately is how long ago somebody's last request may be for them to count as here.
+	lately = 5 * 60
 )
 
 // Access holds the guilds in memory. Its methods may be called by many goroutines.
@@ -104,6 +118,12 @@ func New(l Loader, f MemberFetcher, o Options) *Access {
 	}
 	if o.Recheck == 0 {
 		o.Recheck = 15 * time.Minute
+	}
+	if o.Here == nil {
+		o.Here = func(discord.UserID) bool { return false }
+	}
+	if o.Doubt <= 0 {
+		o.Doubt = 5 * time.Minute
 	}
 	if o.Sweep <= 0 {
 		o.Sweep = 10 * time.Second
@@ -317,7 +337,7 @@ func (a *Access) install(g discord.GuildID, s *guild) {
 		}
 		a.touch(u)
 	}
-	if old.gone && !s.gone {
+	if !s.gone && (old.gone || s.state.Silences > old.state.Silences) {
 		a.asks.scan(g)
 	}
 }

@@ -15,20 +15,29 @@ type question struct {
 	guild discord.GuildID
 	user  discord.UserID
 	tries int // failed ones
+	rank  int // those of a lower one that are due go first
 	due   time.Time
 	place int
 }
+
+// The ranks of questions.
+const (
+	rankHere    = iota // the membership is doubtful, and the person is here
+	rankDoubted        // the membership is doubtful
+	rankRest
+	ranks
+)
 
 type membership struct {
 	guild discord.GuildID
 	user  discord.UserID
 }
 
-// asks holds the background's questions by when they are due, one for each membership, and the guilds whose members have to be
-// looked for. It is bounded: what does not fit is found again with the next look for unasked members.
+// asks holds the background's questions by rank and when they are due, one for each membership, and the guilds whose members have to
+// be looked for. It is bounded: what does not fit is found again with the next look for unasked members.
 type asks struct {
 	mu     sync.Mutex
-	heap   questions
+	heaps  [ranks]questions
 	of     map[membership]*question
 	wake   chan struct{}
 	guilds []discord.GuildID
@@ -41,41 +50,73 @@ func newAsks() *asks {
 	return &asks{of: map[membership]*question{}, wake: make(chan struct{}, 1), found: make(chan struct{}, 1)}
 }
 
-// put adds a question that is due after a wait. One that is there already keeps the earlier time.
+// put adds a question that is due after a wait. One that is there already keeps the earlier time, and the lower rank.
 func (s *asks) put(q question, wait time.Duration) {
 	q.due = time.Now().Add(wait)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := membership{q.guild, q.user}
 	if had := s.of[key]; had != nil {
-		if q.due.Before(had.due) {
-			had.due = q.due
-			heap.Fix(&s.heap, had.place)
-			nudge(s.wake)
+		if !q.due.Before(had.due) && q.rank >= had.rank {
+			return
 		}
-		return
-	}
-	if len(s.heap) >= maxAsks {
+		if had.due.Before(q.due) {
+			q.due = had.due
+		}
+		q.rank, q.tries = min(q.rank, had.rank), had.tries
+		heap.Remove(&s.heaps[had.rank], had.place)
+	} else if len(s.of) >= maxAsks && !s.dropOne(q.rank) {
 		return
 	}
 	s.of[key] = &q
-	heap.Push(&s.heap, &q)
+	heap.Push(&s.heaps[q.rank], &q)
 	nudge(s.wake)
+}
+
+// dropOne makes room for a question of a rank at the cost of one of a higher one.
+func (s *asks) dropOne(rank int) bool {
+	for r := ranks - 1; r > rank; r-- {
+		if n := len(s.heaps[r]); n > 0 {
+			q := heap.Remove(&s.heaps[r], n-1).(*question)
+			delete(s.of, membership{q.guild, q.user})
+			return true
+		}
+	}
+	return false
+}
+
+// hurry moves the doubtful memberships of somebody who is here now to the front.
+func (s *asks) hurry(u discord.UserID, guilds []discord.GuildID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range guilds {
+		if q := s.of[membership{g, u}]; q != nil && q.rank == rankDoubted {
+			heap.Remove(&s.heaps[q.rank], q.place)
+			q.rank = rankHere
+			heap.Push(&s.heaps[q.rank], q)
+			nudge(s.wake)
+		}
+	}
 }
 
 // take removes the next question that is due. Without one it says how long to wait, at most a minute.
 func (s *asks) take() (q question, ok bool, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.heap) == 0 {
-		return question{}, false, time.Minute
+	wait = time.Minute
+	for r := range s.heaps {
+		if len(s.heaps[r]) == 0 {
+			continue
+		}
+		if left := time.Until(s.heaps[r][0].due); left > 0 {
+			wait = min(wait, left)
+			continue
+		}
+		next := heap.Pop(&s.heaps[r]).(*question)
+		delete(s.of, membership{next.guild, next.user})
+		return *next, true, 0
 	}
-	if wait := time.Until(s.heap[0].due); wait > 0 {
-		return question{}, false, min(wait, time.Minute)
-	}
-	next := heap.Pop(&s.heap).(*question)
-	delete(s.of, membership{next.guild, next.user})
-	return *next, true, 0
+	return question{}, false, wait
 }
 
 // scan asks for a guild to be searched for members who have not been asked about.

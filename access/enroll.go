@@ -28,7 +28,7 @@ func (a *Access) Enroll(ctx context.Context, u discord.UserID, hint []discord.Gu
 	for _, g := range a.present(hint) {
 		group.Go(func() error {
 			if err := a.ask(ctx, g, u); err != nil {
-				a.asks.put(question{guild: g, user: u, tries: 1}, a.o.Backoff(1))
+				a.asks.put(question{guild: g, user: u, tries: 1, rank: rankRest}, a.o.Backoff(1))
 				mu.Lock()
 				failed = append(failed, err)
 				mu.Unlock()

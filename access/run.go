@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ func (a *Access) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	limit := rate.NewLimiter(rate.Limit(a.o.Rate), 1)
+	quick := rate.NewLimiter(rate.Limit(doubtRate*a.o.Rate), 1)
 	work := make(chan question)
 	defer close(work)
 	for range a.o.Asks {
@@ -48,7 +50,11 @@ func (a *Access) Run(ctx context.Context) error {
 			timer.Stop()
 			continue
 		}
-		if limit.Wait(ctx) != nil {
+		pace := limit
+		if q.rank < rankRest {
+			pace = quick
+		}
+		if pace.Wait(ctx) != nil {
 			return nil
 		}
 		select {
@@ -59,6 +65,9 @@ func (a *Access) Run(ctx context.Context) error {
 	}
 }
 
+// doubtRate is how much faster it is asked about doubtful memberships.
+const doubtRate = 4
+
 // answer asks one question, and puts it back when that failed.
 func (a *Access) answer(ctx context.Context, q question) {
 	if g := a.guild(q.guild); g == nil || g.gone {
@@ -66,6 +75,12 @@ func (a *Access) answer(ctx context.Context, q question) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	if q.rank < rankRest {
+		// All processes find the same ones. Where the store cannot tell, Discord is asked.
+		if doubted, err := a.loader.MemberDoubted(ctx, q.guild, q.user); err == nil && !doubted {
+			return
+		}
+	}
 	if err := a.ask(ctx, q.guild, q.user); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		q.tries++
 		wait := a.o.Backoff(q.tries)
@@ -109,7 +124,8 @@ func (a *Access) scanNew(ctx context.Context) {
 // Rescan asks soon about the members of a guild of whom it is not known whether they are.
 func (a *Access) Rescan(g discord.GuildID) { a.asks.scan(g) }
 
-// scan puts a guild's unasked members on the list.
+// scan puts a guild's unasked and doubtful members on the list: of the latter those first who are here, and of those who were not
+// members only these, for most of them are in other guilds altogether.
 func (a *Access) scan(ctx context.Context, g discord.GuildID) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
@@ -117,10 +133,44 @@ func (a *Access) scan(ctx context.Context, g discord.GuildID) error {
 	if err != nil {
 		return err
 	}
+	in, out, err := a.loader.DoubtedMembers(ctx, g)
+	if err != nil {
+		return err
+	}
+	// Other processes take them in another order.
+	rand.Shuffle(len(in), func(i, j int) { in[i], in[j] = in[j], in[i] })
+	var others []discord.UserID
+	for _, u := range in {
+		if !a.here(u) {
+			others = append(others, u)
+			continue
+		}
+		a.asks.put(question{guild: g, user: u, rank: rankHere}, 0)
+	}
+	for _, u := range others {
+		a.asks.put(question{guild: g, user: u, rank: rankDoubted}, 0)
+	}
 	for _, u := range users {
-		a.asks.put(question{guild: g, user: u}, 0)
+		q := question{guild: g, user: u, rank: rankRest}
+		if a.here(u) {
+			q.rank = rankDoubted
+		}
+		a.asks.put(q, 0)
+	}
+	for _, u := range out {
+		if a.here(u) {
+			a.asks.put(question{guild: g, user: u, rank: rankRest}, 0)
+		}
 	}
 	return nil
+}
+
+// here reports whether somebody is connected, or has asked for something lately.
+func (a *Access) here(u discord.UserID) bool {
+	a.mu.RLock()
+	p := a.people[u]
+	a.mu.RUnlock()
+	return p != nil && time.Now().Unix()-p.used.Load() < lately || a.o.Here(u)
 }
 
 // recheckEvery asks again about all known members, spread over the period, and looks for unasked ones. The first round starts
@@ -131,7 +181,7 @@ func (a *Access) recheckEvery(ctx context.Context) {
 	for {
 		members := a.members()
 		for i, m := range members {
-			a.asks.put(question{guild: m.guild, user: m.user}, a.o.Recheck*time.Duration(i)/time.Duration(len(members)))
+			a.asks.put(question{guild: m.guild, user: m.user, rank: rankRest}, a.o.Recheck*time.Duration(i)/time.Duration(len(members)))
 		}
 		select {
 		case <-ctx.Done():
@@ -166,7 +216,7 @@ func (a *Access) sweepEvery(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := a.sweep(ctx)
+		err := errors.Join(a.sweep(ctx), a.deny(ctx))
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -177,6 +227,23 @@ func (a *Access) sweepEvery(ctx context.Context) {
 		}
 		failing = err != nil
 	}
+}
+
+// deny ends the doubt about those who could not be asked about in time.
+func (a *Access) deny(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	changes, err := a.loader.DenyDoubted(ctx, a.o.Doubt)
+	failed := []error{err}
+	for _, c := range changes {
+		a.log.Warn("people who could not be asked about are denied", "guild", c.Guild, "people", len(c.Users))
+		failed = append(failed, a.Reload(ctx, c.Guild, c.Version))
+		a.asks.scan(c.Guild)
+	}
+	if len(changes) > 0 {
+		a.o.Tell(ctx, tidings.Result{Access: changes})
+	}
+	return errors.Join(failed...)
 }
 
 // CatchUp reads now what the sweep would read within [Options].Sweep: guilds whose version moved without anybody telling. It

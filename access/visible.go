@@ -2,6 +2,7 @@ package access
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -117,6 +118,7 @@ func (a *Access) workOut(u discord.UserID, old *visibleSet) *visibleSet {
 		of[id] = a.guilds[id]
 	}
 	a.mu.RUnlock()
+	a.asks.hurry(u, slices.Collect(maps.Keys(of)))
 
 	s := &visibleSet{of: of}
 	s.User = u

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -21,6 +22,8 @@ type world struct {
 	events   map[key]int64 // gateway events per member
 	discord  map[key]tidings.Member
 	users    []discord.UserID
+	doubted  map[key]bool // of before the guild's last silence
+	denied   []tidings.AccessChange
 	loadErr  error
 	fetchErr error
 
@@ -38,7 +41,7 @@ type key struct {
 func newWorld() *world {
 	return &world{
 		guilds: map[discord.GuildID]*tidings.GuildState{}, asked: map[key]bool{}, events: map[key]int64{},
-		discord: map[key]tidings.Member{},
+		discord: map[key]tidings.Member{}, doubted: map[key]bool{},
 	}
 }
 
@@ -130,6 +133,7 @@ func (w *world) SaveMember(_ context.Context, g discord.GuildID, u discord.UserI
 		return tidings.AccessChange{}, false, nil
 	}
 	w.asked[key{g, u}] = true
+	delete(w.doubted, key{g, u})
 	s := w.guilds[g]
 	was := slices.IndexFunc(s.Members, func(m tidings.Member) bool { return m.User == u })
 	if m == nil && was < 0 || m != nil && was >= 0 && slices.Equal(m.Roles, s.Members[was].Roles) {
@@ -153,6 +157,45 @@ func (w *world) UnaskedMembers(_ context.Context, g discord.GuildID) ([]discord.
 		}
 	}
 	return users, w.loadErr
+}
+
+// silence makes all known members of a guild doubtful.
+func (w *world) silence(g discord.GuildID) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.guilds[g]
+	for _, m := range s.Members {
+		w.doubted[key{g, m.User}] = true
+		w.events[key{g, m.User}]++
+	}
+	s.Silences++
+	s.Version++
+	return s.Version
+}
+
+func (w *world) DoubtedMembers(_ context.Context, g discord.GuildID) (in, out []discord.UserID, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for k := range w.doubted {
+		if k.g == g {
+			in = append(in, k.u)
+		}
+	}
+	return in, nil, w.loadErr
+}
+
+func (w *world) MemberDoubted(_ context.Context, g discord.GuildID, u discord.UserID) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.doubted[key{g, u}] || !w.asked[key{g, u}], w.loadErr
+}
+
+func (w *world) DenyDoubted(context.Context, time.Duration) ([]tidings.AccessChange, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	denied := w.denied
+	w.denied = nil
+	return denied, w.loadErr
 }
 
 func (w *world) Member(_ context.Context, g discord.GuildID, u discord.UserID) (*tidings.Member, error) {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/redis/go-redis/v9"
@@ -57,6 +58,18 @@ func (memory) SaveMember(context.Context, discord.GuildID, discord.UserID, *tidi
 }
 
 func (memory) UnaskedMembers(context.Context, discord.GuildID) ([]discord.UserID, error) {
+	return nil, nil
+}
+
+func (memory) DoubtedMembers(context.Context, discord.GuildID) (in, out []discord.UserID, err error) {
+	return nil, nil, nil
+}
+
+func (memory) MemberDoubted(context.Context, discord.GuildID, discord.UserID) (bool, error) {
+	return false, nil
+}
+
+func (memory) DenyDoubted(context.Context, time.Duration) ([]tidings.AccessChange, error) {
 	return nil, nil
 }
 

@@ -23,10 +23,12 @@ func (s *shard) deliver(ctx context.Context) {
 		switch it.name {
 		case "READY":
 			s.started(ctx, it)
+			s.unheard(ctx, *it.session)
 		case holeNoted:
 			s.noteHole(ctx, it)
 		case "RESUMED":
 			s.listening(ctx, *it.session, true)
+			s.unheard(ctx, *it.session)
 			s.tell(ctx, Ready{Session: it.session.Session, Resumed: true, At: it.at})
 		default:
 			s.event(ctx, it)
@@ -44,8 +46,8 @@ const holeMargin = 2 * time.Minute
 
 // noteHole keeps a hole and does not give up: what is handed on after it could be committed above it.
 func (s *shard) noteHole(ctx context.Context, it queued) {
-	if s.bot.ledger == nil {
-		return
+	if s.bot.ledger == nil || it.seq == 0 && it.session.Session == s.forsaken {
+		return // What was understood too little, nothing fills.
 	}
 	if door, ok := s.bot.sink.(Settler); ok && it.seq == 0 {
 		// What filled the hole may be on its way still, and what came after it committed long ago.
@@ -76,6 +78,16 @@ func (s *shard) listening(ctx context.Context, g tidings.GatewaySession, on bool
 	defer cancel()
 	if err := s.bot.ledger.Listening(ctx, g, on); err != nil && !errors.Is(err, tidings.ErrLeaseLost) {
 		s.log.Warn("whether the shard listens could not be noted", "on", on, "err", err)
+	}
+}
+
+// unheard takes back that the shard listens, where the connection that said so had ended before its word came here.
+func (s *shard) unheard(ctx context.Context, g tidings.GatewaySession) {
+	s.mu.Lock()
+	over := s.conn == nil
+	s.mu.Unlock()
+	if over {
+		s.listening(ctx, g, false)
 	}
 }
 
@@ -141,6 +153,7 @@ func (s *shard) bury(ctx context.Context, it queued, cause error) {
 	if placed {
 		return
 	}
+	s.forsaken = it.session.Session
 	s.noteHole(ctx, queued{dispatch: &dispatch{name: holeNoted, seq: it.seq, at: it.at}, session: it.session})
 	select {
 	case s.afresh <- struct{}{}:

@@ -162,3 +162,95 @@ func TestAShardVouchesForItselfWhileDiscordAnswers(t *testing.T) {
 	c.send(`{"op":11}`)
 	more("the shard vouches for itself again")
 }
+
+// behind resumes a session in which frames are told while nothing is worked off, and returns what lets it go on.
+func (l *ledger) behind(t *testing.T, c *fakeConn, b *Bot, frames func()) (goOn func()) {
+	t.Helper()
+	block := make(chan struct{})
+	l.mu.Lock()
+	l.block = block
+	l.mu.Unlock()
+	c.expectResume("A", 1)
+	c.dispatch(2, "MESSAGE_CREATE", message9(101))
+	frames()
+	l.until(t, "a message is on its way", func() bool { return slices.Contains(l.notes, "message 101") })
+	for late := time.After(patience); b.Status().Shards[0].Resumes == 0; time.Sleep(time.Millisecond) {
+		select {
+		case <-late:
+			t.Fatal("the session was not resumed")
+		default:
+		}
+	}
+	return func() {
+		l.mu.Lock()
+		l.block = nil
+		l.mu.Unlock()
+		close(block)
+	}
+}
+
+// What a replay tells and nobody can place is as good as left out, also where the replay is over before it was looked at.
+func TestWhatCannotBePlacedIsNotForgottenWithTheReplay(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	l := &ledger{memory: newMemory()}
+	var bot *Bot
+	begin(t, f, l.memory, func(b *Bot) {
+		bot, b.sink, b.ledger, b.dead = b, l, l, l
+		b.pace.holeFresh = 0
+	})
+	c := f.dialed(t)
+	c.expect(2)
+	c.ready("A", 7)
+	l.until(t, "the session is stored", func() bool { return l.session.Session == "A" })
+	c.drop()
+	c = f.dialed(t)
+	l.behind(t, c, bot, func() {
+		c.dispatch(3, "MESSAGE_CREATE", `{"guild_id":{},"channel_id":[]}`)
+		c.dispatch(4, "MESSAGE_CREATE", message9(102))
+		c.dispatch(5, "RESUMED", `{}`)
+	})()
+	c = f.dialed(t)
+	c.expect(2) // a new session, in which everything is shown afresh
+	c.ready("B", 7)
+	l.until(t, "the new session is stored", func() bool { return l.session.Session == "B" })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Contains(l.notes, "hole 3") || slices.Contains(l.notes, "hole 0") {
+		t.Errorf("notes are %v, want a hole at 3 that stays", l.notes)
+	}
+}
+
+// A connection that has ended does not listen, also where its beginning is worked off after its end.
+func TestAConnectionThatHasEndedDoesNotListen(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	l := &ledger{memory: newMemory()}
+	var bot *Bot
+	begin(t, f, l.memory, func(b *Bot) {
+		bot, b.sink, b.ledger = b, l, l
+		b.pace.drain = patience
+	})
+	c := f.dialed(t)
+	c.expect(2)
+	c.ready("A", 7)
+	l.until(t, "the session is stored", func() bool { return l.session.Session == "A" })
+	c.drop()
+	c = f.dialed(t)
+	goOn := l.behind(t, c, bot, func() { c.dispatch(3, "RESUMED", `{}`) })
+	c.drop()
+	off := func() (n int) {
+		for _, note := range l.notes {
+			if note == "listening false" {
+				n++
+			}
+		}
+		return n
+	}
+	l.until(t, "it is noted that nobody listens", func() bool { return off() == 2 })
+	goOn()
+	l.until(t, "the end stands", func() bool {
+		i := slices.Index(l.notes, "listening true")
+		return i >= 0 && slices.Contains(l.notes[i:], "listening false")
+	})
+}

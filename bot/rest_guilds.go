@@ -218,6 +218,31 @@ func (r *REST) ThreadMembers(ctx context.Context, thread discord.ChannelID) ([]d
 	return users, nil
 }
 
+// Discord's codes of a 404 for somebody who is not a member.
+// Source: discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes.
+const (
+	unknownMember = 10007
+	unknownUser   = 10013
+)
+
+// InThread reports whether one person is in a thread. It needs no intent.
+func (r *REST) InThread(ctx context.Context, thread discord.ChannelID, u discord.UserID) (bool, error) {
+	var m struct {
+		UserID id `json:"user_id"`
+	}
+	err := r.get(ctx, &m, "channels/"+thread.String()+"/thread-members/"+u.String(), nil)
+	if code := Code(err); errors.Is(err, tidings.ErrNotFound) && (code == unknownMember || code == unknownUser) {
+		return false, nil
+	}
+	if err == nil && discord.UserID(m.UserID) != u {
+		err = fmt.Errorf("%w: the answer is about %d", tidings.ErrUnavailable, m.UserID)
+	}
+	if err != nil {
+		return false, fmt.Errorf("get member %d of thread %d: %w", u, thread, err)
+	}
+	return true, nil
+}
+
 // GuildSeen fetches all that a GUILD_CREATE would say: for polling, where no gateway says it.
 func (r *REST) GuildSeen(ctx context.Context, g discord.GuildID) (tidings.GuildSeen, error) {
 	guild, roles, err := r.Guild(ctx, g)

@@ -44,7 +44,9 @@ type shard struct {
 	badOf     string
 	freshAt   time.Time // when a hole last cost a session
 
-	self discord.UserID // who READY says that the bot is; belongs to deliver alone
+	// These belong to deliver alone.
+	self     discord.UserID // who READY says that the bot is
+	forsaken string         // a session of which something was understood too little
 }
 
 func newShard(b *Bot, i, n int) *shard {

@@ -29,7 +29,7 @@ func parseOp(line string) (o op, ids []discord.ChannelID, wrong string, err erro
 	if err := json.Unmarshal([]byte(line), &o); err != nil {
 		var typ *json.UnmarshalTypeError
 		if errors.As(err, &typ) {
-			return o, nil, "the field " + strconv.Quote(typ.Field) + " has the wrong type; ids are strings", nil
+			return o, nil, wrongType(typ.Field), nil
 		}
 		return o, nil, "", errors.New("a frame is not JSON")
 	}
@@ -62,6 +62,19 @@ func parseOp(line string) (o op, ids []discord.ChannelID, wrong string, err erro
 		ids = append(ids, discord.ChannelID(c))
 	}
 	return o, ids, "", nil
+}
+
+// wrongType says what a field, or the frame where field is empty, must be.
+func wrongType(field string) string {
+	want := map[string]string{
+		"": "a frame must be an object", "rev": `"rev" must be a whole number`, "all": `"all" must be true or false`, "on": `"on" must be true or false`,
+		"channels": `"channels" must be a list of ids, which are strings`, "channel": `"channel" must be an id, which is a string`,
+		"up_to": `"up_to" must be an id, which is a string`,
+	}
+	if s, ok := want[field]; ok {
+		return s
+	}
+	return strconv.Quote(field) + " must be a string"
 }
 
 // parseID reads a snowflake: a decimal string of a positive number that fits into 63 bits.

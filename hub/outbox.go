@@ -290,7 +290,7 @@ func (o *outbox) leaving() bool {
 
 // hijacker gives an outbox and small buffers to websocket.Accept.
 type hijacker struct {
-	http.ResponseWriter
+	refusal
 	bound int
 	tasks *sync.WaitGroup
 	out   *outbox // set by Hijack

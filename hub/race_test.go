@@ -46,7 +46,7 @@ func TestSnapshotOfWhatMayNoLongerBeSeen(t *testing.T) {
 		})
 	}
 	second := n.open(t, anna)
-	if f := second.next("snapshot"); strings.Contains(f.raw, `"1001"`) {
+	if f := second.next("snapshot"); strings.Contains(f.raw, `"name":"c1001"`) {
 		t.Errorf("snapshot = %s, want nothing of the lost channel", f.raw)
 	}
 }

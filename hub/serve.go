@@ -21,21 +21,21 @@ const subprotocol = "tidings.v1"
 // browser's script does not see HTTP's status.
 func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 	if !speaks(r) {
-		http.Error(w, "the live socket speaks the subprotocol "+subprotocol, http.StatusBadRequest)
+		http.Error(&refusal{ResponseWriter: w}, "The live socket speaks the subprotocol "+subprotocol+".", http.StatusBadRequest)
 		return
 	}
 	h.mu.Lock()
 	if h.stopped {
 		h.mu.Unlock()
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, "going away", http.StatusServiceUnavailable)
+		http.Error(&refusal{ResponseWriter: w}, "This process is about to end. Come again in a moment.", http.StatusServiceUnavailable)
 		return
 	}
 	h.serving.Add(1)
 	poller := h.poller
 	h.mu.Unlock()
 
-	hj := &hijacker{ResponseWriter: w, bound: h.bounds.pending, tasks: &h.tasks}
+	hj := &hijacker{refusal: refusal{ResponseWriter: w}, bound: h.bounds.pending, tasks: &h.tasks}
 	ws, err := websocket.Accept(hj, r, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol}, OriginPatterns: h.origins, CompressionMode: websocket.CompressionNoContextTakeover,
 	})

@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -181,6 +182,15 @@ func TestStrangersAreRefused(t *testing.T) {
 		ws, resp, err := websocket.Dial(bg, n.url+"/?user=11", &websocket.DialOptions{HTTPHeader: h, Subprotocols: []string{tt.protocol}})
 		if resp == nil || resp.StatusCode != tt.want {
 			t.Errorf("%s: answer = %v, %v, want status %d", tt.name, resp, err, tt.want)
+		}
+		if resp != nil && tt.want >= 400 {
+			var problem struct {
+				Status int
+				Detail string
+			}
+			if err := json.NewDecoder(resp.Body).Decode(&problem); err != nil || problem.Status != tt.want || problem.Detail == "" || resp.Header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s: refused with %+v (%v) as %s, want a problem", tt.name, problem, err, resp.Header.Get("Content-Type"))
+			}
 		}
 		if err == nil {
 			ws.CloseNow()

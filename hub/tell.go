@@ -17,6 +17,9 @@ func (h *Hub) Tell(_ context.Context, r tidings.Result) {
 		h.bus.publish(channelOf(uint64(a.Guild)), envelope{kind: kindAccess, access: a})
 	}
 	for _, d := range r.Deltas {
+		if d.Guild == 0 {
+			continue // Nobody may see a channel of which not even the guild is known.
+		}
 		out := &delta{
 			guild: d.Guild, channel: d.Channel, version: d.Version, accessVersion: d.AccessVersion,
 			frame: deltaFrame(d), message: h.messageFrame(d), id: d.ID, gone: goneWith(d),
@@ -26,6 +29,9 @@ func (h *Hub) Tell(_ context.Context, r tidings.Result) {
 		h.bus.publish(channelOf(uint64(d.Guild)), envelope{kind: kindDelta, delta: out})
 	}
 	for _, x := range r.Recovered {
+		if x.Guild == 0 {
+			continue
+		}
 		out := &delta{guild: x.Guild, channel: x.Channel, accessVersion: x.AccessVersion, frame: recoveredFrame(x)}
 		h.dispatch(out)
 		h.bus.publish(channelOf(uint64(x.Guild)), envelope{kind: kindRecovered, delta: out})

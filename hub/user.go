@@ -346,3 +346,11 @@ func (h *Hub) begin(c *conn, set *tidings.VisibleSet, sum *tidings.Unread, f *fr
 	c.shard.do(func(*shard) { c.open(snap) })
 	return true
 }
+
+// Connected reports whether somebody has a connection to this process.
+func (h *Hub) Connected(u discord.UserID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	person := h.users[u]
+	return person != nil && len(person.conns) > 0
+}

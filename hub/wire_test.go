@@ -70,6 +70,19 @@ func FuzzDecodeEnvelope(f *testing.F) {
 	})
 }
 
+// Whoever writes a client reads what is wrong with a frame.
+func TestAWrongFrameIsToldWhatItMustBe(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		`[]`: "a frame must be an object", `{"op":"read","rev":"x"}`: `"rev" must be a whole number`, `{"op":5}`: `"op" must be a string`,
+		`{"op":"sync","channels":[1]}`: `"channels" must be a list of ids, which are strings`, `{"op":"read","channel":1}`: `"channel" must be an id, which is a string`,
+	} {
+		if _, _, wrong, err := parseOp(line); err != nil || wrong != want {
+			t.Errorf("parseOp(%s) = %q, %v, want %q", line, wrong, err, want)
+		}
+	}
+}
+
 func FuzzParseOp(f *testing.F) {
 	for _, s := range []string{
 		`{"op":"watch","channels":["1","2"]}`, `{"op":"watch","all":true}`, `{"op":"read","channel":"1","up_to":"2","rev":3}`,

@@ -306,8 +306,35 @@ func (p *Poll) look(ctx context.Context, g discord.GuildID, how pollPayload) (st
 			return nil, false, err
 		}
 	}
-	state.Channels = append(channels, threads...)
+	all := append(channels, threads...)
+	if !alone {
+		if err := p.meet(ctx, g, state, all); err != nil {
+			return nil, false, err
+		}
+	}
+	state.Channels = all
 	return state, learned, nil
+}
+
+// meet stores channels and threads that nobody has told of. What is read in them afterwards has its place then: mentions of everyone
+// are of a guild, and people see it.
+func (p *Poll) meet(ctx context.Context, g discord.GuildID, known *tidings.GuildState, listed []tidings.Channel) error {
+	there := make(map[discord.ChannelID]bool, len(known.Channels))
+	for _, c := range known.Channels {
+		// A placeholder's name and type are what is missing.
+		there[c.ID] = c.Type != tidings.ChannelUnknown
+	}
+	now := time.Now()
+	var events []tidings.Event
+	for _, c := range listed {
+		if !there[c.ID] {
+			events = append(events, tidings.Event{Source: tidings.SourcePoll, Guild: g, Channel: c.ID, At: now, Body: tidings.ChannelSeen{Channel: c}})
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	return p.Door.Commit(ctx, events...)
 }
 
 // heads lists the newest message of each channel that the bot may read.

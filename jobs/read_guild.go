@@ -2,10 +2,8 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -19,21 +17,25 @@ type Rescanner interface {
 	Rescan(g discord.GuildID)
 }
 
-// WholeScout also says who is in a private thread. It is bot's REST.
-type WholeScout interface {
-	Scout
-	ThreadMembers(ctx context.Context, thread discord.ChannelID) ([]discord.UserID, error)
+// Doubts knows which guilds are in doubt. It is *store.Store.
+type Doubts interface {
+	// Clock is the database's.
+	Clock(ctx context.Context) (time.Time, error)
+	Doubted(ctx context.Context, g discord.GuildID) (bool, error)
 }
 
-// ReadGuild is the handler of [store.ReadGuild]: it reads a guild whole, after which people see it again.
-func ReadGuild(s WholeScout, door Door, who Rescanner, log *slog.Logger) Handler {
+// ReadGuild is the handler of [store.ReadGuild]: it reads a guild whole, after which people see it again. What the gateway tells
+// meanwhile stands against what was read, and then it is read once more. Who is in its private threads is read by another job.
+func ReadGuild(s Scout, d Doubts, door Door, who Rescanner, log *slog.Logger) Handler {
 	return func(ctx context.Context, j store.Job) error {
-		id, err := strconv.ParseUint(j.Key, 10, 64)
-		if err != nil || id == 0 {
-			return Dead(fmt.Errorf("%w job: its key %q is not a guild", tidings.ErrInvalid, j.Key))
+		g, err := guildOf(j)
+		if err != nil {
+			return err
 		}
-		g := discord.GuildID(id)
-		began := time.Now()
+		began, err := d.Clock(ctx)
+		if err != nil {
+			return err
+		}
 		self, err := s.Self(ctx, g)
 		if err != nil {
 			return err
@@ -51,24 +53,13 @@ func ReadGuild(s WholeScout, door Door, who Rescanner, log *slog.Logger) Handler
 			return err
 		}
 		seen := tidings.GuildSeen{Guild: guild, Roles: roles, Channels: channels, Threads: threads, Members: []tidings.Member{*self}, Self: self.User}
-		events := []tidings.Event{{Source: tidings.SourceBackfill, Guild: g, At: began, Body: seen}}
-		for _, c := range threads {
-			if c.Type != tidings.ChannelPrivateThread {
-				continue
-			}
-			in, err := s.ThreadMembers(ctx, c.ID)
-			if errors.Is(err, tidings.ErrNotFound) || errors.Is(err, tidings.ErrForbidden) {
-				continue // It went meanwhile, or closed.
-			}
-			if err != nil {
-				return err
-			}
-			events = append(events, tidings.Event{
-				Source: tidings.SourceBackfill, Guild: g, Channel: c.ID, At: began, Body: tidings.ThreadMembersChanged{Thread: c.ID, Added: in},
-			})
-		}
-		if err := door.Commit(ctx, events...); err != nil {
+		if err := door.Commit(ctx, tidings.Event{Source: tidings.SourceBackfill, Guild: g, At: began, Body: seen}); err != nil {
 			return err
+		}
+		if still, err := d.Doubted(ctx, g); err != nil {
+			return err
+		} else if still {
+			return fmt.Errorf("%w: guild %d has changed while it was read", tidings.ErrUnavailable, g)
 		}
 		who.Rescan(g)
 		log.Info("a guild was read again, because something that was told of it was not understood", "guild", g)

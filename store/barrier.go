@@ -33,7 +33,11 @@ func (s *Store) RecordBarrier(ctx context.Context, ev tidings.Event, marks []tid
 		if err != nil {
 			return err
 		}
-		result = tidings.Result{Access: change}
+		resets, err := reset(ctx, tx, b.mended)
+		if err != nil {
+			return err
+		}
+		result = tidings.Result{Access: change, Deltas: resets}
 		return saveMarks(ctx, tx, marks)
 	})
 	if err != nil {
@@ -57,7 +61,8 @@ type barrier struct {
 	clock   func() time.Time // Discord's; nil for ours
 	moved   bool             // the guild's access version must grow
 	opened  []discord.ChannelID
-	look    bool // what the bot itself may read must be worked out anew
+	mended  []discord.ChannelID // what counts as a mention there has moved
+	look    bool                // what the bot itself may read must be worked out anew
 	// users are those whom the change concerns; anybody is set when they cannot be named.
 	users   []discord.UserID
 	anybody bool
@@ -71,6 +76,8 @@ type guildRow struct {
 	Suspect     discord.MessageID `db:"suspect_id"`
 	Self        discord.UserID    `db:"self_id"`
 	SelfRoles   pq.Int64Array     `db:"self_roles"`
+	Silences    int64             `db:"silences"`
+	Doubted     sql.NullTime      `db:"doubted_at"`
 }
 
 // discordNow is the time by which ids are made.
@@ -91,6 +98,13 @@ func (b *barrier) moveFor(u discord.UserID) {
 }
 
 func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) error {
+	switch body.(type) {
+	case tidings.GuildSeen, tidings.MemberSeen:
+	default:
+		if err := b.outdate(ctx, tx); err != nil {
+			return err
+		}
+	}
 	switch e := body.(type) {
 	case tidings.MemberSeen:
 		return b.memberSeen(ctx, tx, e.Member)
@@ -104,6 +118,9 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 	}
 	if err := b.lockOrAdd(ctx, tx); err != nil {
 		return err
+	}
+	if b.outdated(body) {
+		return nil
 	}
 	switch e := body.(type) {
 	case tidings.GuildSeen:
@@ -141,6 +158,8 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 		return b.ownSight(ctx, tx, false)
 	case tidings.ThreadMembersChanged:
 		return b.threadMembers(ctx, tx, e)
+	case tidings.ThreadMembersRead:
+		return b.threadRead(ctx, tx, e)
 	case tidings.ThreadsSynced:
 		return b.syncThreads(ctx, tx, e)
 	}
@@ -148,7 +167,7 @@ func (b *barrier) record(ctx context.Context, tx *sqlx.Tx, body tidings.Body) er
 }
 
 const lockGuild = `
-SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id, self_id, self_roles
+SELECT id, name, icon, owner_id, available, removed_at IS NOT NULL AS removed, live_session, lived, suspect_id, self_id, self_roles, silences, doubted_at
 FROM guilds
 WHERE id = $1
 FOR UPDATE`
@@ -235,6 +254,30 @@ func (b *barrier) guildSeen(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSee
 		return err
 	}
 	return b.membersSeen(ctx, tx, e.Members)
+}
+
+const outdateReading = `
+UPDATE guilds
+SET doubted_at = greatest(doubted_at, $2, clock_timestamp())
+WHERE id = $1 AND doubted_at IS NOT NULL`
+
+// outdate notes in a guild in doubt that the gateway tells of a change: what is being read of it now may be of before.
+func (b *barrier) outdate(ctx context.Context, tx *sqlx.Tx) error {
+	if b.source != tidings.SourceGateway {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, outdateReading, int64(b.guild), b.at)
+	return err
+}
+
+// outdated reports whether something was read of a guild in doubt before the gateway told of a change, or of the whole guild: it must
+// not take the place of that.
+func (b *barrier) outdated(body tidings.Body) bool {
+	switch body.(type) {
+	case tidings.GuildSeen, tidings.ThreadMembersChanged:
+		return b.source == tidings.SourceBackfill && !(b.row.Doubted.Valid && b.row.Doubted.Time.Before(b.at))
+	}
+	return false
 }
 
 const believeGuild = `

@@ -67,6 +67,7 @@ type channelRow struct {
 	purged   discord.MessageID // purged_id
 	headless bool              // the newest live message went; the one before it must be looked up
 	changed  bool
+	learned  bool // its guild was not known before
 }
 
 type heldMessage struct {
@@ -161,7 +162,7 @@ func (b *batch) channel(ev tidings.Event) *channelRow {
 func (b *batch) apply(ev tidings.Event) error {
 	c := b.channels[ev.Channel]
 	if c.guild == 0 && c.said != 0 {
-		c.guild, c.changed = c.said, true
+		c.guild, c.changed, c.learned = c.said, true, c.known
 	}
 	var err error
 	switch e := ev.Body.(type) {

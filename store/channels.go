@@ -17,6 +17,7 @@ import (
 type storedChannel struct {
 	tidings.Channel
 	Deleted bool   `db:"deleted"`
+	Unnamed bool   `db:"unnamed"` // it has to be looked for, unless it is named now
 	Raw     string `db:"overwrites"`
 }
 
@@ -31,7 +32,7 @@ func unpack(rows []storedChannel) error {
 }
 
 const loadChannels = `
-SELECT id, guild_id, parent_id, type, name, topic, position, nsfw, archived, deleted, overwrites, last_message_id
+SELECT id, guild_id, parent_id, type, name, topic, position, nsfw, archived, deleted, unnamed, overwrites, last_message_id
 FROM channels
 WHERE id = ANY($1::bigint[])
 ORDER BY id
@@ -61,8 +62,17 @@ func (b *barrier) saveChannels(ctx context.Context, tx *sqlx.Tx, channels []tidi
 	if err := unpack(stored); err != nil {
 		return err
 	}
+	private := map[discord.ChannelID]bool{}
+	for id, c := range next {
+		private[id] = c.Type == tidings.ChannelPrivateThread
+	}
+	var learned []discord.ChannelID
 	for _, was := range stored {
 		c := next[was.ID]
+		private[was.ID] = private[was.ID] && (was.Deleted || was.Type != c.Type || was.Archived && !c.Archived)
+		if was.Guild == 0 {
+			learned = append(learned, was.ID)
+		}
 		c.LastMessage = max(c.LastMessage, was.LastMessage)
 		next[was.ID] = c
 		same := was
@@ -70,7 +80,7 @@ func (b *barrier) saveChannels(ctx context.Context, tx *sqlx.Tx, channels []tidi
 		switch {
 		case was.Deleted || !sameChannel(same.Channel, c):
 			b.move()
-		case c.LastMessage == was.LastMessage:
+		case c.LastMessage == was.LastMessage && !was.Unnamed:
 			delete(next, was.ID)
 		}
 	}
@@ -92,7 +102,15 @@ func (b *barrier) saveChannels(ctx context.Context, tx *sqlx.Tx, channels []tidi
 			string(overwrites), int64(c.LastMessage),
 		})
 	}
-	return execRows(ctx, tx, writeChannels, nil, rows)
+	if err := execRows(ctx, tx, writeChannels, nil, rows); err != nil {
+		return err
+	}
+	mended, err := mendEveryone(ctx, tx, b.guild, learned)
+	if err != nil {
+		return err
+	}
+	b.mended = append(b.mended, mended...)
+	return b.wantThreads(ctx, tx, slices.DeleteFunc(named, func(id discord.ChannelID) bool { return !private[id] }))
 }
 
 const writeChannels = `
@@ -109,7 +127,8 @@ SET guild_id = excluded.guild_id,
     archived = excluded.archived,
     overwrites = excluded.overwrites,
     last_message_id = GREATEST(channels.last_message_id, excluded.last_message_id),
-    deleted = false`
+    deleted = false,
+    unnamed = false`
 
 // channelRow is a channel as its row says it: overwrites in one order, whatever Discord's, and none for threads.
 func (b *barrier) channelRow(c tidings.Channel) tidings.Channel {
@@ -145,9 +164,11 @@ UPDATE channels
 SET deleted = true
 WHERE id = ANY($1::bigint[])`
 
-const forgetThreads = `
+var forgetThreads = []string{`
 DELETE FROM thread_members
-WHERE thread_id = ANY($1::bigint[])`
+WHERE thread_id = ANY($1::bigint[])`, `
+DELETE FROM thread_reads
+WHERE thread_id = ANY($1::bigint[])`}
 
 func (b *barrier) removeChannels(ctx context.Context, tx *sqlx.Tx, channels []discord.ChannelID) error {
 	var gone []discord.ChannelID
@@ -158,8 +179,12 @@ func (b *barrier) removeChannels(ctx context.Context, tx *sqlx.Tx, channels []di
 	if _, err := tx.ExecContext(ctx, removeChannels, ids(gone)); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, forgetThreads, ids(gone))
-	return err
+	for _, query := range forgetThreads {
+		if _, err := tx.ExecContext(ctx, query, ids(gone)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A placeholder (type -1) may be of an archived thread, which Discord does not name.
@@ -187,11 +212,12 @@ FOR UPDATE`
 
 const archiveThreads = `
 UPDATE channels
-SET archived = true
+SET archived = true,
+    unnamed = true
 WHERE id = ANY($1::bigint[])`
 
 // archiveUnnamed closes the threads that a list of all active threads of parents, or of the guild, does not name. They may
-// have been archived or deleted; an archived thread stays readable and a later look at it can tell.
+// have been archived or deleted; an archived thread stays readable, and each is looked for, by a job.
 // It returns those that it closed.
 func (b *barrier) archiveUnnamed(ctx context.Context, tx *sqlx.Tx, parents []discord.ChannelID, named []tidings.Channel) ([]discord.ChannelID, error) {
 	var closed []discord.ChannelID
@@ -200,8 +226,10 @@ func (b *barrier) archiveUnnamed(ctx context.Context, tx *sqlx.Tx, parents []dis
 		return nil, err
 	}
 	b.move()
-	_, err = tx.ExecContext(ctx, archiveThreads, ids(closed))
-	return closed, err
+	if _, err := tx.ExecContext(ctx, archiveThreads, ids(closed)); err != nil {
+		return nil, err
+	}
+	return closed, b.findThreads(ctx, tx)
 }
 
 func (b *barrier) syncThreads(ctx context.Context, tx *sqlx.Tx, e tidings.ThreadsSynced) error {

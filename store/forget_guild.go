@@ -49,6 +49,8 @@ DELETE FROM mutes
 WHERE scope_id = $1 OR scope_id IN (SELECT id FROM channels WHERE guild_id = $1)`, `
 DELETE FROM thread_members
 WHERE thread_id IN (SELECT id FROM channels WHERE guild_id = $1)`, `
+DELETE FROM thread_reads
+WHERE guild_id = $1`, `
 DELETE FROM gaps
 WHERE channel_id IN (SELECT id FROM channels WHERE guild_id = $1)`, `
 DELETE FROM lobby_channels

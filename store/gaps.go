@@ -173,7 +173,7 @@ const ReadGuild = "read-guild"
 // While a guild is in doubt it counts as one without members: nobody sees anything of it. Who its members are is asked anew too.
 const doubtGuild = `
 INSERT INTO guilds (id, doubted_at)
-VALUES ($1, $2)
+VALUES ($1, greatest($2, clock_timestamp()))
 ON CONFLICT (id) DO UPDATE
 SET doubted_at = greatest(guilds.doubted_at, excluded.doubted_at),
     access_version = guilds.access_version + 1`
@@ -190,19 +190,50 @@ func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) error {
 	if at.IsZero() {
 		at = time.Now()
 	}
+	jobs := []NewJob{{Kind: ReadGuild, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader}}
 	if _, err := tx.ExecContext(ctx, doubtGuild, int64(ev.Guild), at); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, forgetMembers, int64(ev.Guild)); err != nil {
 		return err
 	}
-	if odd, ok := ev.Body.(tidings.Unreadable); ok && strings.HasPrefix(odd.Name, "THREAD_MEMBER") {
-		if _, err := tx.ExecContext(ctx, forgetThreadMembers, int64(ev.Guild)); err != nil {
-			return err
+	if mayLeaveThread(ev) {
+		for _, query := range []string{forgetThreadMembers, loseThreads} {
+			if _, err := tx.ExecContext(ctx, query, int64(ev.Guild)); err != nil {
+				return err
+			}
 		}
+		jobs = append(jobs, NewJob{Kind: ReadThreadMembers, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader})
 	}
-	_, err := enqueue(ctx, tx, []NewJob{{Kind: ReadGuild, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader}})
+	_, err := enqueue(ctx, tx, jobs)
 	return err
+}
+
+// mayLeaveThread reports whether an event may have been that somebody is no longer in a thread. Whoever leaves the guild leaves its
+// threads too.
+func mayLeaveThread(ev tidings.Event) bool {
+	switch e := ev.Body.(type) {
+	case tidings.ThreadMembersChanged, tidings.MemberGone:
+		return true
+	case tidings.Unreadable:
+		return strings.HasPrefix(e.Name, "THREAD_MEMBER") || e.Name == "GUILD_MEMBER_REMOVE"
+	}
+	return false
+}
+
+const selectDoubted = `
+SELECT EXISTS (
+	SELECT
+	FROM guilds
+	WHERE id = $1 AND doubted_at IS NOT NULL)`
+
+// Doubted reports whether it is not known who may read what in a guild.
+func (s *Store) Doubted(ctx context.Context, g discord.GuildID) (bool, error) {
+	var is bool
+	if err := s.db.GetContext(ctx, &is, selectDoubted, int64(g)); err != nil {
+		return false, fmt.Errorf("read whether guild %d is in doubt: %w", g, unavailable(err))
+	}
+	return is, nil
 }
 
 // rawEvent is Discord's object where the event has one, else what this process understood of it.

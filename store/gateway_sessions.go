@@ -154,10 +154,10 @@ func (s *Store) Listening(ctx context.Context, g tidings.GatewaySession, on bool
 const heard = `
 UPDATE gateway_sessions
 SET heard_until = now() + $5 * interval '1 millisecond'
-WHERE shard = $1 AND shards = $2 AND lease_epoch = $3 AND session_id = $4`
+WHERE shard = $1 AND shards = $2 AND lease_epoch = $3 AND session_id = $4 AND listening`
 
 // Heard says that a shard that is listening still is: it is believed for five seconds. The error is [tidings.ErrLeaseLost] when
-// somebody has leased the shard since, or another session has begun.
+// somebody has leased the shard since, another session has begun, or the shard is not listening.
 func (s *Store) Heard(ctx context.Context, g tidings.GatewaySession) error {
 	if err := s.underLease(ctx, heard, g.Shard, g.Shards, g.Epoch, g.Session, heardFor.Milliseconds()); err != nil {
 		return fmt.Errorf("note that shard %d of %d still listens: %w", g.Shard, g.Shards, err)
@@ -165,17 +165,24 @@ func (s *Store) Heard(ctx context.Context, g tidings.GatewaySession) error {
 	return nil
 }
 
+// What a replay leaves out may be as old as the last moment in which the shard was heard, with a margin for what was on its way and for
+// a connection that was dead by then.
 const noteHole = `
-UPDATE gateway_sessions
+UPDATE gateway_sessions g
 SET hole = CASE WHEN $5::bigint = 0 THEN 0 WHEN hole = 0 THEN $5 ELSE least(hole, $5) END,
-    hole_id = CASE WHEN $5 = 0 THEN 0 WHEN hole = 0 OR $6 < hole_id THEN $6 ELSE hole_id END
-WHERE shard = $1 AND shards = $2 AND lease_epoch = $3 AND session_id = $4`
+    hole_id = CASE WHEN $5 = 0 THEN 0 WHEN hole = 0 OR v.id < hole_id THEN v.id ELSE hole_id END
+FROM (
+	SELECT shard, shards, CASE
+		WHEN listening THEN $6::bigint
+		ELSE greatest(least($6, (extract(epoch FROM heard_until)::numeric * 1000 - 1420070400000 - $7)::bigint << 22), 1) END AS id
+	FROM gateway_sessions) v
+WHERE g.shard = $1 AND g.shards = $2 AND g.lease_epoch = $3 AND g.session_id = $4 AND v.shard = g.shard AND v.shards = g.shards`
 
 // NoteHole keeps that a sequence of a session was left out, before anything that came after it is committed: whoever runs the
 // shard next resumes from below it. before is a message that was told ahead of the hole, with a margin for what is under way;
 // seq 0 says that nothing is missing any more. The error is [tidings.ErrLeaseLost] when somebody has leased the shard since.
 func (s *Store) NoteHole(ctx context.Context, g tidings.GatewaySession, seq int64, before discord.MessageID) error {
-	if err := s.underLease(ctx, noteHole, g.Shard, g.Shards, g.Epoch, g.Session, seq, int64(before)); err != nil {
+	if err := s.underLease(ctx, noteHole, g.Shard, g.Shards, g.Epoch, g.Session, seq, int64(before), (heardFor + clockMargin).Milliseconds()); err != nil {
 		return fmt.Errorf("note a hole of shard %d of %d: %w", g.Shard, g.Shards, err)
 	}
 	return nil

@@ -53,7 +53,7 @@ func (s *Store) AccessVersions(ctx context.Context) (map[discord.GuildID]int64, 
 }
 
 const stateGuild = `
-SELECT id, name, icon, owner_id, available, access_version
+SELECT id, name, icon, owner_id, available, access_version, silences
 FROM guilds
 WHERE id = $1 AND removed_at IS NULL`
 
@@ -95,14 +95,15 @@ func (s *Store) GuildState(ctx context.Context, g discord.GuildID) (*tidings.Gui
 func guildState(ctx context.Context, tx *sqlx.Tx, g discord.GuildID) (*tidings.GuildState, error) {
 	var row struct {
 		tidings.Guild
-		Version int64 `db:"access_version"`
+		Version  int64 `db:"access_version"`
+		Silences int64 `db:"silences"`
 	}
 	if err := tx.GetContext(ctx, &row, stateGuild, int64(g)); errors.Is(err, sql.ErrNoRows) {
 		return nil, tidings.ErrNotFound
 	} else if err != nil {
 		return nil, err
 	}
-	state := &tidings.GuildState{Guild: row.Guild, Version: row.Version, ThreadMembers: map[discord.ChannelID][]discord.UserID{}}
+	state := &tidings.GuildState{Guild: row.Guild, Version: row.Version, Silences: row.Silences, ThreadMembers: map[discord.ChannelID][]discord.UserID{}}
 	if err := tx.SelectContext(ctx, &state.Roles, guildRoles+"\nORDER BY id", int64(g)); err != nil {
 		return nil, err
 	}

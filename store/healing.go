@@ -69,6 +69,11 @@ func (s *Store) TypicalHealing(ctx context.Context) (time.Duration, error) {
 // fetches them. A range that is empty or lies in an open gap already says nothing new. What lies between the ledger's end
 // and a range above it is part of the gap.
 func (s *Store) OpenGap(ctx context.Context, channel discord.ChannelID, from, to discord.MessageID, reason string) error {
+	return s.openGap(ctx, 0, channel, from, to, reason)
+}
+
+// openGap is OpenGap; said is the channel's guild where that is known to whoever asks, and perhaps not here.
+func (s *Store) openGap(ctx context.Context, said discord.GuildID, channel discord.ChannelID, from, to discord.MessageID, reason string) error {
 	if to <= from {
 		return nil
 	}
@@ -77,6 +82,9 @@ func (s *Store) OpenGap(ctx context.Context, channel discord.ChannelID, from, to
 		guild, err := lockChannel(ctx, tx, channel)
 		if err != nil {
 			return err
+		}
+		if guild == 0 {
+			guild = said
 		}
 		var rows []ledgerRow
 		if err := tx.SelectContext(ctx, &rows, loadLedger, ids([]discord.ChannelID{channel})); err != nil {

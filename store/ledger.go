@@ -198,8 +198,10 @@ func (b *barrier) seenWhole(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSee
 	if err := b.lookForThreads(ctx, tx, e.Channels); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, goLive, int64(b.guild), b.mark.Session)
-	return err
+	if _, err := tx.ExecContext(ctx, goLive, int64(b.guild), b.mark.Session); err != nil {
+		return err
+	}
+	return b.silence(ctx, tx)
 }
 
 const threadParents = `

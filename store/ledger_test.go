@@ -503,3 +503,28 @@ func TestAChannelThatWasSpokenOfWhileItWasReadIsReadOnceMore(t *testing.T) {
 		t.Error("it does not count as read")
 	}
 }
+
+// What a replay leaves out was told when nobody listened: a new session looks back to before that, however late the hole is found.
+func TestAHoleInAReplayIsAsOldAsTheSilence(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.db.MustExec(`UPDATE gateway_sessions SET heard_until = now() - interval '10 minutes'`)
+	l.g = lease(t, l.Store, "one", time.Minute)
+	if err := l.Heard(t.Context(), l.g); !errors.Is(err, tidings.ErrLeaseLost) {
+		t.Errorf("Heard() before the replay is over = %v, want ErrLeaseLost", err)
+	}
+	at := func() time.Duration {
+		return time.Since(one[discord.MessageID](t, l.Store, `SELECT hole_id FROM gateway_sessions`).Time())
+	}
+	l.check(l.NoteHole(t.Context(), l.g, 40, tidings.FirstID(time.Now())))
+	if ago := at(); ago < 10*time.Minute || ago > time.Hour {
+		t.Errorf("the hole is %v old, want somewhat more than ten minutes", ago)
+	}
+	l.check(l.Listening(t.Context(), l.g, true))
+	l.check(l.NoteHole(t.Context(), l.g, 0, 0))
+	l.check(l.NoteHole(t.Context(), l.g, 60, tidings.FirstID(time.Now())))
+	if ago := at(); ago > time.Minute {
+		t.Errorf("a hole of now is %v old", ago)
+	}
+}

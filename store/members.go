@@ -23,6 +23,7 @@ type memberRow struct {
 	Flags   int64         `db:"flags"`
 	Timeout sql.NullTime  `db:"timeout_until"`
 	Events  int64         `db:"events"`
+	Settled int64         `db:"settled"` // the guild's silences as of when this was said
 }
 
 // The states of a member row.
@@ -33,7 +34,7 @@ const (
 )
 
 const lockMember = `
-SELECT state, nick, roles, flags, timeout_until, events
+SELECT state, nick, roles, flags, timeout_until, events, settled
 FROM members
 WHERE guild_id = $1 AND user_id = $2
 FOR UPDATE`
@@ -69,8 +70,8 @@ func (r memberRow) same(next memberRow) bool {
 }
 
 const writeMember = `
-INSERT INTO members (guild_id, user_id, state, nick, roles, flags, timeout_until, events)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO members (guild_id, user_id, state, nick, roles, flags, timeout_until, events, settled)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (guild_id, user_id) DO UPDATE
 SET state = excluded.state,
     nick = excluded.nick,
@@ -78,6 +79,7 @@ SET state = excluded.state,
     flags = excluded.flags,
     timeout_until = excluded.timeout_until,
     events = excluded.events,
+    settled = excluded.settled,
     checked_at = now()`
 
 // Nobody has missed what was written before they were first seen in a guild.
@@ -88,7 +90,8 @@ ON CONFLICT (user_id, guild_id) DO NOTHING`
 
 // saveMember writes a membership over the row was, and notes what it moved.
 func (b *barrier) saveMember(ctx context.Context, tx *sqlx.Tx, u discord.UserID, was, next memberRow) error {
-	_, err := tx.ExecContext(ctx, writeMember, int64(b.guild), int64(u), next.State, next.Nick, next.Roles, next.Flags, next.Timeout, next.Events)
+	_, err := tx.ExecContext(ctx, writeMember, int64(b.guild), int64(u), next.State, next.Nick, next.Roles, next.Flags, next.Timeout, next.Events,
+		b.row.Silences)
 	if err != nil {
 		return err
 	}
@@ -97,6 +100,11 @@ func (b *barrier) saveMember(ctx context.Context, tx *sqlx.Tx, u discord.UserID,
 	}
 	switch {
 	case next.State == stateIn:
+		if was.State != stateIn {
+			if err := b.newcomer(ctx, tx); err != nil {
+				return err
+			}
+		}
 		_, err = tx.ExecContext(ctx, addBaseline, int64(u), int64(b.guild), int64(tidings.FirstID(b.discordNow())))
 	case was.State == stateIn:
 		err = b.leaveThreads(ctx, tx, u)
@@ -122,6 +130,9 @@ func (b *barrier) memberSeen(ctx context.Context, tx *sqlx.Tx, m tidings.Member)
 		return err
 	}
 	if who.Self {
+		if err := b.outdate(ctx, tx); err != nil {
+			return err
+		}
 		if err := b.saveSelf(ctx, tx, m); err != nil {
 			return err
 		}
@@ -191,7 +202,7 @@ func (b *barrier) membersSeen(ctx context.Context, tx *sqlx.Tx, members []tiding
 			return err
 		}
 		next := memberOf(latest[u])
-		if known && was.same(next) {
+		if known && was.same(next) && was.Settled == b.row.Silences {
 			continue
 		}
 		next.Events = was.Events + 1
@@ -208,7 +219,11 @@ USING channels c
 WHERE t.user_id = $2 AND c.id = t.thread_id AND c.guild_id = $1`
 
 func (b *barrier) leaveThreads(ctx context.Context, tx *sqlx.Tx, u discord.UserID) error {
-	_, err := tx.ExecContext(ctx, leaveThreads, int64(b.guild), int64(u))
+	if _, err := tx.ExecContext(ctx, leaveThreads, int64(b.guild), int64(u)); err != nil {
+		return err
+	}
+	// A list of members that is under way may name them still.
+	_, err := tx.ExecContext(ctx, toldThreads, int64(b.guild))
 	return err
 }
 
@@ -240,34 +255,32 @@ func (b *barrier) threadMembers(ctx context.Context, tx *sqlx.Tx, e tidings.Thre
 	if err == nil && kind != tidings.ChannelPrivateThread && kind != tidings.ChannelUnknown {
 		return nil
 	}
-	var joined, left, ours []discord.UserID
-	if err := tx.SelectContext(ctx, &joined, joinThread, int64(e.Thread), ids(compact(e.Added))); err != nil {
+	if _, err := tx.ExecContext(ctx, toldThread, int64(e.Thread), int64(b.guild)); err != nil {
 		return err
 	}
-	if err := tx.SelectContext(ctx, &left, leaveThread, int64(e.Thread), ids(e.Removed)); err != nil {
+	if err := b.moveThread(ctx, tx, e.Thread, e.Added, e.Removed); err != nil {
 		return err
 	}
-	if err := tx.SelectContext(ctx, &ours, signedIn, ids(append(joined, left...))); err != nil {
-		return err
-	}
-	for _, u := range ours {
-		b.moveFor(u)
+	// The bot can see the thread now, and may have been refused before.
+	if b.row.Self != 0 && slices.Contains(e.Added, b.row.Self) {
+		return b.readThreads(ctx, tx)
 	}
 	return nil
 }
 
 const memberEvents = `
-SELECT events
-FROM members
-WHERE guild_id = $1 AND user_id = $2`
+SELECT m.events + coalesce(g.silences, 0)
+FROM members m
+LEFT JOIN guilds g ON g.id = m.guild_id
+WHERE m.guild_id = $1 AND m.user_id = $2`
 
 const watchMember = `
 INSERT INTO members (guild_id, user_id)
 VALUES ($1, $2)
 ON CONFLICT (guild_id, user_id) DO NOTHING`
 
-// WatchMember must be called before Discord is asked about a member: from then on, events about them are counted. It returns
-// the count so far, for [Store.SaveMember] to see whether one came between.
+// WatchMember must be called before Discord is asked about a member: from then on, events about them are counted, and silences of the
+// guild, in which some may have been lost. It returns the count so far, for [Store.SaveMember] to see whether one came between.
 func (s *Store) WatchMember(ctx context.Context, g discord.GuildID, u discord.UserID) (events int64, err error) {
 	err = s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
 		err := tx.GetContext(ctx, &events, memberEvents, int64(g), int64(u))
@@ -300,7 +313,7 @@ func (s *Store) SaveMember(
 			return tidings.ErrNotFound
 		}
 		was, known, err := loadMember(ctx, tx, g, u)
-		if err != nil || !known || was.Events != events {
+		if err != nil || !known || was.Events+b.row.Silences != events {
 			return err
 		}
 		current = true
@@ -308,7 +321,7 @@ func (s *Store) SaveMember(
 		if m != nil {
 			next = memberOf(*m)
 		}
-		next.Events = events
+		next.Events = was.Events
 		if err := b.saveMember(ctx, tx, u, was, next); err != nil {
 			return err
 		}

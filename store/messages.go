@@ -378,6 +378,9 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 	if err := b.writeTallies(ctx, tx); err != nil {
 		return err
 	}
+	if err := b.mend(ctx, tx); err != nil {
+		return err
+	}
 	return openGaps(ctx, tx, b.gaps)
 }
 

@@ -149,7 +149,7 @@ func (s *Store) OpenNews(ctx context.Context, guild discord.GuildID, heads map[d
 		if r.Head <= from {
 			continue
 		}
-		if err := s.OpenGap(ctx, r.Channel, from, r.Head, reason); err != nil {
+		if err := s.openGap(ctx, guild, r.Channel, from, r.Head, reason); err != nil {
 			return 0, err
 		}
 		// Ahead of backfills: this is what people read now.

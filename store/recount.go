@@ -41,7 +41,8 @@ LEFT JOIN messages m ON m.channel_id = c.id AND m.id > v.read_id AND NOT m.delet
 	AND m.author_id NOT IN (SELECT author_id FROM ignored_authors WHERE user_id = $1)
 GROUP BY c.id, v.read_id`
 
-// Verify returns what is stated for the visible channels beside a recount of them, of one moment and in one order.
+// Verify returns what is stated for the visible channels beside a recount of them, of one moment and in one order. Where what is
+// remembered of a channel is right and counting it afresh would not be, it states the latter.
 func (s *Store) Verify(ctx context.Context, set *tidings.VisibleSet) (stated, recounted []tidings.ReadChannel, err error) {
 	return s.VerifySome(ctx, set, set.ChannelIDs())
 }
@@ -69,11 +70,20 @@ func (s *Store) VerifySome(ctx context.Context, set *tidings.VisibleSet, channel
 			channels[i], positions[i] = st.Channel, st.Position
 		}
 		guilds, roles := rolesOf(set)
+		afresh, err := count(ctx, tx, set, list)
+		if err != nil {
+			return err
+		}
 		rows = nil
 		if err := tx.SelectContext(ctx, &rows, recount, int64(set.User), channels, positions, guilds, roles); err != nil {
 			return err
 		}
 		recounted = inOrder(stated, readChannels(rows))
+		for i, r := range inOrder(stated, readChannels(afresh)) {
+			if stated[i] == recounted[i] {
+				stated[i] = r
+			}
+		}
 		return nil
 	})
 	if err != nil {

@@ -216,6 +216,11 @@ WHERE NOT deleted AND (id = ANY($1::bigint[]) OR (parent_id = ANY($1::bigint[]) 
 ORDER BY id
 FOR UPDATE`
 
+type openedRow struct {
+	tidings.Channel
+	Closed sql.NullTime `db:"closed_at"`
+}
+
 const openChannels = `
 UPDATE channels
 SET closed_at = NULL
@@ -228,10 +233,7 @@ WHERE healed_at IS NULL AND backfill AND channel_id = ANY($1::bigint[])`
 
 // open lets channels be asked for again: whatever was said in them while they were closed may be missing, up to now.
 func (b *barrier) open(ctx context.Context, tx *sqlx.Tx, opened []discord.ChannelID, whole bool) error {
-	var rows []struct {
-		tidings.Channel
-		Closed sql.NullTime `db:"closed_at"`
-	}
+	var rows []openedRow
 	if err := tx.SelectContext(ctx, &rows, loadOpened, ids(opened)); err != nil {
 		return err
 	}
@@ -273,6 +275,11 @@ func (b *barrier) open(ctx context.Context, tx *sqlx.Tx, opened []discord.Channe
 		jobs = append(jobs, b.job(Backfill, id, priorityBackfill))
 	}
 	b.opened = all
+	if slices.ContainsFunc(rows, func(r openedRow) bool { return r.Type == tidings.ChannelPrivateThread }) {
+		if err := b.readThreads(ctx, tx); err != nil {
+			return err
+		}
+	}
 	// Whoever commits this tells the limiter; should it end before that, the job does.
 	jobs = append(jobs, NewJob{Kind: Forgive, Guild: b.guild, Priority: priorityReader, Payload: ForgivePayload{all}})
 	_, err := enqueue(ctx, tx, jobs)

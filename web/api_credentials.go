@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 // TokenView is an API token without its secret.
 type TokenView struct {
-	ID        int64      `json:"id"`
+	ID        string     `json:"id"`
 	Name      string     `json:"name"`
 	Scopes    []string   `json:"scopes"`
 	CreatedAt time.Time  `json:"created_at"`
@@ -24,7 +25,7 @@ type TokenView struct {
 }
 
 func tokenView(t store.Token) TokenView {
-	return TokenView{t.ID, t.Name, t.Scopes, t.CreatedAt.UTC(), t.UsedAt}
+	return TokenView{strconv.FormatInt(t.ID, 10), t.Name, t.Scopes, t.CreatedAt.UTC(), t.UsedAt}
 }
 
 type tokensOutput struct {

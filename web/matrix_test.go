@@ -482,7 +482,7 @@ func TestTokensAndSessions(t *testing.T) {
 		Tokens []TokenView
 	}
 	_, got = as(one, "GET", "/api/tokens", "")
-	if err := json.Unmarshal([]byte(got), &list); err != nil || len(list.Tokens) != 2 || list.Tokens[1].Name != "status bar" || list.Tokens[1].UsedAt == nil || strings.Contains(got, made.Token) {
+	if err := json.Unmarshal([]byte(got), &list); err != nil || len(list.Tokens) != 2 || list.Tokens[1].Name != "status bar" || list.Tokens[1].UsedAt == nil || !strings.Contains(got, `"id":"`+list.Tokens[1].ID+`"`) || strings.Contains(got, made.Token) {
 		t.Fatalf("GET /api/tokens = %s", got)
 	}
 	// What hangs on a token or session ends with it, at once.

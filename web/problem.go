@@ -76,7 +76,7 @@ func (s *Server) failed(ctx context.Context, what string, err error) error {
 	return p
 }
 
-// fail answers outside of huma: problem+json below /api, a page elsewhere.
+// fail answers outside of huma: problem+json below /api and where there are no pages, a page elsewhere.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problem(err)
 	if p.Status >= 500 && r.Context().Err() == nil {
@@ -85,16 +85,21 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if h := huma.HeadersError(nil); errors.As(err, &h) {
 		maps.Copy(w.Header(), h.GetHeaders())
 	}
-	if !strings.HasPrefix(r.URL.Path, "/api/") {
+	if !s.o.NoPages && !strings.HasPrefix(r.URL.Path, "/api/") {
 		s.errorPage(w, r, p.Status, p.Title, p.Detail)
 		return
 	}
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	writeProblem(w, p)
+}
+
+// writeProblem answers with problem+json, and for 503 with when to ask again.
+func writeProblem(w http.ResponseWriter, p *huma.ErrorModel) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	if p.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
-	}
-	if p.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	w.WriteHeader(p.Status)
 	json.NewEncoder(w).Encode(p)

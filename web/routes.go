@@ -41,12 +41,7 @@ func (s *Server) routes() *http.ServeMux {
 	// What feed readers ask.
 	mux.HandleFunc("GET "+feedsPath+"{file}", s.feedOut)
 
-	// What operators and machines ask.
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /readyz", s.readyz)
-	if s.o.Metrics != nil {
-		mux.HandleFunc("GET /metrics", s.metrics)
-	}
+	s.machines(mux)
 
 	// Files.
 	mux.HandleFunc("GET /static/{version}/{file...}", s.assets.serve)
@@ -55,5 +50,24 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /manifest.webmanifest", s.manifest)
 	mux.HandleFunc("GET /worker.js", s.worker)
 	mux.HandleFunc("GET /robots.txt", s.assets.robots)
+	return mux
+}
+
+// machines registers what operators and machines ask of every process.
+func (s *Server) machines(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	if s.o.Metrics != nil {
+		mux.HandleFunc("GET /metrics", s.metrics)
+	}
+}
+
+// machineRoutes is the table of a process that serves no people.
+func (s *Server) machineRoutes() *http.ServeMux {
+	mux := http.NewServeMux()
+	s.machines(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, problemf(http.StatusNotFound, "This process has no web role: it answers GET /healthz, /readyz and /metrics alone. Ask one whose ROLES name web."))
+	})
 	return mux
 }

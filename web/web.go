@@ -169,6 +169,8 @@ type Options struct {
 	Version    string
 	// Admins may make tokens that operate the service.
 	Admins []discord.UserID
+	// NoPages leaves /healthz, /readyz and /metrics alone, for a process that serves no people.
+	NoPages bool
 	// Ready reports what keeps the process from serving; nil means ready.
 	Ready func(ctx context.Context) error
 	// Status fills in GET /api/status; may be nil.
@@ -245,6 +247,10 @@ func New(o Options) (*Server, error) {
 	s.sessions = newSessions(o.Store, s.public != nil && s.public.Scheme == "https")
 	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		s.pageError(w, r, fmt.Errorf("session: %w", err))
+	}
+	if o.NoPages {
+		s.handler = s.guard(s.machineRoutes())
+		return s, nil
 	}
 	s.handler = s.guard(tagged(s.routes()))
 	return s, nil

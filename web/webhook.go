@@ -88,12 +88,7 @@ func (s *Server) webhook(w http.ResponseWriter, r *http.Request) {
 		s.log.Warn("a webhook could not be kept; its sender is asked to try again", "source", r.PathValue("source"), "err", err)
 		no = &errWebhook{http.StatusServiceUnavailable, "it could not be kept; send it again"}
 	}
-	if no.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "5")
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(no.status)
-	io.WriteString(w, no.why+"\n")
+	writeProblem(w, problemf(no.status, "%s", no.why))
 }
 
 // takeWebhook keeps a delivery. nil means 204: kept, a repetition, a PING, or of no interest.
@@ -130,7 +125,7 @@ func (s *Server) takeWebhook(w http.ResponseWriter, r *http.Request) error {
 	}
 	said, err := tidings.ParseWebhook(body, source == DiscordSource)
 	if err != nil {
-		return refuse(http.StatusBadRequest, "%v", err)
+		return refuse(http.StatusBadRequest, "the body is none of the shapes that are taken: %v", err)
 	}
 	if len(said.Events) == 0 {
 		return nil

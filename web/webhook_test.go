@@ -133,6 +133,8 @@ func TestWebhooksThatAreNotKept(t *testing.T) {
 		"lines from Discord":              {delivery{source: "discord", key: "d", body: aLeave, kind: "application/x-ndjson"}, 415},
 		"no JSON":                         {delivery{source: "discord", key: "d", body: "hello"}, 400},
 		"a frame from Discord":            {delivery{source: "discord", key: "d", body: aFrame}, 400},
+		"a frame with a number as name":   {delivery{source: "mill", key: "m", body: `{"op":0,"t":5,"d":{}}`}, 400},
+		"a list of numbers":               {delivery{source: "mill", key: "m", body: `[1]`}, 400},
 		"half a frame":                    {delivery{source: "mill", key: "m", body: aFrame[:40]}, 400},
 		"a source that nobody knows":      {delivery{source: "other", key: "m", body: aFrame}, 404},
 		"a relay under another's name":    {delivery{source: "discord", key: "m", body: aLeave}, 401},
@@ -147,6 +149,9 @@ func TestWebhooksThatAreNotKept(t *testing.T) {
 			got, text := c.d.send(t, hooked(t, box).URL)
 			if got != c.want {
 				t.Errorf("answered %d %q, want %d", got, text, c.want)
+			}
+			if said := strings.Contains(text, `"detail":"`); said != (got >= 400 && !strings.Contains(c.d.source, "discord/") && !strings.Contains(c.d.source, "%")) || strings.Contains(text, "json:") || strings.Contains(text, "Go ") {
+				t.Errorf("answered %q, want a problem in our own words", text)
 			}
 			if len(box.kept) > 0 {
 				t.Errorf("%d rows, want none", len(box.kept))

@@ -76,6 +76,9 @@ func (t tokenCreateCmd) Run(ctx context.Context, c *Config, log *slog.Logger, ou
 			faults = append(faults, fmt.Sprintf("--scopes names %q: there are read, ack, webhooks and admin.", s))
 		}
 	}
+	if slices.Contains(t.Scopes, "admin") && err == nil && !slices.Contains(c.admins(), discord.UserID(id)) {
+		faults = append(faults, fmt.Sprintf("--scopes names admin, which is for those in ADMINS alone: it does not name %s.", t.User))
+	}
 	if c.DiscordToken == "" {
 		faults = append(faults, "DISCORD_TOKEN is not set: it is needed to ask Discord which servers the person is in.")
 	}
@@ -158,7 +161,7 @@ func (healthCmd) Run(ctx context.Context, c *Config, out *output) error {
 		host = "127.0.0.1"
 	}
 	client, url := http.DefaultClient, "http://"+net.JoinHostPort(host, port)+"/readyz"
-	if c.tlsOn() {
+	if c.servesTLS() {
 		// It asks the process beside it, by a number that no certificate names.
 		name := ""
 		if len(c.TLS.Domains) > 0 {

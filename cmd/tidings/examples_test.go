@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +41,11 @@ func TestExamples(t *testing.T) {
 			example(t, d, owner, general, s, me, "node", "--experimental-websocket", "../../examples/live.mjs")
 		})
 	}
-	t.Run("Go", func(t *testing.T) { example(t, d, owner, general, s, me, "go", "run", "../../examples/live") })
+	built := filepath.Join(t.TempDir(), "live") // "go run" would leave it behind when it is killed
+	if out, err := exec.Command("go", "build", "-o", built, "../../examples/live").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Run("Go", func(t *testing.T) { example(t, d, owner, general, s, me, built) })
 }
 
 // example runs one, which prints its counts, beside messages and a mark.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,6 +26,9 @@ func TestTheImagesBinary(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	docker, err := os.ReadFile("../../Dockerfile")
 	if err != nil {
 		t.Fatal(err)
@@ -38,10 +43,8 @@ func TestTheImagesBinary(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	for _, name := range []string{"data", "pg", "redis"} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
 	}
 	d := simtest.Start(t, sim.Options{})
 	owner := d.Person("owner")
@@ -49,15 +52,21 @@ func TestTheImagesBinary(t *testing.T) {
 	c := configFor(t, d)
 	c.Listen = freeAddress(t)
 	token := makeToken(t, c, owner.ID)
+	// The servers' sockets are for their users and this one; the image's comes by TCP.
 	database, err := url.Parse(c.DatabaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	q := database.Query()
-	postgres := q.Get("host")
-	q.Set("host", "/pg")
+	host, port, err := net.SplitHostPort(forward(t, filepath.Join(q.Get("host"), ".s.PGSQL.5432")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Set("host", host)
+	q.Set("port", port)
+	q.Set("sslmode", "disable")
 	database.RawQuery = q.Encode()
-	redis := strings.TrimPrefix(c.RedisURL, "unix://")
+	redis := forward(t, strings.TrimPrefix(c.RedisURL, "unix://"))
 
 	// A mount namespace is root's to make, or anybody's within a user namespace, where the image's user is the caller.
 	root := os.Geteuid() == 0
@@ -65,13 +74,11 @@ func TestTheImagesBinary(t *testing.T) {
 		script := `set -e
 mount --make-rprivate /
 mount --bind "$1" "$1"
-mount --bind "$2" "$1/pg"
-mount --bind "$3" "$1/redis"
 mount --bind "$1/data" "$1/data"
 mount -o remount,bind,ro "$1"
 cd /
-as=$4 to=$1
-shift 4
+as=$2 to=$1
+shift 2
 exec chroot $as "$to" /tidings "$@"`
 		unshare, as := []string{"--mount"}, "--userspec=65532:65532"
 		if root {
@@ -81,10 +88,10 @@ exec chroot $as "$to" /tidings "$@"`
 		} else {
 			unshare, as = []string{"--user", "--map-root-user", "--mount"}, "--skip-chdir"
 		}
-		cmd := exec.CommandContext(t.Context(), "unshare", append(append(unshare, "sh", "-c", script, "sh", dir, postgres, filepath.Dir(redis), as), args...)...)
+		cmd := exec.CommandContext(t.Context(), "unshare", append(append(unshare, "sh", "-c", script, "sh", dir, as), args...)...)
 		cmd.Env = []string{
 			"PATH=" + os.Getenv("PATH"), "DISCORD_TOKEN=" + c.DiscordToken, "DISCORD_CLIENT_ID=" + c.DiscordClientID, "DISCORD_CLIENT_SECRET=" + c.DiscordClientSecret, "DISCORD_URL=" + c.DiscordURL,
-			"DATABASE_URL=" + database.String(), "REDIS_URL=unix:///redis/" + filepath.Base(redis), "REDIS_PREFIX=" + c.RedisPrefix,
+			"DATABASE_URL=" + database.String(), "REDIS_URL=redis://" + redis, "REDIS_PREFIX=" + c.RedisPrefix,
 			"LISTEN=" + c.Listen, "DATA_DIR=/data", "LOG_FORMAT=json",
 		}
 		return cmd
@@ -119,12 +126,36 @@ exec chroot $as "$to" /tidings "$@"`
 	if err := <-ended; err != nil {
 		t.Errorf("it ends with %v", err)
 	}
-	for _, name := range []string{"pg", "redis"} {
-		if list, err := os.ReadDir(filepath.Join(dir, name)); err != nil || len(list) > 0 {
-			t.Errorf("it has written %v outside of /data, %v", list, err)
-		}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 2 {
+		t.Errorf("it has written outside of /data: %v, %v", list, err)
 	}
 	if list, err := os.ReadDir(filepath.Join(dir, "data")); err != nil || len(list) == 0 {
 		t.Errorf("it has written nothing in /data: %v", err)
 	}
+}
+
+// forward gives a unix socket an address on loopback.
+func forward(t *testing.T, socket string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("unix", socket)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(out, in); out.Close() }()
+			go func() { _, _ = io.Copy(in, out); in.Close() }()
+		}
+	}()
+	return l.Addr().String()
 }

@@ -80,9 +80,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	var unread []string
+	for _, flag := range parser.Model.Flags {
+		if len(flag.Tag.Envs) > 0 {
+			flag.Mapper = setting{flag.Mapper, &unread}
+		}
+	}
 	k, err := parser.Parse(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "tidings: %v\nRun \"tidings --help\" for what there is.\n", err)
+		return exitUsage
+	}
+	if len(unread) > 0 {
+		if k.Command() == "serve" {
+			unread = append(unread, c.faults()...)
+		}
+		fmt.Fprintf(stderr, "tidings: %v\n", usageError{unread})
 		return exitUsage
 	}
 	log := newLogger(stderr, c.Config)

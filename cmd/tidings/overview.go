@@ -40,18 +40,7 @@ func (o *overview) read(ctx context.Context) web.Overview {
 	}
 	v.Sources, v.Sockets = o.samples.sources()
 	v.Parts = []web.PartView{o.postgres(ctx), o.redis(ctx), o.disk.part()}
-	if o.c.does("gateway") && o.c.Gateway == "on" {
-		for _, s := range o.gateway.Status().Shards {
-			x := web.ShardView{
-				Shard: s.Shard, State: s.State, RoundTripMS: int(s.RoundTrip.Milliseconds()), Resumes: s.Resumes, Identifies: s.Identifies,
-				Lost: s.Lost, Queued: s.Queued, LastError: s.LastError,
-			}
-			if at := s.LastEvent; !at.IsZero() {
-				x.LastEvent = &at
-			}
-			v.Shards = append(v.Shards, x)
-		}
-	}
+	v.Shards = append(v.Shards, ownShards(o.c, o.gateway)...)
 	v.Shards = withOthers(v.Shards, o.name, o.leases(ctx))
 	// Without the database there is nothing to say about its jobs, and its part says so.
 	v.Jobs, _ = o.store.JobCounts(ctx)
@@ -64,6 +53,24 @@ func (o *overview) read(ctx context.Context) web.Overview {
 		}
 	}
 	return v
+}
+
+// ownShards are those that this process runs or waits for.
+func ownShards(c *Config, b *bot.Bot) (shards []web.ShardView) {
+	if !c.does("gateway") || c.Gateway != "on" {
+		return nil
+	}
+	for _, s := range b.Status().Shards {
+		x := web.ShardView{
+			Shard: s.Shard, State: s.State, RoundTripMS: int(s.RoundTrip.Milliseconds()), Resumes: s.Resumes, Identifies: s.Identifies,
+			Lost: s.Lost, Queued: s.Queued, LastError: s.LastError,
+		}
+		if at := s.LastEvent; !at.IsZero() {
+			x.LastEvent = &at
+		}
+		shards = append(shards, x)
+	}
+	return shards
 }
 
 func (o *overview) leases(ctx context.Context) []store.ShardLease {

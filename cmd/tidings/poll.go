@@ -30,6 +30,14 @@ func newPoll(c *Config, rest *bot.REST, st *store.Store, log *slog.Logger) *jobs
 	}
 }
 
+// recheckThreads is how often the members of private threads are asked for although nothing was told of them, one request a thread.
+func (c *Config) recheckThreads() string {
+	if c.Gateway == "off" {
+		return "@every 15m" // nothing is ever told
+	}
+	return "@every 1h"
+}
+
 // waitedFor is the least priority of a job for which somebody waits.
 const waitedFor = 50
 
@@ -141,10 +149,6 @@ func (s *scout) Channels(ctx context.Context, g discord.GuildID) ([]tidings.Chan
 
 func (s *scout) ActiveThreads(ctx context.Context, g discord.GuildID) ([]tidings.Channel, error) {
 	return s.rest.ActiveThreads(bot.Background(ctx), g)
-}
-
-func (s *scout) ThreadMembers(ctx context.Context, thread discord.ChannelID) ([]discord.UserID, error) {
-	return s.rest.ThreadMembers(bot.Background(ctx), thread)
 }
 
 func (s *scout) Self(ctx context.Context, g discord.GuildID) (*tidings.Member, error) {

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,9 +31,12 @@ func TestRolesInProcessesOfTheirOwn(t *testing.T) {
 	}
 	me := credential{token: makeToken(t, base, reader.ID)}
 	operator := makeToken(t, base, owner.ID, "read", "admin")
+	err := tokenCreateCmd{User: reader.ID, Scopes: []string{"read", "admin"}}.Run(t.Context(), base, slog.New(slog.DiscardHandler), &output{io.Discard, io.Discard})
+	if !errors.As(err, new(usageError)) || !strings.Contains(err.Error(), "ADMINS") {
+		t.Errorf("a token with the scope admin for somebody not in ADMINS: %v", err)
+	}
 	gateway, jobs := role("gateway"), role("jobs")
-	start(t, gateway)
-	start(t, jobs)
+	others := map[string]*service{"gateway": start(t, gateway), "jobs": start(t, jobs)}
 	settings := []*Config{role("web"), role("web")}
 	webs := []*service{start(t, settings[0]), start(t, settings[1])}
 	for i, w := range webs {
@@ -73,6 +80,31 @@ func TestRolesInProcessesOfTheirOwn(t *testing.T) {
 		webs[0].call(credential{token: operator}, "GET", "/api/status", nil, &shown)
 		return len(shown.Overview.Shards) == 1 && shown.Overview.Shards[0].State == "ready" && shown.Overview.Shards[0].Process != ""
 	})
+	var state struct {
+		Gateway   string
+		LastEvent *time.Time `json:"last_event"`
+	}
+	webs[1].call(me, "GET", "/api/status", nil, &state)
+	if state.Gateway != "on" || state.LastEvent == nil {
+		t.Errorf("GET /api/status beside a connected process = %+v, want on, and when Discord last told something", state)
+	}
+	// Whatever a process does, it says how it is.
+	for name, s := range others {
+		for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/": 404, "/api/unread": 404, "/login": 404} {
+			status, text, err := s.try(me, "GET", path, nil)
+			if err != nil || status != want {
+				t.Errorf("%s: GET %s = %d, %v, want %d", name, path, status, err, want)
+			}
+			if want == 404 && !strings.Contains(string(text), `"detail":"This process has no web role`) {
+				t.Errorf("%s: GET %s = %s, which does not say why", name, path, text)
+			}
+		}
+		c := role(name)
+		c.Listen = strings.TrimPrefix(s.url, "http://")
+		if err := (healthCmd{}).Run(t.Context(), c, &output{io.Discard, io.Discard}); err != nil {
+			t.Errorf("tidings health beside %s: %v", name, err)
+		}
+	}
 	// A mark that is made at one is known at the other, and a session too.
 	var page struct {
 		UpTo string `json:"up_to"`
@@ -85,4 +117,11 @@ func TestRolesInProcessesOfTheirOwn(t *testing.T) {
 	if u := webs[1].unread(credential{cookie: webs[0].signIn(reader.ID)}); u.Total != said/2 {
 		t.Errorf("a session of one process counts %d at the other, want %d", u.Total, said/2)
 	}
+	if err := others["gateway"].stop(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the status says that no process is connected", time.Minute, func() bool {
+		webs[0].call(me, "GET", "/api/status", nil, &state)
+		return state.Gateway == "away"
+	})
 }

@@ -54,7 +54,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	defer listener.Close()
 	address := c.publicURL(listener.Addr())
 	var plainListener net.Listener
-	if c.TLS.HTTPListen != "" {
+	if c.TLS.HTTPListen != "" && c.does("web") {
 		if plainListener, err = net.Listen("tcp", c.TLS.HTTPListen); err != nil {
 			return fmt.Errorf("%w; choose another address with HTTP_LISTEN=…", err)
 		}
@@ -123,6 +123,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	st.TellTime(discord.REST().Now)
 	who := access.New(st, discord.REST(), access.Options{
 		Log:  part("access"),
+		Here: connectedTo(&live),
 		Tell: func(ctx context.Context, r tidings.Result) { second.Tell(ctx, r); live.Tell(ctx, r) },
 	})
 	if err := who.Load(ctx); err != nil {
@@ -160,15 +161,19 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		jobs.HealKind: "@every 1m", jobs.AuditKind: "@every 30s", jobs.CleanupKind: "17 * * * *", jobs.PollKind: c.pollSchedule(),
 		jobs.ForgetKind: "29 * * * *", jobs.RetentionKind: "41 * * * *", jobs.RetryKind: "@every 2m", jobs.WarmKind: "@every 30s",
 		jobs.WatchKind: "@every 1m", jobs.AlertsKind: "@every 1m", jobs.PushesKind: "@every 5m", jobs.VerifyKind: "@every 3m",
+		jobs.RecheckThreadsKind: c.recheckThreads(),
 	}
 	past6h := newSamples(metrics)
 	site, err = web.New(web.Options{
 		Limits: st, TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, OldKeys: c.oldKeys(), DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
-		Ready:    st.Ping,
-		Healing:  st,
-		Status:   func(ctx context.Context) (web.Status, error) { return status(ctx, c, discord, limiter, st), nil },
+		NoPages: !c.does("web"),
+		Ready:   st.Ping,
+		Healing: st,
+		Status: func(ctx context.Context) (web.Status, error) {
+			return status(ctx, c, me.owner(), discord, limiter, st), nil
+		},
 		Channels: discord.REST(),
 		Fresh:    fresh{discord.REST()},
 		Webhooks: webhookOptions(c, st, discord.REST()),
@@ -198,6 +203,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.Reconcile, politely(reread.Reconcile), 2)
 	work.Handle(store.Audit, politely(reread.Audit), 2)
 	work.Handle(store.ListThreads, politely(jobs.ListThreads(past, st, gate)), 1)
+	look := threadLook{discord.REST()}
+	work.Handle(store.ReadThreadMembers, politely(jobs.ReadThreadMembers(look, st, gate, part("jobs"))), 2)
+	work.Handle(store.FindThreads, politely(jobs.FindThreads(look, st, gate, part("jobs"))), 1)
+	work.Handle(jobs.RecheckThreadsKind, jobs.RecheckThreads(st, part("jobs")), 1)
 	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
 	work.Handle(jobs.WarmKind, jobs.Warm(st, part("jobs")), 1)
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
@@ -216,7 +225,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(jobs.PollKind, poll.Tick, 1)
 	work.Handle(store.PollGuild, poll.Guild, 4)
 	work.Handle(store.Forgive, second.Handle, 1)
-	work.Handle(store.ReadGuild, jobs.ReadGuild(&scout{rest: discord.REST()}, gate, who, part("jobs")), 2)
+	work.Handle(store.ReadGuild, jobs.ReadGuild(&scout{rest: discord.REST()}, st, gate, who, part("jobs")), 2)
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, gate, who, site, part("webhooks")).Handle, 2)
 	outgoing := &jobs.Outgoing{
 		Store: st, Visible: who.Visible, Open: site.OpenSecret, Encode: renderer.Encode, HTTP: jobs.OutgoingClient(), Log: part("jobs"),
@@ -252,15 +261,15 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if c.does("jobs") {
 		g.Go(func() error { return work.Run(ctx) })
 	}
-	if c.does("web") {
+	server := newServer(site, part("web"))
+	if c.servesTLS() {
 		secure, plain := newTLS(c, address, part("tls"))
-		server := newServer(site, part("web"))
 		server.TLSConfig = secure
-		g.Go(func() error { return serveHTTP(ctx, server, listener) })
 		if plainListener != nil && plain != nil {
 			g.Go(func() error { return serveHTTP(ctx, newServer(plain, part("tls")), plainListener) })
 		}
 	}
+	g.Go(func() error { return serveHTTP(ctx, server, listener) })
 	if adminListener != nil {
 		server := &http.Server{Handler: adminSite, ReadHeaderTimeout: 10 * time.Second}
 		g.Go(func() error { return serveHTTP(ctx, server, adminListener) })
@@ -312,8 +321,8 @@ func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
 }
 
 // status sums up for GET /api/status how the shards are, and how much of what Discord allows is used.
-func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter, st *store.Store) web.Status {
-	s := gatewayStatus(c, b)
+func status(ctx context.Context, c *Config, me string, b *bot.Bot, l *bot.SharedLimiter, st *store.Store) web.Status {
+	s := gatewayStatus(ctx, c, me, b, st)
 	// Without Redis the budget says so itself.
 	budget, _ := l.Budget(ctx)
 	s.Requests = &web.RequestStatus{
@@ -328,20 +337,30 @@ func status(ctx context.Context, c *Config, b *bot.Bot, l *bot.SharedLimiter, st
 	return s
 }
 
-func gatewayStatus(c *Config, b *bot.Bot) web.Status {
-	s := web.Status{Gateway: "off"}
-	if !c.does("gateway") || c.Gateway != "on" {
-		return s
-	}
-	status := b.Status()
-	s.Gateway = "away"
-	if status.Ready() {
-		s.Gateway = "on"
-	}
-	for _, shard := range status.Shards {
-		if at := shard.LastEvent; !at.IsZero() && (s.LastEvent == nil || at.After(*s.LastEvent)) {
-			s.LastEvent = &at
+// gatewayStatus says how the shards are, whichever process runs them. Without the database it knows those of this one alone.
+func gatewayStatus(ctx context.Context, c *Config, me string, b *bot.Bot, st *store.Store) web.Status {
+	leases, err := st.ShardLeases(ctx)
+	shards := withOthers(ownShards(c, b), me, leases)
+	var s web.Status
+	ready, running := 0, c.Gateway == "on"
+	for _, shard := range shards {
+		if shard.State == "ready" {
+			ready++
 		}
+		running = running || shard.State != "away"
+		if at := shard.LastEvent; at != nil && (s.LastEvent == nil || at.After(*s.LastEvent)) {
+			s.LastEvent = at
+		}
+	}
+	switch {
+	case ready > 0 && ready == len(shards):
+		s.Gateway = "on"
+	case err != nil && !c.does("gateway"):
+		// It is not known.
+	case running:
+		s.Gateway = "away"
+	default:
+		s.Gateway, s.LastEvent = "off", nil
 	}
 	return s
 }

@@ -30,8 +30,11 @@ type TLSConfig struct {
 	HTTPListen string   `env:"HTTP_LISTEN" name:"http-listen" placeholder:"ADDRESS" help:"With TLS: a second address without, such as :80, which sends browsers to https and answers the certificate authority's HTTP-01 challenges."`
 }
 
-// tlsOn reports whether the service speaks https itself.
+// tlsOn reports whether the service speaks https itself to people.
 func (c *Config) tlsOn() bool { return len(c.TLS.Domains) > 0 || c.TLS.Cert != "" }
+
+// servesTLS reports whether LISTEN speaks https: where no people come, no certificate is fetched for those who ask for health.
+func (c *Config) servesTLS() bool { return c.tlsOn() && c.does("web") }
 
 // tlsFaults checks what is set about TLS.
 func (c *Config) tlsFaults() (f []string) {

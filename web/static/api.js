@@ -95,7 +95,7 @@ export const api = {
   tokens: () => call('/api/tokens'),
   /** @param {string} name @param {string[]} scopes */
   createToken: (name, scopes) => call('/api/tokens', { body: { name, scopes } }),
-  /** @param {number} id */
+  /** @param {string} id */
   revokeToken: (id) => call('/api/tokens/' + id, { method: 'DELETE' }),
   notifications: () => call('/api/notifications'),
   /** @param {{level: string, keywords: boolean, quiet?: {from: string, to: string, zone: string}}} n */

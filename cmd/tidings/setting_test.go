@@ -1,0 +1,34 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// Whoever has several settings wrong learns of all of them at once, whatever is wrong with each.
+func TestAllFaultsOfTheConfigurationAreSaidAtOnce(t *testing.T) {
+	for name, value := range map[string]string{
+		"LOG_LEVEL": "foo", "LISTEN": "nonsense", "RETENTION_DAYS": "abc", "HISTORY_DAYS": "-1", "GATEWAY": "maybe", "ROLES": "foo", "LIVE_WINDOW": "soon",
+		"ALLOW_DISCORD_CDN": "perhaps",
+	} {
+		t.Setenv(name, value)
+	}
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"serve", "--min-free-disk=much"}, &out, &errs); code != exitUsage {
+		t.Errorf("tidings serve ended with %d, want %d", code, exitUsage)
+	}
+	for _, want := range []string{
+		"LOG_LEVEL is \"foo\"", "LISTEN \"nonsense\"", "RETENTION_DAYS is \"abc\": it must be a whole number", "HISTORY_DAYS is -1",
+		"GATEWAY is \"maybe\": it must be one of on, off", "ROLES names \"foo\"", "LIVE_WINDOW is \"soon\"", "ALLOW_DISCORD_CDN is \"perhaps\"",
+		"MIN_FREE_DISK is \"much\"", "DISCORD_TOKEN is not set",
+	} {
+		if strings.Count(errs.String(), want) != 1 {
+			t.Errorf("it does not say once %q:\n%s", want, errs.String())
+		}
+	}
+	errs.Reset()
+	if code := run(t.Context(), []string{"migrate"}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "GATEWAY is") || !strings.Contains(errs.String(), "LOG_LEVEL is") {
+		t.Errorf("tidings migrate ended with %d: %s", code, errs.String())
+	}
+}
