@@ -53,7 +53,7 @@ func TestSnapshotsAreWhatJSONMakesOfThem(t *testing.T) {
 		fill(t, reflect.ValueOf(&u).Elem())
 		want, err := json.Marshal(&u)
 		if err != nil {
-			t.Skip(err)
+			return // not what a snapshot is made of
 		}
 		if got, err := appendUnread(nil, &u); err != nil || string(got) != string(want) {
 			t.Fatalf("snapshot = %s, %v\nwant %s", got, err, want)
