@@ -185,8 +185,9 @@ func TestEveryPartDiesInTurn(t *testing.T) {
 		if asked > n-resumed {
 			t.Errorf("%d summaries were asked for; %d came back and %d of them resumed", asked, n, resumed)
 		}
-		// To those who are not of the crew channels open and shut meanwhile, after which nothing can be resumed.
-		if resumed < n/3 {
+		// To those who are not of the crew channels open and shut meanwhile, and people read, after which nothing can be resumed
+		// until the next heartbeat.
+		if resumed < n/5 {
 			t.Errorf("only %d of %d resumed", resumed, n)
 		}
 		goOn()

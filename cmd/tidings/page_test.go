@@ -543,6 +543,11 @@ func (h *house) waits(t *testing.T) {
 	general := h.guild.Channel("general")
 	badge := `Number(document.querySelector('[data-open="` + general + `"] .badge:last-child')?.textContent ?? 0)`
 	browsertest.Until(t, b, `(window.had = `+badge+`, true)`)
+	// Whoever looks at the newest is shown what comes; whoever reads elsewhere keeps their place.
+	latest := func() {
+		browsertest.Until(t, b, `(() => { const s = document.querySelector('#scroll'), l = document.querySelector('#pill'); if (l && !l.hidden) l.click(); s.scrollTop = s.scrollHeight; return s.scrollHeight - s.scrollTop - s.clientHeight < 4 })()`)
+	}
+	latest()
 	h.wire.set(true)
 	browsertest.Until(t, b, `document.body.dataset.status !== 'live'`)
 	h.say("general", "said while the line was cut")
@@ -551,6 +556,7 @@ func (h *house) waits(t *testing.T) {
 	browsertest.Until(t, b, `document.body.dataset.status === 'live' && `+badge+` === had + 1`)
 	browsertest.Until(t, b, `document.querySelector('#stream').innerText.includes('said while the line was cut')`)
 
+	latest()
 	if err := h.s.stop(); err != nil {
 		t.Fatal(err)
 	}
