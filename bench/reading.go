@@ -71,7 +71,8 @@ func summarizing(r *report, s *store.Store, db *sql.DB, set *tidings.VisibleSet)
 				return err
 			}
 			if _, err := db.ExecContext(ctx, `INSERT INTO read_positions (user_id, channel_id, read_id, rev)
-				SELECT $1::bigint, id, CASE WHEN id % $3::int = 0 THEN $2::bigint ELSE last_seen_id END, 1 FROM channels`, int64(user), int64(tidings.FirstID(time.Now().Add(-c.behind))), c.every); err != nil {
+				SELECT $1::bigint, id, CASE WHEN id % $3::int = 0 THEN $2::bigint ELSE last_seen_id END, 1 FROM channels
+				ON CONFLICT (user_id, channel_id) DO UPDATE SET read_id = excluded.read_id`, int64(user), int64(tidings.FirstID(time.Now().Add(-c.behind))), c.every); err != nil {
 				return err
 			}
 		}
