@@ -61,8 +61,8 @@ type Sessions interface {
 	SaveSession(ctx context.Context, g tidings.GatewaySession) error
 }
 
-// DeadLetterer keeps what could not be understood, whole, and opens a gap around it. It is *store.Store: whatever fills
-// [Sessions] is asked whether it can do this as well.
+// DeadLetterer keeps what could not be understood, whole, and opens a gap around it. It is *ingest.Ingest, which also tells
+// whom that shuts out: whatever fills [Sink] is asked whether it can do this as well.
 type DeadLetterer interface {
 	DeadLetter(ctx context.Context, ev tidings.Event, cause error) error
 }
@@ -124,7 +124,7 @@ type Bot struct {
 	token    string
 	sink     Sink
 	sessions Sessions
-	dead     DeadLetterer // nil when Sessions cannot
+	dead     DeadLetterer // nil when Sink cannot
 	guilds   GuildLister  // nil when Sessions cannot
 	ledger   Ledger       // nil when Sessions cannot
 	http     *http.Client
@@ -190,7 +190,7 @@ func New(o Options) (*Bot, error) {
 		token: token, sink: o.Sink, sessions: o.Sessions, http: plainClient(o.HTTP), log: o.Log, owner: o.Owner, count: o.Shards,
 		onReady: o.OnReady, pace: discordPace, strange: newOnce(),
 	}
-	b.dead, _ = o.Sessions.(DeadLetterer)
+	b.dead, _ = o.Sink.(DeadLetterer)
 	b.guilds, _ = o.Sessions.(GuildLister)
 	b.ledger, _ = o.Sessions.(Ledger)
 	if b.metrics, err = newMetrics(o.Metrics, b.Status); err != nil {

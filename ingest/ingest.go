@@ -32,8 +32,9 @@ type Recorder interface {
 	Concerns(ctx context.Context, ev tidings.Event) (bool, error)
 	// SaveMarks stores how far gateway sessions are committed.
 	SaveMarks(ctx context.Context, marks []tidings.Mark) error
-	// DeadLetter keeps an event that can never be recorded, and opens a gap where it belongs.
-	DeadLetter(ctx context.Context, ev tidings.Event, cause error) error
+	// DeadLetter keeps an event that can never be recorded, and opens a gap where it belongs, or has nobody see its guild until that
+	// is read again.
+	DeadLetter(ctx context.Context, ev tidings.Event, cause error) (tidings.Result, error)
 }
 
 // Teller is told what was committed. It is *hub.Hub. Tell must not wait for anybody.
@@ -152,6 +153,16 @@ func (i *Ingest) Commit(ctx context.Context, evs ...tidings.Event) error {
 	case <-i.life.Done():
 		return ErrClosed
 	}
+}
+
+// DeadLetter keeps an event that cannot be recorded, such as one that was not even understood, and tells at once of whom that shuts
+// out. It does not wait for what was put before.
+func (i *Ingest) DeadLetter(ctx context.Context, ev tidings.Event, cause error) error {
+	r, err := i.recorder.DeadLetter(ctx, ev, cause)
+	if err == nil && len(r.Access) > 0 {
+		i.teller.Tell(ctx, r)
+	}
+	return err
 }
 
 // Settle waits until everything is committed that was put of a mark's session so far. It is for those who must know that nothing

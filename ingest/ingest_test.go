@@ -92,16 +92,24 @@ func (f *fakeStore) SaveMarks(_ context.Context, marks []tidings.Mark) error {
 	return nil
 }
 
-func (f *fakeStore) DeadLetter(_ context.Context, ev tidings.Event, _ error) error {
+func (f *fakeStore) DeadLetter(_ context.Context, ev tidings.Event, _ error) (tidings.Result, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if ev.Barrier() {
+		f.log = append(f.log, "doubted")
+		return tidings.Result{Access: []tidings.AccessChange{{Guild: ev.Guild}}}, nil
+	}
 	f.dead = append(f.dead, ev.Body.(tidings.MessageCreated).Message.ID)
-	return nil
+	return tidings.Result{}, nil
 }
 
 func (f *fakeStore) Tell(_ context.Context, r tidings.Result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if len(r.Access) > 0 {
+		f.log = append(f.log, "told of access")
+		return
+	}
 	f.log = append(f.log, fmt.Sprintf("told %d", len(r.Deltas)))
 }
 
@@ -296,6 +304,24 @@ func TestAnEventThatCannotBeStoredBecomesADeadLetterAndTheRestGoesOn(t *testing.
 		}
 		if stored != 99 || !slices.Equal(f.dead, []discord.MessageID{30}) || f.mark != 100 {
 			t.Errorf("stored %d, dead %v, committed up to %d; want 99, [30] and 100", stored, f.dead, f.mark)
+		}
+	})
+}
+
+// Who may see a guild is not known from the moment when a change of it could not be stored: that is told as soon as it is committed.
+func TestADoubtIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeStore{fail: func(tidings.Event) error { return errors.New("invalid byte sequence") }}
+		i, stop := run(t, f, Options{})
+		put(t, i, barrier(1, 7, 1))
+		time.Sleep(time.Minute)
+		if err := i.DeadLetter(t.Context(), barrier(2, 8, 2), errors.New("not understood")); err != nil {
+			t.Error(err)
+		}
+		stop()
+		want := []string{"doubted", "told of access", "doubted", "told of access"}
+		if !slices.Equal(f.log, want) || f.mark != 1 {
+			t.Errorf("the log is %q up to %d, want %q and 1", f.log, f.mark, want)
 		}
 	})
 }

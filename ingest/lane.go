@@ -150,7 +150,7 @@ func (i *Ingest) bury(ctx context.Context, it *item, cause error) {
 	i.log.Error("an event cannot be stored and is kept as a dead letter",
 		"guild", it.ev.Guild, "channel", it.ev.Channel, "source", it.ev.Source.String(), "err", cause)
 	i.metrics.dead.Inc()
-	err := i.persist(ctx, false, func() error { return i.recorder.DeadLetter(ctx, it.ev, cause) })
+	err := i.persist(ctx, false, func() error { return i.DeadLetter(ctx, it.ev, cause) })
 	if err != nil && ctx.Err() == nil {
 		i.log.Error("a dead letter cannot be kept either; the event is lost until its channel is read again",
 			"guild", it.ev.Guild, "channel", it.ev.Channel, "err", err)

@@ -22,6 +22,7 @@ type Gaps interface {
 	// [tidings.ErrNotFound] when the gap is not open any more.
 	BeginPage(ctx context.Context, g store.Gap) (time.Time, error)
 	ChannelGaps(ctx context.Context, channel discord.ChannelID) ([]store.Gap, error)
+	// AdvanceGap and CloseGap fail with [tidings.ErrLeaseLost] when somebody else has begun a page since g.Asked.
 	AdvanceGap(ctx context.Context, g store.Gap, above discord.MessageID) (recovered int, err error)
 	CloseGap(ctx context.Context, g store.Gap) (recovered int, err error)
 }
@@ -38,7 +39,7 @@ type Fetch struct {
 	busy sync.Map // channels whose gaps are being read here, for whichever job
 }
 
-// errBusy makes a job wait until another one of this process has read the same channel.
+// errBusy makes a job wait until another one has read the same channel.
 var errBusy = errors.New("the channel is being read already")
 
 const (
@@ -54,12 +55,20 @@ func (f *Fetch) Handle(ctx context.Context, j store.Job) error {
 		return RetryAfter(errBusy, time.Second)
 	}
 	defer f.busy.Delete(j.Key)
-	return f.channel(ctx, j, pagesPerTurn, func(g store.Gap) bool { return !g.Backfill })
+	return waits(f.channel(ctx, j, pagesPerTurn, func(g store.Gap) bool { return !g.Backfill }))
+}
+
+// waits comes back for a gap that somebody else has begun to read meanwhile: they may not read all of it.
+func waits(err error) error {
+	if errors.Is(err, tidings.ErrLeaseLost) {
+		return RetryAfter(errBusy, time.Second)
+	}
+	return err
 }
 
 // Backfill reads the past of a channel that is new here.
 func (f *Fetch) Backfill(ctx context.Context, j store.Job) error {
-	return f.channel(ctx, j, pagesPerTurn, func(g store.Gap) bool { return g.Backfill })
+	return waits(f.channel(ctx, j, pagesPerTurn, func(g store.Gap) bool { return g.Backfill }))
 }
 
 // Priority heals the newest of whatever is missing, because somebody looks at the channel.
@@ -69,7 +78,7 @@ func (f *Fetch) Priority(ctx context.Context, j store.Job) error {
 	}
 	defer f.busy.Delete(j.Key)
 	err := f.channel(ctx, j, pagesForReader, func(store.Gap) bool { return true })
-	if errors.Is(err, ErrYield) {
+	if errors.Is(err, ErrYield) || errors.Is(err, tidings.ErrLeaseLost) {
 		return nil
 	}
 	return err
@@ -120,7 +129,9 @@ func final(err error) error {
 // heal reads one gap.
 func (f *Fetch) heal(ctx context.Context, g store.Gap, pages *int) error {
 	r := reader{history: f.History, door: f.Door, stored: f.Gaps, begin: func(ctx context.Context) (time.Time, error) {
-		return f.Gaps.BeginPage(ctx, g)
+		asked, err := f.Gaps.BeginPage(ctx, g)
+		g.Asked = asked
+		return asked, err
 	}}
 	for done := false; !done && g.Rest > g.From; {
 		if *pages == 0 {

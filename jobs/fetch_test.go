@@ -325,7 +325,7 @@ func TestWhatIsMissedWhileAPageIsUnderWayStaysMissing(t *testing.T) {
 	openGap(t, s, all[0]-1, all[29])
 	p.during = func() {
 		ev := tidings.Event{Guild: testGuild, Channel: testChannel, Body: tidings.MessageCreated{Message: said(testChannel, all[20])}}
-		if err := s.DeadLetter(t.Context(), ev, errors.New("too odd")); err != nil {
+		if _, err := s.DeadLetter(t.Context(), ev, errors.New("too odd")); err != nil {
 			t.Error(err)
 		}
 	}
@@ -454,7 +454,7 @@ func TestGapsWithoutAJobAreFound(t *testing.T) {
 	s, db, _, _ := fetching(t, &past{})
 	// As a dead letter opens it.
 	dead := tidings.Event{Guild: testGuild, Channel: testChannel, Body: tidings.MessageCreated{Message: said(testChannel, ids(1)[0])}}
-	if err := s.DeadLetter(t.Context(), dead, errors.New("too odd")); err != nil {
+	if _, err := s.DeadLetter(t.Context(), dead, errors.New("too odd")); err != nil {
 		t.Fatal(err)
 	}
 	if err := jobs.Heal(s, discard())(t.Context(), store.Job{}); err != nil {

@@ -60,7 +60,7 @@ func TestAGuildThatChangesWhileItIsReadIsReadOnceMore(t *testing.T) {
 		}
 	}
 	odd := tidings.Event{Guild: testGuild, At: time.Now(), Body: tidings.Unreadable{Name: "GUILD_ROLE_UPDATE", Raw: []byte(`{}`)}}
-	if err := s.DeadLetter(t.Context(), odd, errors.New("odd")); err != nil {
+	if _, err := s.DeadLetter(t.Context(), odd, errors.New("odd")); err != nil {
 		t.Fatal(err)
 	}
 	guild := &shifting{may: tidings.PermissionViewChannel}

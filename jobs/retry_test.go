@@ -42,7 +42,7 @@ func TestWhatHasDiedComesBackAsItIsNow(t *testing.T) {
 	s, db, _, _ := fetching(t, &past{})
 	for _, id := range all {
 		ev := tidings.Event{Guild: testGuild, Channel: testChannel, Body: tidings.MessageCreated{Message: said(testChannel, id)}}
-		if err := s.DeadLetter(t.Context(), ev, errors.New("too odd")); err != nil {
+		if _, err := s.DeadLetter(t.Context(), ev, errors.New("too odd")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -87,7 +87,7 @@ func gossip(t testing.TB, l *listener, ago time.Duration) (answered, plain disco
 	}}})
 	l.check(l.Save(t.Context(), places(), lobby, plain))
 	// An event that could not be stored, and a delivery that waits.
-	l.check(l.DeadLetter(t.Context(), event(lobby, tidings.MessageUpdated{Message: message(t, lobby, plain, wire{Author: ann, Content: canary})}), context.Canceled))
+	l.dead(event(lobby, tidings.MessageUpdated{Message: message(t, lobby, plain, wire{Author: ann, Content: canary})}))
 	// And all in the cache.
 	for _, c := range []discord.ChannelID{lobby, attic} {
 		_, err := l.Messages(t.Context(), PageQuery{Channel: c, Limit: 50})
@@ -246,7 +246,7 @@ func TestAnAuthorWhoHasOptedOutIsCountedButNotKept(t *testing.T) {
 			t.Errorf("a %s tells the words", d.Kind)
 		}
 	}
-	l.check(l.DeadLetter(t.Context(), event(lobby, tidings.MessageCreated{Message: message(t, lobby, day+2, words)}), context.Canceled))
+	l.dead(event(lobby, tidings.MessageCreated{Message: message(t, lobby, day+2, words)}))
 	if got := whoHolds(t, l.Store, canary); got != "" {
 		t.Errorf("the words are in %s", got)
 	}

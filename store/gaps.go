@@ -50,13 +50,19 @@ func openGaps(ctx context.Context, tx *sqlx.Tx, gaps []gap) error {
 	return execRows(ctx, tx, addGaps, addGapsTypes, rows)
 }
 
-// An unclear gap is read again after a minute, then two, four, and so on up to six hours.
+// An unclear gap is read again after a minute, then two, four, and so on up to six hours. Only one that still has all of the range to
+// be read keeps it.
 const putOffUnclear = `
 UPDATE gaps
 SET tries = tries + 1,
     retry_at = now() + least(interval '6 hours', interval '1 minute' * 2 ^ least(tries, 20)),
     asked_at = NULL
-WHERE channel_id = $1 AND from_id < $3 AND to_id > $2 AND unclear AND healed_at IS NULL`
+WHERE channel_id = $1 AND from_id <= $2 AND rest_id >= $3 AND unclear AND healed_at IS NULL`
+
+// What lies within a range that is kept whole says nothing more.
+const dropWithin = `
+DELETE FROM gaps
+WHERE channel_id = $1 AND from_id >= $2 AND rest_id <= $3 AND unclear AND healed_at IS NULL AND recovered = 0`
 
 const addUnclear = `
 INSERT INTO gaps (channel_id, from_id, to_id, rest_id, reason, unclear, tries, retry_at)
@@ -69,6 +75,9 @@ func keepUnclear(ctx context.Context, tx *sqlx.Tx, channel discord.ChannelID, r 
 		return false, err
 	}
 	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return false, err
+	}
+	if _, err := tx.ExecContext(ctx, dropWithin, int64(channel), int64(r.After), int64(r.To)); err != nil {
 		return false, err
 	}
 	_, err = tx.ExecContext(ctx, addUnclear, int64(channel), int64(r.After), int64(r.To), clean(reason))
@@ -100,14 +109,16 @@ INSERT INTO dead_events (guild_id, channel_id, kind, raw, cause)
 VALUES ($1, $2, $3, $4, $5)`
 
 // DeadLetter keeps an event that cannot be recorded, whole, and opens a gap around the messages that it names, so that they
-// are fetched again.
-func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) error {
+// are fetched again. Result.Access holds the guild where nobody may see anything of it from now on.
+func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) (tidings.Result, error) {
+	var result tidings.Result
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", ev.Body), "tidings.")
 	unreadable, odd := ev.Body.(tidings.Unreadable)
 	if odd {
 		kind = unreadable.Name
 	}
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		result = tidings.Result{}
 		// What was fetched is there to be fetched again; it is kept once, and read again later and later.
 		fetched := ev.Source == tidings.SourceBackfill || ev.Source == tidings.SourcePoll
 		around := gapsAround(ev)
@@ -140,16 +151,19 @@ func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) e
 				return err
 			}
 		} else if ev.Barrier() && ev.Guild != 0 {
-			if err := doubt(ctx, tx, ev); err != nil {
+			moved, err := doubt(ctx, tx, ev)
+			if err != nil {
 				return err
 			}
+			result.Access = []tidings.AccessChange{moved}
 		}
 		return openGaps(ctx, tx, around)
 	})
 	if err != nil {
-		return fmt.Errorf("keep a dead %s: %w", kind, err)
+		return tidings.Result{}, fmt.Errorf("keep a dead %s: %w", kind, err)
 	}
-	return nil
+	s.afterCommit(context.WithoutCancel(ctx), result)
+	return result, nil
 }
 
 // keepsWords reports whether an event may be kept as it came: not one by an author who has opted out.
@@ -176,7 +190,8 @@ INSERT INTO guilds (id, doubted_at)
 VALUES ($1, greatest($2, clock_timestamp()))
 ON CONFLICT (id) DO UPDATE
 SET doubted_at = greatest(guilds.doubted_at, excluded.doubted_at),
-    access_version = guilds.access_version + 1`
+    access_version = guilds.access_version + 1
+RETURNING access_version`
 
 // Whom a thread lets in is not known any more when a change of its members is not.
 const forgetThreadMembers = `
@@ -185,28 +200,29 @@ USING channels c
 WHERE c.id = t.thread_id AND c.guild_id = $1`
 
 // doubt lets nobody see anything of a guild until it was read again: who may read what has changed in a way that is not known.
-func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) error {
+func doubt(ctx context.Context, tx *sqlx.Tx, ev tidings.Event) (tidings.AccessChange, error) {
+	moved := tidings.AccessChange{Guild: ev.Guild}
 	at := ev.At
 	if at.IsZero() {
 		at = time.Now()
 	}
 	jobs := []NewJob{{Kind: ReadGuild, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader}}
-	if _, err := tx.ExecContext(ctx, doubtGuild, int64(ev.Guild), at); err != nil {
-		return err
+	if err := tx.GetContext(ctx, &moved.Version, doubtGuild, int64(ev.Guild), at); err != nil {
+		return moved, err
 	}
 	if _, err := tx.ExecContext(ctx, forgetMembers, int64(ev.Guild)); err != nil {
-		return err
+		return moved, err
 	}
 	if mayLeaveThread(ev) {
 		for _, query := range []string{forgetThreadMembers, loseThreads} {
 			if _, err := tx.ExecContext(ctx, query, int64(ev.Guild)); err != nil {
-				return err
+				return moved, err
 			}
 		}
 		jobs = append(jobs, NewJob{Kind: ReadThreadMembers, Key: ev.Guild.String(), Guild: ev.Guild, Priority: priorityReader})
 	}
 	_, err := enqueue(ctx, tx, jobs)
-	return err
+	return moved, err
 }
 
 // mayLeaveThread reports whether an event may have been that somebody is no longer in a thread. Whoever leaves the guild leaves its

@@ -108,14 +108,14 @@ func TestADeadLetterKeepsTheEventAndOpensAGap(t *testing.T) {
 	s := open(t)
 	bad := created(t, nth(3), wire{Content: "poison"})
 	for range 2 {
-		if err := s.DeadLetter(t.Context(), bad, errors.New("no \x00 good")); err != nil {
+		if _, err := s.DeadLetter(t.Context(), bad, errors.New("no \x00 good")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.DeadLetter(t.Context(), removed(nth(9), nth(5)), errors.New("bad")); err != nil {
+	if _, err := s.DeadLetter(t.Context(), removed(nth(9), nth(5)), errors.New("bad")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeadLetter(t.Context(), event(0, tidings.RoleGone{ID: 1}), errors.New("bad")); err != nil {
+	if _, err := s.DeadLetter(t.Context(), event(0, tidings.RoleGone{ID: 1}), errors.New("bad")); err != nil {
 		t.Fatal(err)
 	}
 	if got := one[string](t, s, `SELECT string_agg(kind, ' ' ORDER BY id) FROM dead_events`); got != "MessageCreated MessageCreated MessagesDeleted RoleGone" {

@@ -33,6 +33,8 @@ type Gap struct {
 	Backfill  bool              `db:"backfill"`  // the past of a channel that is new here
 	Unclear   bool              `db:"unclear"`   // Discord shows something there that cannot be made out
 	Due       bool              `db:"due"`       // its time to be read has come; an unclear one is read again later and later
+	// Asked is what BeginPage said to whoever reads the gap now; the zero time where no page was begun.
+	Asked time.Time `db:"-"`
 }
 
 // Left estimates how long the gap's healing will take: from how far it has come, else from how long others took; 0 when neither tells.
@@ -155,7 +157,8 @@ WHERE id = $1 AND healed_at IS NULL
 RETURNING asked_at`
 
 // BeginPage notes that a page of a gap is about to be asked for, and returns when, by the database's clock. Until [Store.AdvanceGap]
-// or [Store.CloseGap] follow, what is missing from now on is not covered by the gap: the page may have been made before. The error
+// or [Store.CloseGap] follow, what is missing from now on is not covered by the gap: the page may have been made before. They are
+// refused to whoever has asked before: of two who read a gap side by side, the later one's page counts. The error
 // is [tidings.ErrNotFound] when the gap is not open any more.
 func (s *Store) BeginPage(ctx context.Context, g Gap) (time.Time, error) {
 	var asked time.Time
@@ -169,7 +172,8 @@ func (s *Store) BeginPage(ctx context.Context, g Gap) (time.Time, error) {
 	return asked, nil
 }
 
-// An unclear gap that was put off while its page was under way is not closed by it.
+// An unclear gap that was put off while its page was under way is not closed by it, and no gap by a page that was asked for before
+// somebody else's: what was found missing in between would be taken for covered by theirs, or put off by ours.
 //
 // What backfilling has stored since the gap was opened is what was missing; messages that were here already are not.
 const advanceGap = `
@@ -182,17 +186,24 @@ SET rest_id = $2,
 	FROM messages m
 	WHERE m.channel_id = g.channel_id AND m.id > $2 AND m.id <= g.rest_id
 	  AND m.source = $4 AND m.recorded_at >= g.opened_at AND NOT m.deleted AND m.countable)
-WHERE g.id = $1 AND g.healed_at IS NULL AND g.rest_id >= $2 AND (NOT g.unclear OR g.asked_at IS NOT NULL)
+WHERE g.id = $1 AND g.healed_at IS NULL AND g.rest_id >= $2 AND g.asked_at IS NOT DISTINCT FROM $5 AND (NOT g.unclear OR g.asked_at IS NOT NULL)
 RETURNING recovered`
 
+const readByOther = `
+SELECT EXISTS (
+	SELECT
+	FROM gaps
+	WHERE id = $1 AND healed_at IS NULL AND asked_at IS DISTINCT FROM $2 AND (NOT unclear OR asked_at IS NOT NULL))`
+
 // AdvanceGap notes that everything above an id is stored, so that healing goes on from there after a crash. It returns how
-// many messages have been recovered in all.
+// many messages have been recovered in all. Its errors are those of [Store.CloseGap].
 func (s *Store) AdvanceGap(ctx context.Context, g Gap, above discord.MessageID) (recovered int, err error) {
 	return s.advanceGap(ctx, g, max(above, g.From), false)
 }
 
 // CloseGap notes that the whole range is known to be complete, and returns how many messages were recovered in it.
-// [tidings.ErrNotFound] when the gap is not open any more, or is unclear and was put off.
+// [tidings.ErrNotFound] when the gap is not open any more, or is unclear and was put off; [tidings.ErrLeaseLost] when somebody else
+// has asked for a page of it since g.Asked.
 func (s *Store) CloseGap(ctx context.Context, g Gap) (recovered int, err error) {
 	return s.advanceGap(ctx, g, g.From, true)
 }
@@ -202,11 +213,19 @@ func (s *Store) advanceGap(ctx context.Context, g Gap, above discord.MessageID, 
 		if _, err := lockChannel(ctx, tx, g.Channel); err != nil {
 			return err
 		}
-		err := tx.GetContext(ctx, &recovered, advanceGap, g.ID, int64(above), done, int(tidings.SourceBackfill))
-		if errors.Is(err, sql.ErrNoRows) {
-			return tidings.ErrNotFound
+		asked := sql.NullTime{Time: g.Asked, Valid: !g.Asked.IsZero()}
+		err := tx.GetContext(ctx, &recovered, advanceGap, g.ID, int64(above), done, int(tidings.SourceBackfill), asked)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
 		}
-		return err
+		var overtaken bool
+		if err := tx.GetContext(ctx, &overtaken, readByOther, g.ID, asked); err != nil {
+			return err
+		}
+		if overtaken {
+			return tidings.ErrLeaseLost
+		}
+		return tidings.ErrNotFound
 	})
 	if err != nil {
 		return 0, fmt.Errorf("heal gap %d of channel %d: %w", g.ID, g.Channel, err)

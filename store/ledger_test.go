@@ -96,6 +96,14 @@ func (l *listener) gapsOf(c discord.ChannelID) string {
 	return strings.Join(parts, " ")
 }
 
+// dead keeps an event as one that cannot be stored.
+func (l *listener) dead(ev tidings.Event) tidings.Result {
+	l.t.Helper()
+	r, err := l.DeadLetter(l.t.Context(), ev, errors.New("odd"))
+	l.check(err)
+	return r
+}
+
 func number(id discord.MessageID) int64 { return int64(id-nth(0)) >> 22 }
 
 func (l *listener) heal(c discord.ChannelID) {

@@ -89,10 +89,10 @@ func TestADeadEventIsTriedAgainWithAGrowingDelay(t *testing.T) {
 	t.Parallel()
 	s := guild(t)
 	good := created(t, nth(1), wire{Content: "late but here"})
-	if err := s.DeadLetter(t.Context(), good, errors.New("the disk was full")); err != nil {
+	if _, err := s.DeadLetter(t.Context(), good, errors.New("the disk was full")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeadLetter(t.Context(), removed(nth(2), nth(3)), errors.New("the disk was full")); err != nil {
+	if _, err := s.DeadLetter(t.Context(), removed(nth(2), nth(3)), errors.New("the disk was full")); err != nil {
 		t.Fatal(err)
 	}
 	dead, err := s.DeadEvents(t.Context(), 10)

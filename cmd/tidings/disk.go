@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tidings"
+	"tidings/bot"
 	"tidings/ingest"
 	"tidings/web"
 )
@@ -177,6 +178,16 @@ func (r roomyDoor) Put(ctx context.Context, ev tidings.Event) error {
 
 func (r roomyDoor) Settle(ctx context.Context, m tidings.Mark) error {
 	return (*r.door).Settle(ctx, m)
+}
+
+// The gateway tells through this door, and what it cannot tell is kept through it.
+var _ interface {
+	bot.DeadLetterer
+	bot.Settler
+} = roomyDoor{}
+
+func (r roomyDoor) DeadLetter(ctx context.Context, ev tidings.Event, cause error) error {
+	return (*r.door).DeadLetter(ctx, ev, cause)
 }
 
 func (r roomyDoor) Commit(ctx context.Context, evs ...tidings.Event) error {
