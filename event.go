@@ -39,6 +39,8 @@ type Mark struct {
 	Session string // Discord's session_id
 	Epoch   int64  // the lease under which this process runs the shard; a late write of an older one is refused
 	Seq     int64
+	// Known is up to where the database has said before that it has all; 0 for nothing. One that knows less has gone back.
+	Known int64
 }
 
 // Body is what an [Event] says. The types below are all there are.

@@ -156,9 +156,10 @@ func (s *shard) bury(ctx context.Context, it queued, cause error) {
 	s.forsaken = it.session.Session
 	s.noteHole(ctx, queued{dispatch: &dispatch{name: holeNoted, seq: it.seq, at: it.at}, session: it.session})
 	select {
-	case s.afresh <- struct{}{}:
+	case <-s.afresh: // What was asked of an earlier session is over.
 	default:
 	}
+	s.afresh <- s.forsaken
 }
 
 // letter writes a dead letter and does not give up: later events would commit a sequence above one that is kept nowhere.

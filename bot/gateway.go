@@ -134,8 +134,8 @@ func (s *shard) connect(ctx context.Context, lease tidings.GatewaySession) endin
 			if err := l.judgeHoles(); err != nil {
 				stop(err)
 			}
-		case <-s.afresh:
-			if err := l.forsake(); err != nil {
+		case session := <-s.afresh:
+			if err := l.forsake(session); err != nil {
 				stop(err)
 			}
 		}
@@ -363,9 +363,12 @@ func (l *life) judgeHoles() error {
 }
 
 // forsake gives the session up, because something of it was understood too little.
-func (l *life) forsake() error {
+func (l *life) forsake(session string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.session == nil || l.session.Session != session {
+		return nil // It was given up already.
+	}
 	l.lost = true
 	return l.giveUp()
 }

@@ -254,3 +254,51 @@ func TestAConnectionThatHasEndedDoesNotListen(t *testing.T) {
 		return i >= 0 && slices.Contains(l.notes[i:], "listening false")
 	})
 }
+
+// Two events of one session that nobody can place end that session, and not the next one with it.
+func TestWhatCannotBePlacedTwiceGivesUpOneSession(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	l := &ledger{memory: newMemory()}
+	var bot *Bot
+	first, second := make(chan struct{}), make(chan struct{})
+	begin(t, f, l.memory, func(b *Bot) {
+		bot, b.sink, b.ledger, b.dead = b, l, l, l
+		b.pace.holeFresh, b.pace.drain = 0, patience
+	})
+	c := f.dialed(t)
+	c.expect(2)
+	c.ready("A", 7)
+	l.until(t, "the session is stored", func() bool { return l.session.Session == "A" })
+	hold := func(block chan struct{}) {
+		l.mu.Lock()
+		l.block = block
+		l.mu.Unlock()
+	}
+	hold(first)
+	const odd = `{"guild_id":{},"channel_id":[]}`
+	c.dispatch(2, "MESSAGE_CREATE", message9(100))
+	c.dispatch(3, "MESSAGE_CREATE", odd)
+	c.dispatch(4, "MESSAGE_CREATE", message9(101))
+	c.dispatch(5, "MESSAGE_CREATE", odd)
+	for late := time.After(patience); bot.Status().Shards[0].Queued < 3; time.Sleep(time.Millisecond) {
+		select {
+		case <-late:
+			t.Fatal("what was told is not queued")
+		default:
+		}
+	}
+	hold(second)
+	close(first)
+	l.until(t, "the first has ended the connection", func() bool { return slices.Contains(l.notes, "listening false") })
+	hold(nil)
+	close(second)
+	c = f.dialed(t)
+	c.expect(2)
+	c.ready("B", 7)
+	c.dispatch(2, "MESSAGE_CREATE", message9(105))
+	l.until(t, "the new session goes on", func() bool { return slices.Contains(l.notes, "message 105") })
+	if n := bot.Status().Shards[0].Identifies; n != 2 {
+		t.Errorf("there were %d sessions, want two", n)
+	}
+}

@@ -36,8 +36,8 @@ type SharedOptions struct {
 }
 
 // SharedLimiter is a [Limiter] for all processes that share a Redis. What one of them learns about buckets, all know; what
-// Discord has refused to one, none asks again. While Redis is away each process keeps to a part of half the limit, by the
-// number of processes that were there last.
+// Discord has refused to one, none asks again. While Redis does not answer a process keeps to its part of what the others leave, should
+// all of them still reach it; by the number of processes that were there last.
 type SharedLimiter struct {
 	redis   redis.UniversalClient
 	prefix  string
@@ -60,9 +60,11 @@ type SharedLimiter struct {
 }
 
 const (
-	// sharedLimit is how many requests may fall into one second, of the 50 that Discord allows a bot.
+	// discordLimit is how many requests a second Discord allows a bot.
 	// Source: discord.com/developers/docs/topics/rate-limits#global-rate-limit.
-	sharedLimit = 48
+	discordLimit = 50
+	// sharedLimit is how many may fall into one second through Redis. The rest is for processes that do not reach it.
+	sharedLimit = 44
 	// sharedReserve of them are kept for requests for which somebody waits.
 	sharedReserve = 12
 	// slotLease is how long a request that was never answered keeps its place: longer than it can take.
@@ -347,10 +349,20 @@ func (l *SharedLimiter) lastUnseen() time.Time {
 	return l.alone
 }
 
-// lost notes that Redis did not answer. Meanwhile each process has its part of half the limit: some may still reach Redis
-// and use the whole.
+// lonely is how many requests a second a process may send while it does not reach Redis, of so many that were there last. One that was
+// alone has half the limit, for another may be started meanwhile. Otherwise one of the others at least may reach Redis, and use all
+// there is, and of the rest each has its part; at a rate of n there are up to n+1 in a second. From eight processes on the lowest
+// rate is more than that leaves.
+func lonely(processes int64) float64 {
+	if processes <= 1 {
+		return sharedLimit / 2
+	}
+	return max(float64(discordLimit-sharedLimit)/float64(processes-1)-1, 0.2)
+}
+
+// lost notes that Redis did not answer.
 func (l *SharedLimiter) lost(err error) {
-	share := float64(sharedLimit) / 2 / float64(l.processes.Load())
+	share := lonely(l.processes.Load())
 	l.mu.Lock()
 	since := time.Since(l.away)
 	l.away = time.Now().Add(redisPause)

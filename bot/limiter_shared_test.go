@@ -250,6 +250,54 @@ func TestRequestsGoOnWithoutRedis(t *testing.T) {
 	}
 }
 
+// Of three processes two lose Redis and the third does not, and all push as hard as they can: no second has more than 50 requests.
+func TestProcessesThatLoseRedisLeaveTheOthersTheirLimit(t *testing.T) {
+	t.Parallel()
+	d := simtest.Start(t, sim.Options{Rand: 7})
+	owner := d.Person("owner")
+	var names []string
+	for i := range 60 {
+		names = append(names, fmt.Sprint("c", i))
+	}
+	g := d.Guild("Harbour", owner, nil, names, nil)
+	rests, limiters := sharing(t, 3, d.URL, d.Bot.Token)
+	channel := func(n int) discord.ChannelID { return discord.ChannelID(mustID(g.Channel(names[n%len(names)]))) }
+	for range 2 { // so that each has heard of all
+		for i, r := range rests {
+			if _, err := r.Channel(t.Context(), channel(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, l := range limiters[1:] {
+		l.redis.Close()
+	}
+	// Not a deadline: who waits for longer than that is refused at once.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer time.AfterFunc(6*time.Second, cancel).Stop()
+	var wg sync.WaitGroup
+	for p, r := range rests {
+		for w := range 20 {
+			wg.Go(func() {
+				for i := w; ctx.Err() == nil; i++ {
+					if _, err := r.Channel(ctx, channel(i*7+p*13)); err != nil && ctx.Err() == nil {
+						t.Errorf("process %d: %v", p, err)
+						return
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	cancel()
+	var log requestLog
+	d.Sim200("GET", "/sim/log", nil, &log)
+	if most := log.busiest(); most > discordLimit || log.Invalid > 0 {
+		t.Errorf("%d requests in one second and %d refused, want at most %d and none", most, log.Invalid, discordLimit)
+	}
+	t.Logf("%d requests, at most %d in a second", len(log.Requests), log.busiest())
+}
+
 // All keys that a script touches are of one hash slot, expire, and begin with the prefix.
 func TestKeysOfTheLimiterFitACluster(t *testing.T) {
 	t.Parallel()

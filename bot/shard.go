@@ -23,8 +23,8 @@ type shard struct {
 	id, n int
 	log   *slog.Logger
 	queue *queue
-	// afresh asks for a new session, because something of this one was understood too little.
-	afresh chan struct{}
+	// afresh asks for a new session in place of one, because something of that was understood too little. Deliver alone sends.
+	afresh chan string
 
 	mu     sync.Mutex
 	status ShardStatus
@@ -52,7 +52,7 @@ type shard struct {
 func newShard(b *Bot, i, n int) *shard {
 	return &shard{
 		bot: b, id: i, n: n, log: b.log.With("shard", i), queue: newQueue(b.pace.queue, b.pace.queueBytes),
-		afresh: make(chan struct{}, 1),
+		afresh: make(chan string, 1),
 		status: ShardStatus{Shard: i, State: "starting"},
 	}
 }

@@ -106,7 +106,7 @@ func (t *tracker) after(events []tidings.Event) []tidings.Mark {
 			upTo = max(upTo, seq)
 		}
 		if upTo > p.stored {
-			marks = append(marks, tidings.Mark{Shard: s.shard, Session: s.session, Epoch: s.epoch, Seq: upTo})
+			marks = append(marks, tidings.Mark{Shard: s.shard, Session: s.session, Epoch: s.epoch, Seq: upTo, Known: p.stored})
 		}
 	}
 	return marks
@@ -165,7 +165,7 @@ func (t *tracker) unsaved() []tidings.Mark {
 	var marks []tidings.Mark
 	for s, p := range t.streams {
 		if p.upTo > p.stored {
-			marks = append(marks, tidings.Mark{Shard: s.shard, Session: s.session, Epoch: s.epoch, Seq: p.upTo})
+			marks = append(marks, tidings.Mark{Shard: s.shard, Session: s.session, Epoch: s.epoch, Seq: p.upTo, Known: p.stored})
 		}
 	}
 	return marks

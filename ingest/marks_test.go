@@ -29,3 +29,24 @@ func TestTheMarkGoesOnAfterARepeatOfWhatIsStillOnItsWay(t *testing.T) {
 		t.Errorf("%d sequences wait and %d are remembered, want none", len(p.waiting), len(p.done))
 	}
 }
+
+// A mark says what the database has confirmed before, so that one that has gone back is noticed.
+func TestAMarkSaysWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	var tr tracker
+	tell := func(seq int64) tidings.Mark {
+		t.Helper()
+		tr.given(mark(seq))
+		tr.committed(mark(seq))
+		marks := tr.unsaved()
+		if len(marks) != 1 {
+			t.Fatalf("unsaved() = %+v, want one", marks)
+		}
+		return marks[0]
+	}
+	first := tell(1)
+	tr.saved([]tidings.Mark{first})
+	if second := tell(2); first.Known != 0 || second.Known != 1 {
+		t.Errorf("marks are %+v and %+v, want that nothing is known and then 1", first, second)
+	}
+}

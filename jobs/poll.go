@@ -36,6 +36,8 @@ type PollStore interface {
 	GuildState(ctx context.Context, g discord.GuildID) (*tidings.GuildState, error)
 	OpenNews(ctx context.Context, guild discord.GuildID, heads map[discord.ChannelID]discord.MessageID, horizon discord.MessageID, history bool, reason string) (moved int, err error)
 	Enqueue(ctx context.Context, jobs ...store.NewJob) (fresh int, err error)
+	// Clock is the database's time, by which it notes doubts about a guild.
+	Clock(ctx context.Context) (time.Time, error)
 }
 
 // PollKind is the kind of the timetable's job that decides which guilds are looked at now.
@@ -264,6 +266,11 @@ func (p *Poll) Guild(ctx context.Context, j store.Job) error {
 // look asks for a guild's channels and threads. Without a gateway what it sees is stored as the guild's state, and now and then
 // its roles are asked for as well.
 func (p *Poll) look(ctx context.Context, g discord.GuildID, how pollPayload) (state *tidings.GuildState, learned bool, err error) {
+	// What is shown below is no newer than this: what is doubted meanwhile stays so.
+	began, err := p.Store.Clock(ctx)
+	if err != nil {
+		return nil, false, err
+	}
 	state, err = p.Store.GuildState(ctx, g)
 	if err != nil && !errors.Is(err, tidings.ErrNotFound) {
 		return nil, false, err
@@ -299,9 +306,11 @@ func (p *Poll) look(ctx context.Context, g discord.GuildID, how pollPayload) (st
 		return nil, false, err
 	}
 	if alone {
-		ev := tidings.Event{Source: tidings.SourcePoll, Guild: g, At: time.Now(), Body: tidings.GuildSeen{
-			Guild: state.Guild, Roles: state.Roles, Channels: channels, Threads: threads,
-		}}
+		seen := tidings.GuildSeen{Guild: state.Guild, Channels: channels, Threads: threads}
+		if learned { // Those that are stored could take the place of newer ones.
+			seen.Roles = state.Roles
+		}
+		ev := tidings.Event{Source: tidings.SourcePoll, Guild: g, At: began, Body: seen}
 		if err := p.Door.Commit(ctx, ev); err != nil {
 			return nil, false, err
 		}

@@ -275,6 +275,9 @@ func (b *barrier) outdate(ctx context.Context, tx *sqlx.Tx) error {
 func (b *barrier) outdated(body tidings.Body) bool {
 	switch body.(type) {
 	case tidings.GuildSeen, tidings.ThreadMembersChanged:
+		if b.source == tidings.SourcePoll {
+			return b.row.Doubted.Valid && !b.row.Doubted.Time.Before(b.at)
+		}
 		return b.source == tidings.SourceBackfill && !(b.row.Doubted.Valid && b.row.Doubted.Time.Before(b.at))
 	}
 	return false
@@ -285,8 +288,12 @@ UPDATE guilds
 SET doubted_at = NULL
 WHERE id = $1 AND doubted_at < $2`
 
-// believe ends the doubt about a guild, where what is shown now was asked for, or told, after what caused it.
+// believe ends the doubt about a guild, where what is shown now was asked for, or told, after what caused it. What polling shows may
+// repeat roles that are stored, and is as old as its first request.
 func (b *barrier) believe(ctx context.Context, tx *sqlx.Tx) error {
+	if b.source == tidings.SourcePoll {
+		return nil
+	}
 	res, err := tx.ExecContext(ctx, believeGuild, int64(b.guild), b.at)
 	if err != nil {
 		return err

@@ -122,6 +122,11 @@ func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) (
 		// What was fetched is there to be fetched again; it is kept once, and read again later and later.
 		fetched := ev.Source == tidings.SourceBackfill || ev.Source == tidings.SourcePoll
 		around := gapsAround(ev)
+		if odd && len(around) > 0 {
+			if err := reachDown(ctx, tx, &around[0]); err != nil {
+				return err
+			}
+		}
 		for _, g := range around {
 			if !fetched {
 				break
@@ -164,6 +169,18 @@ func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) (
 	}
 	s.afterCommit(context.WithoutCancel(ctx), result)
 	return result, nil
+}
+
+// reachDown has the gap of a message without an id begin where the ledger ends: a replay may tell of it long after it was said.
+func reachDown(ctx context.Context, tx *sqlx.Tx, g *gap) error {
+	var rows []ledgerRow
+	if err := tx.SelectContext(ctx, &rows, loadLedger, ids([]discord.ChannelID{g.channel})); err != nil {
+		return err
+	}
+	if len(rows) == 1 && rows[0].Since > 0 {
+		g.from = min(g.from, rows[0].Known)
+	}
+	return nil
 }
 
 // keepsWords reports whether an event may be kept as it came: not one by an author who has opted out.

@@ -189,7 +189,8 @@ func (s *Store) NoteHole(ctx context.Context, g tidings.GatewaySession, seq int6
 }
 
 // SaveMarks keeps how far gateway sessions are committed. It only goes up, and a mark of another session or of an older lease
-// than the row's is ignored: it is a late write of somebody who has been replaced.
+// than the row's is ignored: it is a late write of somebody who has been replaced. Where the row is below a mark's Known the shard's
+// lease ends, for the database has gone back.
 func (s *Store) SaveMarks(ctx context.Context, marks []tidings.Mark) error {
 	if len(marks) == 0 {
 		return nil
@@ -201,28 +202,34 @@ func (s *Store) SaveMarks(ctx context.Context, marks []tidings.Mark) error {
 	return nil
 }
 
+// A database that knows less than it has said before has gone back, to a replica that was behind or to a copy: what it lost would stay
+// below the mark. So the mark is refused and the lease ended; who leases the shard next resumes from what is there.
 const raiseMarks = `
 UPDATE gateway_sessions g
-SET seq = GREATEST(g.seq, v.seq),
+SET seq = CASE WHEN g.seq < v.known THEN g.seq ELSE v.seq END,
+    lease_epoch = CASE WHEN g.seq < v.known THEN g.lease_epoch + 1 ELSE g.lease_epoch END,
+    listening = g.listening AND g.seq >= v.known,
     updated_at = now()
-FROM (VALUES %s) v(shard, session_id, epoch, seq)
+FROM (VALUES %s) v(shard, session_id, epoch, seq, known)
 WHERE g.shard = v.shard AND g.session_id = v.session_id AND g.lease_epoch = v.epoch AND g.seq < v.seq`
 
-var raiseMarksTypes = []string{"int", "text", "bigint", "bigint"}
+var raiseMarksTypes = []string{"int", "text", "bigint", "bigint", "bigint"}
 
 // saveMarks is the last statement of its transaction, so that lanes wait for each other's commit only.
 func saveMarks(ctx context.Context, tx *sqlx.Tx, marks []tidings.Mark) error {
-	highest := map[tidings.Mark]int64{}
+	highest := map[tidings.Mark]tidings.Mark{}
 	for _, m := range marks {
 		k := m
-		k.Seq = 0
+		k.Seq, k.Known = 0, 0
 		if m.Session != "" {
-			highest[k] = max(highest[k], m.Seq)
+			h := highest[k]
+			m.Seq, m.Known = max(m.Seq, h.Seq), max(m.Known, h.Known)
+			highest[k] = m
 		}
 	}
 	var rows [][]any
-	for k, seq := range highest {
-		rows = append(rows, []any{k.Shard, k.Session, k.Epoch, seq})
+	for _, m := range highest {
+		rows = append(rows, []any{m.Shard, m.Session, m.Epoch, m.Seq, m.Known})
 	}
 	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(int), b[0].(int)) })
 	return execRows(ctx, tx, raiseMarks, raiseMarksTypes, rows)

@@ -3,6 +3,9 @@ package store
 import (
 	"errors"
 	"testing"
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
 )
@@ -98,5 +101,110 @@ func TestWhatIsUnclearIsKeptWhole(t *testing.T) {
 				t.Errorf("one is put off %d times, want %d", got, c.tries)
 			}
 		})
+	}
+}
+
+// A message whose id nobody can make out may be told long after it was said, by the replay after a silence: all that is above the
+// ledger's end is missing then.
+func TestAMessageWithoutAnIDInAReplayIsMissingSinceTheSilence(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	now := time.Now()
+	told := func(ago time.Duration) discord.MessageID { return tidings.FirstID(now.Add(-ago)) }
+	l.said(lobby, told(time.Hour)) // after which the connection is lost
+	odd := event(lobby, tidings.Unreadable{Name: "MESSAGE_CREATE", Raw: []byte(`{"id":[]}`)})
+	odd.At, odd.Mark = now, l.mark()
+	l.dead(odd) // said half an hour ago
+	l.said(lobby, told(20*time.Minute))
+	gaps, err := l.ChannelGaps(t.Context(), lobby)
+	l.check(err)
+	if len(gaps) != 1 || gaps[0].From > told(time.Hour) || gaps[0].To < told(0) {
+		t.Errorf("the gaps are %+v, want one from the last message before the silence up to now", gaps)
+	}
+}
+
+// Somebody who opens a thread that polling has met does not wait for its past behind everybody else's.
+func TestThePastOfAThreadThatPollingMetComesFirstForWhoLooks(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	thread := discord.ChannelID(nth(1))
+	seen := tidings.Event{Source: tidings.SourcePoll, Guild: testGuild, Channel: thread, At: time.Now(), Body: tidings.ChannelSeen{Channel: tidings.Channel{
+		ID: thread, Guild: testGuild, Parent: lobby, Type: tidings.ChannelPublicThread, LastMessage: nth(9),
+	}}}
+	_, err := l.RecordBarrier(t.Context(), seen, nil)
+	l.check(err)
+	if got := l.jobs(Backfill); got != thread.String() {
+		t.Fatalf("to be read in its turn is %q, want the thread", got)
+	}
+	l.check(l.Opened(t.Context(), []discord.ChannelID{thread}))
+	if got := one[string](t, l.Store, `SELECT kind || ' ' || key FROM jobs WHERE state = 'ready' ORDER BY priority DESC LIMIT 1`); got != PriorityFetch+" "+thread.String() {
+		t.Errorf("first is %q, want the thread that somebody looks at", got)
+	}
+}
+
+// What polling lists of a guild without the gateway ends no doubt about it: it asks for roles now and then only, and what it brings may
+// be of before. Reading the guild whole does.
+func TestPollingEndsNoDoubt(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	whole := tidings.GuildSeen{Guild: tidings.Guild{ID: testGuild}, Roles: []tidings.Role{{ID: 100}}, Channels: []tidings.Channel{{ID: testChannel, Guild: testGuild}}}
+	show := func(source tidings.Source) bool {
+		t.Helper()
+		ev := tidings.Event{Source: source, Guild: testGuild, At: time.Now().Add(time.Minute), Body: whole}
+		if _, err := s.RecordBarrier(t.Context(), ev, nil); err != nil {
+			t.Fatal(err)
+		}
+		doubted, err := s.Doubted(t.Context(), testGuild)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doubted
+	}
+	show(tidings.SourcePoll)
+	if _, err := s.DeadLetter(t.Context(), event(0, whole), errors.New("could not be stored")); err != nil {
+		t.Fatal(err)
+	}
+	if !show(tidings.SourcePoll) {
+		t.Error("polling has ended the doubt")
+	}
+	if show(tidings.SourceBackfill) {
+		t.Error("reading the guild has not ended it")
+	}
+}
+
+// A database that fails over to a replica which was behind has lost what it had confirmed. The next mark is not put above that: the
+// shard is leased anew and resumes from below it.
+func TestADatabaseThatWentBackIsToldAgain(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	save := func(seq, known int64) {
+		t.Helper()
+		l.check(l.SaveMarks(t.Context(), []tidings.Mark{{Session: "one", Epoch: l.g.Epoch, Seq: seq, Known: known}}))
+	}
+	save(50, 0)
+	save(90, 50)
+	l.check(l.RenewShard(t.Context(), l.g, time.Minute))
+	l.said(lobby, nth(1))
+	if got := l.complete(lobby); got == "unknown" {
+		t.Fatal("nothing is known of a channel that is told about")
+	}
+	if _, err := l.db.Exec(`UPDATE gateway_sessions SET seq = 60`); err != nil {
+		t.Fatal(err)
+	}
+	save(105, 90)
+	if got := l.complete(lobby); got != "unknown" {
+		t.Errorf("complete since %q, want unknown: messages are lost", got)
+	}
+	if err := l.RenewShard(t.Context(), l.g, time.Minute); !errors.Is(err, tidings.ErrLeaseLost) {
+		t.Errorf("RenewShard() = %v, want ErrLeaseLost", err)
+	}
+	if g := lease(t, l.Store, "one", time.Minute); g.Session != "one" || g.Seq != 60 {
+		t.Errorf("LeaseShard() = %+v, want the session from 60 on", g)
 	}
 }
