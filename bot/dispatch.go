@@ -27,6 +27,10 @@ func (s *shard) deliver(ctx context.Context) {
 		case holeNoted:
 			s.noteHole(ctx, it)
 		case "RESUMED":
+			// Whoever ran the shard before may still have committed what lies above the replay.
+			if s.settle(ctx, it) != nil {
+				continue
+			}
 			s.listening(ctx, *it.session, true)
 			s.unheard(ctx, *it.session)
 			s.tell(ctx, Ready{Session: it.session.Session, Resumed: true, At: it.at})
@@ -49,9 +53,9 @@ func (s *shard) noteHole(ctx context.Context, it queued) {
 	if s.bot.ledger == nil || it.seq == 0 && it.session.Session == s.forsaken {
 		return // What was understood too little, nothing fills.
 	}
-	if door, ok := s.bot.sink.(Settler); ok && it.seq == 0 {
+	if it.seq == 0 {
 		// What filled the hole may be on its way still, and what came after it committed long ago.
-		if door.Settle(ctx, tidings.Mark{Shard: s.id, Session: it.session.Session, Epoch: it.session.Epoch}) != nil {
+		if s.settle(ctx, it) != nil {
 			return
 		}
 	}
@@ -67,6 +71,15 @@ func (s *shard) noteHole(ctx context.Context, it queued) {
 			return
 		}
 	}
+}
+
+// settle waits until what was handed on of a session is committed, where the sink can tell.
+func (s *shard) settle(ctx context.Context, it queued) error {
+	door, ok := s.bot.sink.(Settler)
+	if !ok {
+		return nil
+	}
+	return door.Settle(ctx, tidings.Mark{Shard: s.id, Session: it.session.Session, Epoch: it.session.Epoch})
 }
 
 // listening notes whether the shard hears everything. Where that fails for long, the lease ends and says the same.

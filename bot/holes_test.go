@@ -302,3 +302,34 @@ func TestWhatCannotBePlacedTwiceGivesUpOneSession(t *testing.T) {
 		t.Errorf("there were %d sessions, want two", n)
 	}
 }
+
+// settling is a ledger that says when it is asked whether all is committed.
+type settling struct{ *ledger }
+
+func (s settling) Settle(context.Context, tidings.Mark) error {
+	s.note("all is committed")
+	return nil
+}
+
+// A replay that is on its way still is not listened past: the process that ran the shard before may have committed what lies above it.
+func TestAShardListensOnceItsReplayIsCommitted(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	l := &ledger{memory: newMemory()}
+	begin(t, f, l.memory, func(b *Bot) { b.sink, b.ledger = settling{l}, l })
+	c := f.dialed(t)
+	c.expect(2)
+	c.ready("A", 7)
+	l.until(t, "the session is stored", func() bool { return l.session.Session == "A" })
+	c.drop()
+	c = f.dialed(t)
+	c.expectResume("A", 1)
+	c.dispatch(2, "MESSAGE_CREATE", message9(101))
+	c.dispatch(3, "RESUMED", `{}`)
+	l.until(t, "the shard listens", func() bool { return slices.Contains(l.notes, "listening true") })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.notes, "listening true"); i == 0 || l.notes[i-1] != "all is committed" {
+		t.Errorf("notes are %v, want that all is committed before the shard listens", l.notes)
+	}
+}
