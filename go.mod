@@ -12,7 +12,7 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/coder/websocket v1.8.15
 	github.com/danielgtaylor/huma/v2 v2.37.2
-	github.com/diamondburned/arikawa/v3 v3.6.0
+	github.com/diamondburned/arikawa/v3 v3.6.0 // held: its gateway is used beneath its public sessions (bot/conn.go), so a newer one is read before it is taken
 	github.com/getkin/kin-openapi v0.153.0
 	github.com/jmoiron/sqlx v1.4.0
 	github.com/lib/pq v1.12.3
