@@ -20,7 +20,6 @@ import (
 	"tidings"
 	"tidings/embedded/testdb"
 	"tidings/hub"
-	"tidings/render"
 	"tidings/web/browsertest"
 )
 
@@ -80,7 +79,7 @@ func (w *world) arrive(c discord.ChannelID, id discord.MessageID, author discord
 	w.mu.Lock()
 	v := w.version[c]
 	w.mu.Unlock()
-	b, err := render.New(render.Options{}).Encode(m)
+	b, err := w.encoder.Encode(m)
 	if err != nil {
 		w.t.Fatal(err)
 	}
