@@ -57,7 +57,7 @@ func TestPageUnderLoad(t *testing.T) {
 	until(t, ctx, live)
 	until(t, ctx, fmt.Sprintf(`document.title === '(999+) Tidings' && document.querySelectorAll('#channels a').length > %d`, channels*9/10))
 	bytes, err := chromedp.Run(ctx, chromedp.Evaluate[[]float64](`(() => {
-		const all = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource').filter((r) => !r.name.includes('worker') && !r.name.includes('/offline'))];
+		const all = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource').filter((r) => !r.name.includes('worker') && !r.name.includes('/offline') && r.startTime < performance.getEntriesByName('ready')[0].startTime)];
 		return [all.reduce((n, r) => n + r.encodedBodySize, 0), performance.getEntriesByName('ready')[0].startTime];
 	})()`))
 	if err != nil {

@@ -413,7 +413,7 @@ func (h *house) looks(t *testing.T, tab context.Context) {
 				t.Helper()
 				browsertest.Until(t, tab, `document.documentElement.scrollWidth <= innerWidth`)
 				found, err := chromedp.Run(tab, chromedp.Evaluate[string](string(axe)+`;
-					axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => v.id + ': ' + v.help + ' ' + v.nodes[0].html).join('\n'))`, chromedp.EvalAwaitPromise))
+					axe.run(document, { resultTypes: ['violations'] }).then((r) => r.violations.filter((v) => ['moderate', 'serious', 'critical'].includes(v.impact)).map((v) => v.id + ': ' + v.help + ' ' + v.nodes[0].html).join('\n'))`, chromedp.EvalAwaitPromise))
 				if err != nil || found != "" {
 					t.Errorf("%s, %s, %d wide: %v %s", what, scheme, width, err, found)
 				}

@@ -8,6 +8,7 @@ import { page, changed, noteParents } from './page.js';
 import { shows as matches } from './filters.js';
 import { holds } from './notices.js';
 import { Gone } from './heard.js';
+import { besideModule } from './lazy.js';
 import { words } from './words.js';
 import { toast } from './toast.js';
 import { failed, feedView, follows, isUnread, onOpen, open, reload, savedOf, shows, signedOut, sticks, told, whenSignedOut } from './views.js';
@@ -38,7 +39,7 @@ const onUnread = (unread) => {
 export const live = new Link({
   url, user: page.me, locks: navigator.locks,
   // The address holds the version of our files: a worker of another build is another worker.
-  worker: 'SharedWorker' in window ? () => new SharedWorker(new URL('./shared.js', import.meta.url), { type: 'module', name: page.me }) : null,
+  worker: 'SharedWorker' in window ? () => new SharedWorker(new URL('./shared.js?own', import.meta.url), { type: 'module', name: page.me }) : null,
 }, {
   onFrame, onStatus, onUnread,
   onState: (state) => {
@@ -78,7 +79,7 @@ export function take(step) {
  */
 function forget(lost) {
   if (!lost.length) return;
-  if (page.beside && lost.includes(page.beside.channel)) import('./beside.js').then((b) => b.lost());
+  if (page.beside && lost.includes(page.beside.channel)) besideModule().then((b) => b.lost());
   told(() => { page.list = { ...page.list, messages: page.list.messages.filter((m) => !lost.includes(m.channel)) }; });
   if (page.view.channel && lost.includes(page.view.channel)) {
     open(feedView('unread'));
@@ -107,7 +108,7 @@ function onFrame(f) {
         page.heard.heard(f.c, f.v);
       } else if (f.k === 'reset') {
         if (shows(f.c)) reload();
-        if (page.beside?.channel === f.c) import('./beside.js').then((b) => b.again(f.c));
+        if (page.beside?.channel === f.c) besideModule().then((b) => b.again(f.c));
       }
       break;
     case 'recovered':
@@ -144,7 +145,7 @@ function catchUp(tried) {
     lacking.clear();
     if ([...missed.keys()].some(shows)) reload();
     const { channel } = page.beside ?? {};
-    if (channel && missed.has(channel)) import('./beside.js').then((b) => b.again(channel));
+    if (channel && missed.has(channel)) besideModule().then((b) => b.again(channel));
     catchUp(missed);
   }, followsIn + Math.random() * spread);
 }
