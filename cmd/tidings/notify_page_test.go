@@ -88,7 +88,7 @@ func (h *house) sharesASocket(t *testing.T) {
 	// A worker of another build, or of somebody else, must be another one.
 	browsertest.Do(t, first, early(`window.SharedWorker = class extends SharedWorker { constructor(url, o) { super(url, o); window.worker = [String(url), o.name]; } };`))
 	h.visit(t, first, "/")
-	browsertest.Until(t, first, `document.body.dataset.status === 'live' && JSON.stringify(worker) === JSON.stringify([location.origin + '`+h.asset("shared.js")+`', '`+h.readers["shares"].ID+`'])`)
+	browsertest.Until(t, first, `document.body.dataset.status === 'live' && JSON.stringify(worker) === JSON.stringify([location.origin + '`+h.asset("shared.js?own")+`', '`+h.readers["shares"].ID+`'])`)
 	h.say("general", "one")
 	browsertest.Until(t, first, `document.title === '(1) Tidings'`)
 	second := browsertest.Beside(t, first)

@@ -4,9 +4,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,8 +19,10 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"golang.org/x/sync/errgroup"
 
 	"tidings/embedded/testdb"
+	"tidings/sim"
 	"tidings/web/browsertest"
 )
 
@@ -32,9 +36,12 @@ func TestScreenshots(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() {
-		ended <- demoCmd{}.Run(ctx, c, slog.New(slog.NewTextHandler(logWriter{t}, nil)), &output{io.Discard, io.Discard})
-	}()
+	log := slog.New(slog.NewTextHandler(logWriter{t}, nil))
+	if os.Getenv("SHOTS") == "" {
+		go func() { ended <- demoCmd{}.Run(ctx, c, log, &output{io.Discard, io.Discard}) }()
+	} else {
+		go func() { ended <- demoWithOperator(ctx, c, log) }()
+	}
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -176,4 +183,37 @@ func shootEverything(t *testing.T, b context.Context, base, dir string) {
 			}
 		}
 	}
+}
+
+// demoWithOperator is the demo, in which June may do everything.
+func demoWithOperator(ctx context.Context, c *Config, log *slog.Logger) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	discord := sim.New(sim.Options{World: "demo", Pace: 700 * time.Millisecond, BaseURL: "http://" + l.Addr().String()})
+	bot := discord.Bot()
+	c.DiscordURL, c.DiscordToken, c.DiscordClientID, c.DiscordClientSecret = "http://"+l.Addr().String(), bot.Token, bot.ClientID.String(), bot.ClientSecret
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return runSim(ctx, discord, l) })
+	g.Go(func() error {
+		answer, err := http.Get(c.DiscordURL + "/sim/world")
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		var world struct {
+			Users []struct{ ID, Username string }
+		}
+		if err := json.NewDecoder(answer.Body).Decode(&world); err != nil {
+			return err
+		}
+		for _, u := range world.Users {
+			if u.Username == "juneh" {
+				c.Admins = []string{u.ID}
+			}
+		}
+		return serve(ctx, c, log, func(string) {})
+	})
+	return g.Wait()
 }

@@ -48,9 +48,9 @@ function paintInbox() {
 }
 
 let inboxWaits = false;
-/** The inbox is drawn in a task of its own, so that none is long. */
+/** The inbox is drawn in a task of its own, so that none is long; what the server wrote stands until then. */
 function paintInboxSoon() {
-  if (!inboxDrawn.state || document.hidden) return paintInbox();
+  if (document.hidden) return paintInbox();
   if (inboxWaits) return;
   inboxWaits = true;
   setTimeout(() => {

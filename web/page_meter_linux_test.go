@@ -1,5 +1,3 @@
-//go:build pageload && linux
-
 package web
 
 import (
