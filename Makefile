@@ -85,4 +85,4 @@ PAGE_LOAD ?= 1m
 
 page-load: ## the page with 500 channels and 50 messages a second: make page-load PAGE_LOAD=10m
 	@./scripts/install.sh test
-	@PAGE_LOAD=$(PAGE_LOAD) go test -count=1 -timeout 0 -tags pageload -run '^TestPageUnderLoad$$' -v ./web
+	@PAGE_LOAD=$(PAGE_LOAD) go test -count=1 -timeout 0 -run '^TestPageUnderLoad$$' -v ./web

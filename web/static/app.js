@@ -25,6 +25,7 @@ import './touch.js';
 import './notify.js';
 import './announce.js';
 import { watchBuild } from './build.js';
+import { besideModule, hold } from './lazy.js';
 
 const [stream, scroll, channels, older] = ['stream', 'scroll', 'channels', 'older'].map(byID);
 const filter = /** @type {HTMLInputElement} */ (byID('filter')), searchBox = /** @type {HTMLInputElement} */ (byID('search-input'));
@@ -47,9 +48,9 @@ function paintInbox() {
 }
 
 let inboxWaits = false;
-/** The inbox is drawn in a task of its own, so that none is long. */
+/** The inbox is drawn in a task of its own, so that none is long; what the server wrote stands until then. */
 function paintInboxSoon() {
-  if (!inboxDrawn.state || document.hidden) return paintInbox();
+  if (document.hidden) return paintInbox();
   if (inboxWaits) return;
   inboxWaits = true;
   setTimeout(() => {
@@ -456,7 +457,7 @@ function start() {
   paintWith(paint);
   onOpen.push((v) => {
     drawer(false);
-    if (page.beside) import('./beside.js').then((b) => b.left(v));
+    if (page.beside) besideModule().then((b) => b.left(v));
     if (v.kind === 'search' && document.activeElement !== searchBox) searchBox.value = v.q ?? '';
   });
   writeHelp();
@@ -479,6 +480,7 @@ function start() {
   setInterval(() => changed('outside'), 30_000);
   document.body.dataset.ready = 'yes';
   performance.mark('ready');
+  hold();
   if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').then(watchBuild).catch(() => {});
 }
 

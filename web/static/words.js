@@ -76,7 +76,7 @@ export const words = {
   // Beside the stream
   pins: 'Pinned', nothingPinned: 'Nothing is pinned here.', about: 'About this channel', noThreads: 'There is no thread here.', noPosts: 'There is no post here yet.',
   /** @param {number} n */ pinnedElsewhere: (n) => `${count(n, 'pinned message')} older than what is kept here: `,
-  seeInDiscord: 'see Discord', nothingFound: 'Nothing found here.', findHelp: 'Words, "a phrase", -without, from:, has:, before:',
+  seeInDiscord: 'see Discord', nothingFound: 'Nothing found here.', messagesTitle: 'Messages', findHelp: 'Words, "a phrase", -without, from:, has:, before:',
   /** @param {string} name */ findIn: (name) => 'Find in ' + name,
   noTopic: 'No topic', topic: 'Topic', completeness: 'Completeness', completeSince: 'Complete since', completeUnknown: 'Not known to be complete',
   gaps: 'Being fetched', gapSince: 'noticed', itsPast: 'its past', recoveredLabel: 'Found late', inServerLabel: 'Server', inLabel: 'In', activeThreads: 'Threads',
