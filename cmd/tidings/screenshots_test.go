@@ -137,6 +137,9 @@ func shootEverything(t *testing.T, b context.Context, base, dir string) {
 		{"server", "document.querySelector('main a[href*=\"/admin/servers/\"], main a[href*=\"/admin/\"]')?.getAttribute('href') ?? '/admin'", ""},
 		{"nothing", "'/nothing'", ""}, {"offline", "'/offline'", ""}, {"refused", "'/login/callback?error=access_denied'", ""},
 	} {
+		if only := os.Getenv("SHOTS_OF"); only != "" && !strings.Contains(","+only+",", ","+shot.name+",") {
+			continue
+		}
 		for _, width := range []int64{360, 1280, 2560} {
 			for _, scheme := range []string{"dark", "light"} {
 				from := "/"
@@ -154,7 +157,7 @@ func shootEverything(t *testing.T, b context.Context, base, dir string) {
 				browsertest.Until(t, b, `!('leaving' in window) && document.readyState === 'complete' && (!document.body.classList.contains('app') || document.body.dataset.status === 'live' && document.querySelector('#stream').getAttribute('aria-busy') === 'false')
 					&& (!document.body.classList.contains('settings') || document.body.dataset.ready === 'yes')`)
 				if shot.act != "" {
-					browsertest.Do(t, b, evaluate(shot.act+`; setTimeout(() => { window.acted = true; }, 1200)`))
+					browsertest.Do(t, b, evaluate(`(() => { `+shot.act+`; setTimeout(() => { window.acted = true; }, 1200); })()`))
 					browsertest.Until(t, b, `window.acted`)
 				}
 				browsertest.Do(t, b, evaluate(`requestAnimationFrame(() => requestAnimationFrame(() => { window.drawn = true; }))`))
@@ -177,7 +180,7 @@ func shootEverything(t *testing.T, b context.Context, base, dir string) {
 					t.Fatal(err)
 				}
 				if shot.name == "all-read" {
-					browsertest.Do(t, b, evaluate(`document.dispatchEvent(new KeyboardEvent('keydown', { key: 'u' })); setTimeout(() => { window.undone = true; }, 600)`))
+					browsertest.Do(t, b, evaluate(`(() => { document.dispatchEvent(new KeyboardEvent('keydown', { key: 'u' })); setTimeout(() => { window.undone = true; }, 600); })()`))
 					browsertest.Until(t, b, `window.undone`)
 				}
 			}
