@@ -30,7 +30,7 @@ func (s *Server) adminPages(mux *http.ServeMux) {
 type adminFrame struct {
 	Title    string
 	At       string // the one of the pages at the top that it is, or belongs to
-	Refresh  int // seconds, 0 for never
+	Refresh  int    // seconds, 0 for never
 	Operator bool
 	Said     string // what was just done
 }
