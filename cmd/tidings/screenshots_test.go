@@ -63,7 +63,9 @@ func TestScreenshots(t *testing.T) {
 	browsertest.Do(t, b, evaluate(`[...document.querySelectorAll('button[name="user_id"]')].find((x) => x.innerText.includes('June Hartley')).click()`))
 	browsertest.Until(t, b, `document.body?.dataset.status === 'live'`)
 	// The world is lively: a while of it makes good pictures.
-	browsertest.Until(t, b, `document.querySelectorAll('#channels a[data-open]').length >= 9 && document.querySelectorAll('#stream article').length >= 25 && document.querySelector('#mentions').textContent !== ''`)
+	browsertest.Until(t, b, `document.querySelectorAll('#channels a[data-open]').length >= 9`)
+	browsertest.Until(t, b, `document.querySelectorAll('#stream article').length >= 16`)
+	browsertest.Until(t, b, `document.querySelectorAll('#stream article').length >= 25 && document.querySelector('#mentions').textContent !== ''`)
 	// A view of one's own, and a thread beside its channel.
 	browsertest.Do(t, b, evaluate(`fetch('/api/views', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: 'Pictures and polls', has: ['image'] }) })
 		.then(() => fetch('/api/views', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: 'Work', guilds: [Object.values(JSON.parse(document.querySelector('#first').textContent).unread.guilds).find((g) => g.name === 'Tern Labs').id] }) }))
@@ -194,7 +196,7 @@ func demoWithOperator(ctx context.Context, c *Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	discord := sim.New(sim.Options{World: "demo", Pace: 700 * time.Millisecond, BaseURL: "http://" + l.Addr().String()})
+	discord := sim.New(sim.Options{World: "demo", Pace: 250 * time.Millisecond, BaseURL: "http://" + l.Addr().String()})
 	bot := discord.Bot()
 	c.DiscordURL, c.DiscordToken, c.DiscordClientID, c.DiscordClientSecret = "http://"+l.Addr().String(), bot.Token, bot.ClientID.String(), bot.ClientSecret
 	g, ctx := errgroup.WithContext(ctx)

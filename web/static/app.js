@@ -238,7 +238,9 @@ function search() {
 
 function help() {
   const box = /** @type {HTMLDialogElement} */ (byID('help'));
-  if (!box.open) box.showModal();
+  if (box.open) return;
+  box.showModal();
+  box.scrollTop = 0; // the focus is on what closes it, at its end
 }
 
 function close() {
