@@ -569,6 +569,11 @@ func (h *house) accessible(t *testing.T) {
 			if found != "" {
 				t.Errorf("%s %s %s:\n%s", p.path, p.act, scheme, found)
 			}
+			if p.act == "" && scheme == "dark" { // and each fits a phone
+				browsertest.Do(t, b, chromedp.EmulateViewport(360, 740))
+				browsertest.Until(t, b, `innerWidth === 360 && document.documentElement.scrollWidth <= innerWidth`)
+				browsertest.Do(t, b, chromedp.EmulateViewport(1280, 800))
+			}
 		}
 	}
 }
