@@ -77,11 +77,12 @@ func TestEveryPartDiesInTurn(t *testing.T) {
 	for _, p := range webs {
 		ready(p)
 	}
-	eventually(t, "all shards are connected", time.Minute, func() bool {
-		var log struct{ Identifies int }
+	type begun struct{ Identifies, Resumes int }
+	sessions := func() (log begun) {
 		d.Sim200("GET", "/sim/log", nil, &log)
-		return log.Identifies >= 4
-	})
+		return log
+	}
+	eventually(t, "all shards are connected", time.Minute, func() bool { return sessions().Identifies >= 4 })
 
 	// Everybody comes. For where each person's history begins nothing may be said before.
 	told := &arrivals{}
@@ -120,6 +121,7 @@ func TestEveryPartDiesInTurn(t *testing.T) {
 		return took
 	}
 	settle("everybody has come at once")
+	t.Logf("%d sockets of %d people came; the database was asked for %d summaries", len(sockets), len(w.people), summariesOf(t, places, -1))
 	settled = true
 	goOn()
 	mark := func() {
@@ -189,6 +191,24 @@ func TestEveryPartDiesInTurn(t *testing.T) {
 		// until the next heartbeat.
 		if resumed < n/5 {
 			t.Errorf("only %d of %d resumed", resumed, n)
+		}
+		goOn()
+	}
+	// Gateway processes that are asked to end go with 0 and leave their sessions to whoever runs the shards next: nothing begins anew.
+	for _, p := range all[:2] {
+		settle("before a gateway process is asked to end")
+		goOn()
+		before := sessions()
+		if err := p.end(); err != nil {
+			t.Errorf("a gateway process that was asked to end: %v", err)
+		}
+		<-time.After(size.between)
+		p.start()
+		settle("gateway was restarted in good order")
+		after := sessions()
+		t.Logf("%d sessions were resumed, %d were begun", after.Resumes-before.Resumes, after.Identifies-before.Identifies)
+		if after.Resumes == before.Resumes || after.Identifies > before.Identifies {
+			t.Errorf("%d sessions were resumed and %d begun, want those of its shards resumed, and none begun", after.Resumes-before.Resumes, after.Identifies-before.Identifies)
 		}
 		goOn()
 	}
