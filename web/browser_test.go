@@ -380,3 +380,52 @@ func TestThePlaceIsKeptWhateverComes(t *testing.T) {
 	do(t, ctx, chromedp.Click(chromedp.CSS("#pill")))
 	until(t, ctx, `document.querySelector('#stream').innerText.includes('more 299') && document.querySelector('#pill').hidden`)
 }
+
+// What somebody sees before there is anything to read fits a phone, and says what to do next.
+func TestFirstRunPages(t *testing.T) {
+	guilds := func(n int) func(*Options) {
+		return func(o *Options) {
+			o.Guilds = func(context.Context) ([]discord.GuildID, error) { return make([]discord.GuildID, n), nil }
+			o.Invite = "https://discord.com/oauth2/authorize?client_id=1"
+		}
+	}
+	for _, c := range []struct {
+		name, path, title, action string
+		user                      discord.UserID
+		change                    func(*Options)
+	}{
+		{"sign-in", "/", "Tidings", "Sign in with Discord", 0, guilds(0)},
+		{"no-server", "/", "The bot is in no server yet", "Invite the bot", nobody, guilds(0)},
+		{"no-channel", "/", "No channel for you yet", "Look again", nobody, guilds(2)},
+		{"refused", "/login/callback?error=access_denied", "This sign-in has expired", "Sign in with Discord", 0, guilds(1)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			ts := w.serve(c.change)
+			var cookies []*http.Cookie
+			if c.user != 0 {
+				cookies = sessionOf(t, w, c.user)
+			}
+			ctx := tabWith(t, ts.URL, func() []*http.Cookie { return cookies })
+			for _, scheme := range []string{"dark", "light"} {
+				if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}); err != nil {
+					t.Fatal(err)
+				}
+				for _, width := range []int64{360, 1280} {
+					do(t, ctx, chromedp.EmulateViewport(width, 740), chromedp.Navigate(ts.URL+c.path))
+					until(t, ctx, `document.querySelector('h1')?.textContent === '`+c.title+`' && document.querySelector('a.primary')?.textContent === '`+c.action+`'`)
+					until(t, ctx, `document.documentElement.scrollWidth <= innerWidth`)
+					if dir := os.Getenv("SHOTS"); dir != "" {
+						png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+						if err != nil {
+							t.Fatal(err)
+						}
+						if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", c.name, width, scheme)), png, 0o644); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+			}
+		})
+	}
+}

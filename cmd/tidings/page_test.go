@@ -540,7 +540,7 @@ func (h *house) accessible(t *testing.T) {
 		{"/c/" + h.guild.Channel("general"), `document.querySelector('#show-about').click()`}, {"/c/" + h.guild.Channel("general"), `document.querySelector('#show-find').click()`},
 		{"/c/" + h.guild.Channel("general"), `document.querySelector('#show-pins').click()`},
 		{"/c/" + h.guild.Channel("general"), `document.dispatchEvent(new KeyboardEvent('keydown', { key: 'k', ctrlKey: true }))`},
-		{"/c/" + h.guild.Channel("general"), `document.querySelector('#show-threads').hidden = false; document.querySelector('#show-threads').click()`},
+		{"/c/" + h.guild.Channel("general"), `document.querySelector('#show-threads').click()`},
 		{"/search?q=mention", ""}, {"/search?q=has:wings", ""}, {"/saved", ""}, {"/settings", ""}, {"/offline", ""}, {"/nothing", ""}, {"/login/callback?error=access_denied", ""},
 		{"/status", ""}, {"/api", ""}, {"/admin", ""}, {"/admin/servers/" + h.guild.ID, ""}, {"/admin/jobs", ""}, {"/admin/people", ""}, {"/admin/audit", ""}, {"/admin/me", ""},
 		{"/signed-out", ""},
@@ -568,6 +568,11 @@ func (h *house) accessible(t *testing.T) {
 			}
 			if found != "" {
 				t.Errorf("%s %s %s:\n%s", p.path, p.act, scheme, found)
+			}
+			if p.act == "" && scheme == "dark" { // and each fits a phone
+				browsertest.Do(t, b, chromedp.EmulateViewport(360, 740))
+				browsertest.Until(t, b, `innerWidth === 360 && document.documentElement.scrollWidth <= innerWidth`)
+				browsertest.Do(t, b, chromedp.EmulateViewport(1280, 800))
 			}
 		}
 	}

@@ -3,10 +3,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -37,11 +37,12 @@ func TestScreenshots(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(logWriter{t}, nil))
-	if os.Getenv("SHOTS") == "" {
-		go func() { ended <- demoCmd{}.Run(ctx, c, log, &output{io.Discard, io.Discard}) }()
-	} else {
-		go func() { ended <- demoWithOperator(ctx, c, log) }()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	discord := "http://" + l.Addr().String()
+	go func() { ended <- demoWithOperator(ctx, c, l, log) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -62,8 +63,19 @@ func TestScreenshots(t *testing.T) {
 	browsertest.Until(t, b, `location.pathname === '/oauth2/authorize'`)
 	browsertest.Do(t, b, evaluate(`[...document.querySelectorAll('button[name="user_id"]')].find((x) => x.innerText.includes('June Hartley')).click()`))
 	browsertest.Until(t, b, `document.body?.dataset.status === 'live'`)
-	// The world is lively: a while of it makes good pictures.
-	browsertest.Until(t, b, `document.querySelectorAll('#channels a[data-open]').length >= 9 && document.querySelectorAll('#stream article').length >= 25 && document.querySelector('#mentions').textContent !== ''`)
+	// The world is lively: a while of it makes good pictures. One mention is not left to chance.
+	world := worldOf(t, discord)
+	for _, g := range world.Guilds {
+		for _, ch := range g.Channels {
+			if g.Name == "Tern Labs" && ch.Name == "frontend" {
+				askDiscord(t, discord+"/api/v10/channels/"+ch.ID+"/messages", world.user("tobi_okafor").Token,
+					"<@"+world.user("juneh").ID+"> could you read the release notes before noon? The last two lines are yours.")
+			}
+		}
+	}
+	browsertest.Until(t, b, `document.querySelectorAll('#channels a[data-open]').length >= 9`)
+	browsertest.Until(t, b, `document.querySelectorAll('#stream article').length >= 16`)
+	browsertest.Until(t, b, `document.querySelectorAll('#stream article').length >= 25 && document.querySelector('#mentions').textContent !== ''`)
 	// A view of one's own, and a thread beside its channel.
 	browsertest.Do(t, b, evaluate(`fetch('/api/views', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: 'Pictures and polls', has: ['image'] }) })
 		.then(() => fetch('/api/views', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: 'Work', guilds: [Object.values(JSON.parse(document.querySelector('#first').textContent).unread.guilds).find((g) => g.name === 'Tern Labs').id] }) }))
@@ -137,6 +149,9 @@ func shootEverything(t *testing.T, b context.Context, base, dir string) {
 		{"server", "document.querySelector('main a[href*=\"/admin/servers/\"], main a[href*=\"/admin/\"]')?.getAttribute('href') ?? '/admin'", ""},
 		{"nothing", "'/nothing'", ""}, {"offline", "'/offline'", ""}, {"refused", "'/login/callback?error=access_denied'", ""},
 	} {
+		if only := os.Getenv("SHOTS_OF"); only != "" && !strings.Contains(","+only+",", ","+shot.name+",") {
+			continue
+		}
 		for _, width := range []int64{360, 1280, 2560} {
 			for _, scheme := range []string{"dark", "light"} {
 				from := "/"
@@ -154,7 +169,7 @@ func shootEverything(t *testing.T, b context.Context, base, dir string) {
 				browsertest.Until(t, b, `!('leaving' in window) && document.readyState === 'complete' && (!document.body.classList.contains('app') || document.body.dataset.status === 'live' && document.querySelector('#stream').getAttribute('aria-busy') === 'false')
 					&& (!document.body.classList.contains('settings') || document.body.dataset.ready === 'yes')`)
 				if shot.act != "" {
-					browsertest.Do(t, b, evaluate(shot.act+`; setTimeout(() => { window.acted = true; }, 1200)`))
+					browsertest.Do(t, b, evaluate(`(() => { `+shot.act+`; setTimeout(() => { window.acted = true; }, 1200); })()`))
 					browsertest.Until(t, b, `window.acted`)
 				}
 				browsertest.Do(t, b, evaluate(`requestAnimationFrame(() => requestAnimationFrame(() => { window.drawn = true; }))`))
@@ -177,7 +192,7 @@ func shootEverything(t *testing.T, b context.Context, base, dir string) {
 					t.Fatal(err)
 				}
 				if shot.name == "all-read" {
-					browsertest.Do(t, b, evaluate(`document.dispatchEvent(new KeyboardEvent('keydown', { key: 'u' })); setTimeout(() => { window.undone = true; }, 600)`))
+					browsertest.Do(t, b, evaluate(`(() => { document.dispatchEvent(new KeyboardEvent('keydown', { key: 'u' })); setTimeout(() => { window.undone = true; }, 600); })()`))
 					browsertest.Until(t, b, `window.undone`)
 				}
 			}
@@ -185,13 +200,62 @@ func shootEverything(t *testing.T, b context.Context, base, dir string) {
 	}
 }
 
-// demoWithOperator is the demo, in which June may do everything.
-func demoWithOperator(ctx context.Context, c *Config, log *slog.Logger) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
+// demoWorld is what the simulated Discord says of itself.
+type demoWorld struct {
+	Users  []demoUser
+	Guilds []struct {
+		Name     string
+		Channels []struct{ ID, Name string }
 	}
-	discord := sim.New(sim.Options{World: "demo", Pace: 700 * time.Millisecond, BaseURL: "http://" + l.Addr().String()})
+}
+
+type demoUser struct{ ID, Username, Token string }
+
+func (w demoWorld) user(name string) demoUser {
+	for _, u := range w.Users {
+		if u.Username == name {
+			return u
+		}
+	}
+	return demoUser{}
+}
+
+func worldOf(t *testing.T, discord string) (w demoWorld) {
+	t.Helper()
+	answer, err := http.Get(discord + "/sim/world")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(&w); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// askDiscord posts a message as somebody.
+func askDiscord(t *testing.T, url, token, text string) {
+	t.Helper()
+	body, _ := json.Marshal(map[string]string{"content": text})
+	r, err := http.NewRequest("POST", url, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", token)
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("POST %s = %d", url, answer.StatusCode)
+	}
+}
+
+// demoWithOperator is the demo, in which June may do everything. Its Discord listens on l.
+func demoWithOperator(ctx context.Context, c *Config, l net.Listener, log *slog.Logger) error {
+	discord := sim.New(sim.Options{World: "demo", Pace: 400 * time.Millisecond, BaseURL: "http://" + l.Addr().String()})
 	bot := discord.Bot()
 	c.DiscordURL, c.DiscordToken, c.DiscordClientID, c.DiscordClientSecret = "http://"+l.Addr().String(), bot.Token, bot.ClientID.String(), bot.ClientSecret
 	g, ctx := errgroup.WithContext(ctx)
@@ -202,17 +266,11 @@ func demoWithOperator(ctx context.Context, c *Config, log *slog.Logger) error {
 			return err
 		}
 		defer answer.Body.Close()
-		var world struct {
-			Users []struct{ ID, Username string }
-		}
+		var world demoWorld
 		if err := json.NewDecoder(answer.Body).Decode(&world); err != nil {
 			return err
 		}
-		for _, u := range world.Users {
-			if u.Username == "juneh" {
-				c.Admins = []string{u.ID}
-			}
-		}
+		c.Admins = []string{world.user("juneh").ID}
 		return serve(ctx, c, log, func(string) {})
 	})
 	return g.Wait()

@@ -91,7 +91,7 @@ function paintHead(t) {
   const v = page.view, c = v.channel ? page.state.channels[v.channel] : null, mine = savedOf(v);
   say('title', (c ? (inbox.isThread(c) ? '↳ ' : '#') : '') + (c?.name ?? mine?.name ?? v.title));
   say('where', c ? [page.state.guilds[c.guild]?.name, nameOfParent(c), page.parents.get(c.id)?.topic || (first.view.channel === c.id ? first.view.topic : '')].filter(Boolean).join(' · ')
-    : v.kind === 'saved' ? words.savedAre : v.kind === 'keywords' ? words.keywordsAre : v.kind === 'search' ? '' : mine ? summary(saved.countOf(mine)) : summary(t));
+    : v.kind === 'saved' ? words.savedAre : v.kind === 'keywords' ? words.keywordsAre : v.kind === 'search' ? '' : v.kind === 'mentions' ? words.unreadMentions(t.mentions) : mine ? summary(saved.countOf(mine)) : summary(t));
   const unread = c ? c.unread : mine ? saved.countOf(mine).unread : v.guild ? unreadOf(v.guild) : t.unread;
   byID('channel-tools').hidden = !c;
   byID('edit-view').hidden = !mine;
@@ -127,7 +127,7 @@ function summary(t) {
   const mine = savedOf(page.view);
   const n = Object.values(page.state.channels).filter((c) => c.unread > 0 && !muted(c) && (!mine || inPlaces(mine, c, page.state, page.parents))).length;
   if (!t.unread && !t.mentions) return words.allCaughtUp;
-  return [words.messages(t.unread), t.mentions ? words.mentionsOf(t.mentions) : '', mine && !byChannel(mine) ? '' : words.inChannels(n)].filter(Boolean).join(' · ');
+  return [words.unreadCount(t.unread), t.mentions ? words.mentionsOf(t.mentions) : '', mine && !byChannel(mine) ? '' : words.inChannels(n)].filter(Boolean).join(' · ');
 }
 
 /** @param {{unread: number, mentions: number}} t */
@@ -238,7 +238,9 @@ function search() {
 
 function help() {
   const box = /** @type {HTMLDialogElement} */ (byID('help'));
-  if (!box.open) box.showModal();
+  if (box.open) return;
+  box.showModal();
+  box.scrollTop = 0; // the focus is on what closes it, at its end
 }
 
 function close() {

@@ -12,8 +12,9 @@ export const words = {
   // The state of things
   status: { live: 'Live', connecting: 'Connecting…', polling: 'Not live; looking every 15 seconds', out: 'Signed out' },
   allCaughtUp: 'All caught up',
+  /** @param {number} n */ unreadMentions: (n) => (n ? count(n, 'unread mention') : 'No unread mentions'),
   savedAre: 'Messages that you keep for later', keywordsAre: 'What holds one of your keywords',
-  /** @param {number} n */ messages: (n) => count(n, 'message'),
+  /** @param {number} n */ unreadCount: (n) => `${n.toLocaleString()} unread`,
   /** @param {number} n */ mentionsOf: (n) => count(n, 'mention'),
   /** @param {number} n */ unreadMessages: (n) => count(n, 'unread message'),
   /** @param {number} n */ inChannels: (n) => 'in ' + count(n, 'channel'),
@@ -22,7 +23,7 @@ export const words = {
   empty: {
     unread: 'You have read everything.', mentions: 'Nobody has mentioned you.', keywords: 'None of your keywords has been said.', all: 'Nothing here yet.',
     view: 'Nothing in this view.', channel: 'Nothing has been written here since Tidings knows this channel.', search: 'Nothing found.',
-    saved: 'Nothing is saved. Press s on a message to keep it.',
+    saved: 'Nothing is saved. “Save for later” in the menu of a message keeps it here.',
   },
   nobodyCalledSo: 'No channel by that name.', everythingIsRead: 'Everything is read.',
   hereIsRead: 'Everything here is read.', nothingFurtherDown: 'Nothing unread further down.', nothingFurtherUp: 'Nothing unread further up.',
