@@ -120,7 +120,12 @@ func (s *Store) counts(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet
 		return p, err
 	}
 	taste := tasteOf(set, p)
-	known := s.remembered.of(set.User, taste, now)
+	var known map[discord.ChannelID]counted
+	// Who looks at a single channel must not have all others forgotten for it.
+	single := len(p.rows) == 1
+	if !single {
+		known = s.remembered.of(set.User, taste, now)
+	}
 	var again []int // of p.rows
 	for i, r := range p.rows {
 		k, ok := known[r.ID]
@@ -133,7 +138,7 @@ func (s *Store) counts(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet
 	if err := s.tally(ctx, tx, set, p, again); err != nil {
 		return nil, err
 	}
-	if len(again) > 0 || len(known) != len(p.rows) {
+	if !single && (len(again) > 0 || len(known) != len(p.rows)) {
 		s.remembered.keep(set.User, taste, now, p.rows)
 	}
 	return p, nil

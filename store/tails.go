@@ -85,7 +85,7 @@ func (t *tail) later(read int64) (n int) {
 // grown is the tail at a later version, given the messages above its newest, ascending. It is nil where they do not explain all that has
 // happened since: each message that comes moves the version by at least one, so when as many have come as the version has moved, nothing
 // else has changed.
-func (t *tail) grown(version int64, ids, authors []int64) *tail {
+func (t *tail) grown(version int64, ids, authors []int64, most int) *tail {
 	if int64(len(ids)) != version-t.version {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (t *tail) grown(version int64, ids, authors []int64) *tail {
 		}
 		next.days[i].n++
 	}
-	if n := len(next.ids) - tailMessages; n > tailMessages {
+	if n := len(next.ids) - most; n > most {
 		next.from = next.ids[n-1]
 		next.ids, next.authors = slices.Clone(next.ids[n:]), slices.Clone(next.authors[n:])
 	}
@@ -128,6 +128,9 @@ type tails struct {
 	order    *list.List                          // what was counted last is in front
 	held     int
 	most     int
+	// age and messages are tailAge and tailMessages; less in tests.
+	age      time.Duration
+	messages int
 }
 
 type heldTail struct {
@@ -136,7 +139,7 @@ type heldTail struct {
 }
 
 func newTails() *tails {
-	return &tails{loading: make(chan struct{}, 1), channels: map[discord.ChannelID]*list.Element{}, order: list.New(), most: tailsHeld}
+	return &tails{loading: make(chan struct{}, 1), channels: map[discord.ChannelID]*list.Element{}, order: list.New(), most: tailsHeld, age: tailAge, messages: tailMessages}
 }
 
 // of returns the tails of those of rows, whatever their version. rows are indices into all.
@@ -263,18 +266,18 @@ func (s *Store) tailsOf(ctx context.Context, tx *sqlx.Tx, all []counted, rows []
 			if err != nil {
 				return nil, err
 			}
-			if next := found[r.ID].grown(versions[r.ID], ids, authors); next != nil {
+			if next := found[r.ID].grown(versions[r.ID], ids, authors, s.tails.messages); next != nil {
 				fresh[r.ID] = next
 			}
 		}
 	}
-	from := int64(tidings.FirstID(now.Add(-tailAge)))
+	from := int64(tidings.FirstID(now.Add(-s.tails.age)))
 	channels, above, most = int8s(len(stale)), int8s(len(stale)), int4s(len(stale))
 	for id := range versions {
 		if fresh[id] == nil {
 			channels.int8(int64(id))
 			above.int8(from)
-			most.int4(tailMessages)
+			most.int4(s.tails.messages)
 		}
 	}
 	if channels.n > 0 {
@@ -288,7 +291,7 @@ func (s *Store) tailsOf(ctx context.Context, tx *sqlx.Tx, all []counted, rows []
 			if t.ids, t.authors, err = r.messages(); err != nil {
 				return nil, err
 			}
-			if len(t.ids) >= tailMessages {
+			if len(t.ids) >= s.tails.messages {
 				t.from = t.ids[0] - 1
 			}
 			for b := r.Days; len(b) >= 8; b = b[8:] {
