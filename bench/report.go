@@ -100,7 +100,8 @@ var meaning = []struct{ prefix, text string }{
 	{"growth_memory_stored", "the same as stored messages grow"},
 	{"growth_", "where a name ends in exponent, the slope on logarithmic scales: 0 is flat, 1 is linear"},
 	{"summary_ms", "milliseconds until all counts of 500 channels are there, over the same messages, for somebody who is so far behind in all of them (or in 50, and has read the others) and " +
-		"asks for the first time; `_again` for who has asked before and nothing has moved; not a ratio either"},
+		"asks for the first time, of a process that others have asked; `_again` for who has asked before and nothing has moved, `_after_50_messages` when a message has come in 50 of the channels since anybody asked, " +
+		"`_after_a_start` for the first person whom a process answers; not a ratio either"},
 	{"first_page_cpu_postgres_vs_cache", "CPU of this process, Postgres and Redis for the newest 50 messages of a channel, read from Postgres, beside those that Redis has; more is better"},
 	{"write_cost_100000_vs_10_members", "time to record one message where 100,000 members have signed in and read, beside where 10 have"},
 }
@@ -176,8 +177,8 @@ func page(all map[string]figure) string {
 	b.WriteString("\nWhere fan-out misses its goal: in a CPU profile of ours at 1000x20 (2026-11-26) 93 % of the samples are in write(2) itself, 2 % in the hub's own code, and at\n" +
 		"1000x100 88 %. What is left is to write less often: at 100 a second and a window of 10 ms a write carries 1.8 messages in the mean, because a pass over 1,000 readers\n" +
 		"takes about as long as the messages are apart; or to hand many writes to the kernel at once (io_uring), which is not built. The p99 at 1000x20 went from 0.06 to 1.7 between rounds: readers and\n" +
-		"server share two cores. A handshake of ours carries a snapshot of 50 channels. Who cannot resume costs Postgres about 4 ms: 10,000 snapshots at once take\n" +
-		"longer than 10 s. `1000x100` and `idle` were measured before the write path lost Go's lock of the descriptor.\n")
+		"server share two cores. A handshake of ours carries a snapshot of 50 channels. Who cannot resume cost Postgres about 4 ms: 10,000 snapshots at once took\n" +
+		"longer than 10 s; that was measured before the newest messages of channels were held in memory. `1000x100` and `idle` were measured before the write path lost Go's lock of the descriptor.\n")
 	return b.String()
 }
 
