@@ -226,6 +226,8 @@ func (h *house) notifiesOnce(t *testing.T) {
 	h.say("general", "seen while looking "+mention)
 	browsertest.Until(t, first, `document.title === '(1) Tidings'`)
 	for _, b := range []context.Context{first, second} {
+		// Looking away and back in no time leaves nothing behind.
+		browsertest.Do(t, b, evaluate(`(() => { for (const on of [false, true, true]) { document.hasFocus = () => on; dispatchEvent(new Event(on ? 'focus' : 'blur')); } })()`))
 		look(t, b, false)
 	}
 	h.say("general", "come here "+mention+" ||quickly||")

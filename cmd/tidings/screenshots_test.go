@@ -111,7 +111,7 @@ func TestScreenshots(t *testing.T) {
 		browsertest.Do(t, b, chromedp.EmulateViewport(shot.width, shot.height), evaluate(`window.leaving = location.assign(`+shot.path+`)`))
 		browsertest.Until(t, b, `!('leaving' in window) && (document.body?.dataset.status === 'live' && document.querySelector('#stream').getAttribute('aria-busy') === 'false' && document.querySelectorAll('#stream article').length > 3 || document.body?.classList.contains('settings') && document.body.dataset.ready === 'yes')`)
 		if shot.act != "" {
-			browsertest.Do(t, b, evaluate(shot.act))
+			browsertest.Do(t, b, evaluate(`(() => { `+shot.act+` })()`))
 		}
 		if strings.Contains(shot.act, "window.beside") {
 			browsertest.Until(t, b, `window.beside`)
