@@ -9,7 +9,10 @@ import (
 func bench(redis, database, schema, only string, rounds, stored int, dry bool) error {
 	r := newReport(rounds)
 	wanted := func(name string) bool {
-		return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(o string) bool { return strings.Contains(name, o) })
+		return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(o string) bool {
+			exact, whole := strings.CutSuffix(o, "$")
+			return whole && name == exact || !whole && strings.Contains(name, o)
+		})
 	}
 	var failed error
 	for _, part := range []struct {

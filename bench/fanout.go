@@ -13,6 +13,8 @@ type sample struct {
 	p50, p99, p999 float64 // milliseconds from publish to the reader
 	rate           float64 // deliveries a second
 	bytes          float64 // for one delivery, websocket headers included
+	each           float64 // deliveries with one write
+	theirs         float64 // microseconds of the readers' CPU for one delivery
 }
 
 // fanoutCase is one load for all servers.
@@ -96,8 +98,8 @@ func fanout(r *report, pairs map[string]*pair, c fanoutCase, rounds int) error {
 			if err != nil {
 				return fmt.Errorf("%s of %s: %w", c.name, k, err)
 			}
-			fmt.Fprintf(os.Stderr, "fanout %-22s round %d %-17s %6.2f µs CPU and %4.0f bytes a delivery, %8.0f a second, p50 %6.2f p99 %6.2f p99.9 %6.2f ms\n",
-				c.name, round+1, k, s.cpu, s.bytes, s.rate, s.p50, s.p99, s.p999)
+			fmt.Fprintf(os.Stderr, "fanout %-22s round %d %-17s %6.2f µs CPU and %4.0f bytes a delivery, %5.2f a write, %8.0f a second, p50 %6.2f p99 %6.2f p99.9 %6.2f ms; %.2f µs of the readers\n",
+				c.name, round+1, k, s.cpu, s.bytes, s.each, s.rate, s.p50, s.p99, s.p999, s.theirs)
 			got[k] = append(got[k], s)
 		}
 	}
@@ -138,6 +140,7 @@ func (p *pair) run(c fanoutCase) (sample, error) {
 	if err := p.clients.ask(clientOrder{Do: "reset"}, &cr); err != nil {
 		return sample{}, err
 	}
+	idle := cr.CPU
 	var before, after, sr serverReport
 	if profiles != "" {
 		file := filepath.Join(profiles, c.name+"."+p.kind+".pprof")
@@ -182,6 +185,6 @@ func (p *pair) run(c fanoutCase) (sample, error) {
 	}
 	return sample{
 		cpu: (after.CPU - before.CPU) / float64(want) * 1e6, p50: cr.P50, p99: cr.P99, p999: cr.P999, rate: float64(want) / took,
-		bytes: float64(cr.Bytes) / float64(want),
+		bytes: float64(cr.Bytes) / float64(want), each: float64(want) / float64(cr.Pieces), theirs: (cr.CPU - idle) / float64(want) * 1e6,
 	}, nil
 }

@@ -174,8 +174,15 @@ func (c *conn) open(snap snapshot) {
 
 // send hands bytes to the socket. A connection that cannot keep up is dropped.
 func (c *conn) send(b []byte, free bool) {
-	switch err := c.out.send(b, free); {
-	case err == nil, errors.Is(err, net.ErrClosed):
+	if err := c.out.send(b, free); err != nil {
+		c.failed(err)
+	}
+}
+
+// failed ends a connection to which nothing can be sent.
+func (c *conn) failed(err error) {
+	switch {
+	case errors.Is(err, net.ErrClosed):
 	case errors.Is(err, errSlow):
 		c.slow()
 	default:
