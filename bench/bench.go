@@ -19,7 +19,7 @@ func bench(redis, database, schema, only string, rounds, stored int, dry bool) e
 		name string
 		run  func() error
 	}{
-		{"idle", func() error { return idle(r, redis) }},
+		{"idle", func() error { return idle(r, redis, rounds) }},
 		{"handshake", func() error { return handshakes(r, redis, rounds) }},
 		{"levels", func() error { return levels(r, redis, rounds) }},
 		{"compression", func() error { return compression(r, redis, rounds) }},
@@ -31,7 +31,7 @@ func bench(redis, database, schema, only string, rounds, stored int, dry bool) e
 		{"latency", func() error { return latency(r, database, redis, rounds) }},
 		{"growth_recording", func() error { return growing(r, database, rounds, stored) }},
 		{"growth_line", func() error { return spreading(r, database, redis, rounds) }},
-		{"growth_memory", func() error { return remembering(r, database, redis, min(rounds, 3)) }},
+		{"growth_memory", func() error { return remembering(r, database, redis, rounds) }},
 		{"cache", func() error { return firstPages(r, database, redis, rounds) }},
 		{"writes", func() error { return writing(r, database, rounds) }},
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,7 +37,7 @@ const (
 )
 
 var fanoutCases = []fanoutCase{
-	{name: "1000x20", conns: 1000, rate: 20, ms: 3000, window: usual},
+	{name: "1000x20", conns: 1000, rate: 20, ms: 6000, window: usual},
 	{name: "1000x100", conns: 1000, rate: 100, ms: 2000, window: widest},
 	{name: "1000x100_window_5ms", conns: 1000, rate: 100, ms: 2000, window: usual},
 	{name: "1000x20_bursts_of_10", conns: 1000, rate: 20, burst: 10, ms: 3000, window: usual},
@@ -60,6 +61,7 @@ func fanouts(r *report, redis string, rounds int, wanted func(string) bool) erro
 	}
 	defer stop()
 	last := ""
+	var failed error
 	for _, c := range fanoutCases {
 		if !wanted("fanout_" + c.name) {
 			continue
@@ -82,10 +84,11 @@ func fanouts(r *report, redis string, rounds int, wanted func(string) bool) erro
 			pairs[k] = p
 		}
 		if err := fanout(r, pairs, c, rounds); err != nil {
-			return err
+			failed = errors.Join(failed, err)
+			stop() // what is behind would be so in the next case too
 		}
 	}
-	return nil
+	return failed
 }
 
 // fanout gives all servers the same load in turns, each round in another order.
