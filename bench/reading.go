@@ -334,6 +334,11 @@ func writing(r *report, database string, rounds int) error {
 		}
 	}
 	r.add("write_cost_100000_vs_10_members", ratios)
+	var slopes []float64
+	for _, x := range ratios {
+		slopes = append(slopes, exponent([]int{10, 100_000}, []float64{1, x}))
+	}
+	r.add("write_cost_members_exponent", slopes)
 	return nil
 }
 

@@ -41,6 +41,16 @@ func (h *Hub) Left() (users, audiences, tracks, crowds int) {
 	return len(h.users), len(h.audiences), len(h.tracks), crowds
 }
 
+// Running reports whether Run has begun: before that, connections wait for their peers in goroutines of their own.
+func (h *Hub) Running() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ctx != nil
+}
+
+// Plain makes each write a call of its own, as where the kernel refuses more. It is called before Run.
+func (h *Hub) Plain() { h.plain = true }
+
 // Parked reports how many connections have no goroutine that reads.
 func (h *Hub) Parked() int {
 	h.mu.Lock()

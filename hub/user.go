@@ -289,12 +289,12 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 			return err
 		}
 		cause = "access moved"
-		f, err := snapshotFrame(sum)
+		r, err := newRecent(set, sum)
 		if err != nil {
 			return err
 		}
-		if h.begin(c, set, sum, f) {
-			h.remember(u.id, &recent{set, sum, f, time.Now()})
+		if h.begin(c, set, r) {
+			h.remember(u.id, r)
 			return nil
 		}
 	}
@@ -309,7 +309,7 @@ func (h *Hub) attachRecalled(ctx context.Context, c *conn) bool {
 	set := u.set
 	h.mu.Unlock()
 	r := h.recall(ctx, u, set)
-	if r == nil || !h.begin(c, set, r.sum, r.frame) {
+	if r == nil || !h.begin(c, set, r) {
 		return false
 	}
 	h.metrics.recalled.Inc()
@@ -328,33 +328,31 @@ func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string
 }
 
 // begin hands the snapshot to the shard, unless what the person may see has changed since it was asked for.
-func (h *Hub) begin(c *conn, set *tidings.VisibleSet, sum *tidings.Unread, f *frame) bool {
-	snap := snapshot{
-		frame: f, rev: sum.Rev,
-		versions: map[discord.ChannelID]int64{}, floors: map[discord.ChannelID]int64{}, ahead: map[discord.ChannelID]*delta{},
-	}
+func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
+	snap := snapshot{recent: r}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := c.user
 	if u.set != set {
 		return false
 	}
-	for _, g := range sum.Guilds {
-		for _, ch := range g.Channels {
-			snap.versions[ch.ID] = ch.Version
-			t := h.tracks[ch.ID]
-			if t == nil {
-				continue
+	for _, x := range r.versions {
+		t := h.tracks[x.channel]
+		if t == nil {
+			continue
+		}
+		h.learn(x.channel, t, x.version)
+		switch {
+		case t.version < x.version:
+			if snap.floors == nil {
+				snap.floors = map[discord.ChannelID]int64{}
 			}
-			h.learn(ch.ID, t, ch.Version)
-			if t.version < ch.Version {
-				snap.floors[ch.ID] = ch.Version
-			} else if t.version > ch.Version {
-				snap.ahead[ch.ID] = &delta{guild: t.guild, channel: ch.ID, version: t.version}
-			}
+			snap.floors[x.channel] = x.version
+		case t.version > x.version:
+			snap.ahead = append(snap.ahead, &delta{guild: t.guild, channel: x.channel, version: t.version})
 		}
 	}
-	u.rev = max(u.rev, sum.Rev)
+	u.rev = max(u.rev, r.rev)
 	c.live = true
 	snap.hello = helloFrame(c.id, c.who.User, h.timing.heartbeat, h.cursorOf(u).String(), false)
 	c.shard.do(func(*shard) { c.open(snap) })
