@@ -14,7 +14,7 @@ import (
 
 // SearchQuery is what somebody looks for, taken apart. All of it must hold; where a filter names several, one of them is enough.
 type SearchQuery struct {
-	// Words are words, "phrases", -excluded ones and alternatives with or, as websearch_to_tsquery of Postgres reads them.
+	// Words are words, "phrases", -excluded ones and alternatives with or, as words_asked of schema.sql reads them.
 	Words    string
 	From     []discord.UserID // authors
 	Named    []string         // authors by user name or display name

@@ -210,6 +210,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
 	work.Handle(jobs.WarmKind, jobs.Warm(st, part("jobs")), 1)
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
+	work.Handle(store.FindWords, jobs.FindWords(st, part("jobs")), 1)
 	work.Handle(store.PurgeMessages, jobs.Purge(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.ForgetKind, jobs.Forget(st, days(c.RemovedDays), live.Tell, part("jobs")), 1)
 	work.Handle(jobs.RetryKind, politely(jobs.Retry(st, hydrator{discord.REST()}, live.Tell, part("jobs"))), 1)
