@@ -122,9 +122,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	st.TellTime(discord.REST().Now)
 	who := access.New(st, discord.REST(), access.Options{
-		Log:  part("access"),
-		Here: connectedTo(&live),
-		Tell: func(ctx context.Context, r tidings.Result) { second.Tell(ctx, r); live.Tell(ctx, r) },
+		Log:     part("access"),
+		Recheck: c.Recheck,
+		Here:    connectedTo(&live),
+		Tell:    func(ctx context.Context, r tidings.Result) { second.Tell(ctx, r); live.Tell(ctx, r) },
 	})
 	if err := who.Load(ctx); err != nil {
 		return err
