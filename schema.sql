@@ -622,6 +622,39 @@ UPDATE channels
 SET version = version + 1
 WHERE id IN (SELECT channel_id FROM mended);
 
+-- What operators see -------------------------------------------------------------------------------------------------------
+
+-- How a job's last ten attempts went, the oldest first: attempt, began_at, ended_at, outcome (done, failed or dead) and error. A trigger
+-- keeps it, because an attempt ends in many ways: by its worker, by another one that finds the lease over, by hand. What was only
+-- given back, because its process stops or others wait, is no attempt.
+ALTER TABLE jobs ADD COLUMN IF NOT EXISTS claimed_at timestamptz;
+ALTER TABLE jobs ADD COLUMN IF NOT EXISTS history jsonb NOT NULL DEFAULT '[]';
+CREATE OR REPLACE FUNCTION jobs_remember() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.state = 'running' THEN
+		NEW.claimed_at := now();
+	ELSIF NEW.last_error <> '' OR NEW.state = 'done' THEN
+		NEW.history := CASE WHEN jsonb_array_length(OLD.history) >= 10 THEN OLD.history - 0 ELSE OLD.history END
+			|| jsonb_build_array(jsonb_build_object(
+				'attempt', OLD.attempt, 'began_at', OLD.claimed_at, 'ended_at', now(),
+				'outcome', CASE NEW.state WHEN 'ready' THEN 'failed' ELSE NEW.state END, 'error', left(NEW.last_error, 300)));
+	END IF;
+	RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER jobs_history
+	BEFORE UPDATE ON jobs
+	FOR EACH ROW
+	WHEN ((OLD.state = 'running') <> (NEW.state = 'running'))
+	EXECUTE FUNCTION jobs_remember();
+
+-- What the process that runs a shard says of it every other second, while it listens. Numbers are since that process has started.
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS last_event_at timestamptz;
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS round_trip_ms int NOT NULL DEFAULT 0;
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS resumes bigint NOT NULL DEFAULT 0;
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS identifies bigint NOT NULL DEFAULT 0;
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS lost bigint NOT NULL DEFAULT 0;
+
 -- Words --------------------------------------------------------------------------------------------------------------------
 
 -- A text with blanks where one word ends and another may begin, so that Postgres' parser sees no tags, entities, addresses, paths, versions and

@@ -58,7 +58,11 @@ func ParseSearch(text string) (SearchQuery, error) {
 				return SearchQuery{}, tidings.InvalidField("q", "it has more than %d filters", maxSearchFilters)
 			}
 		case key != "":
-			words = append(words, key+":"+value)
+			word := key + ":" + value
+			if strings.ContainsFunc(word, unicode.IsSpace) {
+				word = `"` + word + `"` // the value was in quotes
+			}
+			words = append(words, word)
 		default:
 			words = append(words, value)
 		}

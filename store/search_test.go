@@ -31,6 +31,7 @@ func TestParseSearch(t *testing.T) {
 		`-"good morning"`:                   {Words: `-"good morning"`},
 		`"not closed`:                       {Words: `"not closed`},
 		"https://example.org/a:b at 10:30":  {Words: "https://example.org/a:b at 10:30"},
+		`lost:"two words" x`:                {Words: `"lost:two words" x`},
 		"error: no route":                   {Words: "error: no route"},
 		"from:me FROM:7002 from:<@!7003> x": {Words: "x", FromMe: true, From: []discord.UserID{7002, 7003}},
 		`from:Bob from:"Old Salt" from:@x from:-5`:      {Named: []string{"bob", "old salt", "x", "-5"}},

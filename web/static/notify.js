@@ -41,15 +41,24 @@ async function learn() {
   }
 }
 
+const looked = () => document.hasFocus() && !document.hidden;
+let holding = false;
+
 /** focus holds a lock while this tab is looked at, by which the other tabs know, and tells the server, so that other devices stay quiet. */
 function focus() {
-  const here = document.hasFocus() && !document.hidden;
+  const here = looked();
   live.here(here && Date.now() - touched < idleAfter);
-  if (here && !letGo && navigator.locks) {
-    navigator.locks.request(focusLock, { mode: 'shared' }, () => new Promise((done) => { letGo = () => done(undefined); })).catch(() => {});
-  } else if (!here && letGo) {
-    letGo();
-    letGo = null;
+  if (!here) letGo?.();
+  else if (!holding && navigator.locks) {
+    holding = true; // from the question on: a second one would hold it for ever
+    navigator.locks.request(focusLock, { mode: 'shared' }, () => new Promise((done) => {
+      letGo = () => done(undefined);
+      if (!looked()) letGo(); // they have looked away since the question
+    })).then(() => {
+      holding = false;
+      letGo = null;
+      if (looked()) focus();
+    }, () => { holding = false; });
   }
 }
 
