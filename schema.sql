@@ -655,23 +655,48 @@ ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS resumes bigint NOT NULL DE
 ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS identifies bigint NOT NULL DEFAULT 0;
 ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS lost bigint NOT NULL DEFAULT 0;
 
--- Words of what is written ------------------------------------------------------------------------------------------------
+-- Words --------------------------------------------------------------------------------------------------------------------
 
--- The parser of Postgres takes what these characters join for one word (addresses, files, numbers with a sign) or for none (tags,
--- entities), so that parts of it would not be found: they separate words. What is searched for is treated alike (joiners in
--- package store).
+-- A text with blanks where one word ends and another may begin, so that Postgres' parser sees no tags, entities, addresses, paths, versions and
+-- signs, whose parts it would join or leave out. What else of ASCII divides words divides them for the parser anyway; what lies beyond is named,
+-- because a locale such as C takes all of it for letters. Messages and what is looked for in them go through it alike, so that they cannot differ.
+CREATE OR REPLACE FUNCTION words_apart(content text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+	SELECT regexp_replace(left(content, 16000), '[-+./<@&_~\u00a0-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2190-\u245f\u2500-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3020\u3030\ufe00-\ufe4f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\U0001f000-\U0001faff\U000e0000-\U000e007f]+', ' ', 'g')
+$$;
+-- The words of a message.
+CREATE OR REPLACE FUNCTION words_of(content text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+	SELECT to_tsvector('pg_catalog.simple', words_apart(content))
+$$;
+-- What holds a phrase: its words behind one another.
+CREATE OR REPLACE FUNCTION words_phrase(phrase text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+	SELECT phraseto_tsquery('pg_catalog.simple', words_apart(phrase))
+$$;
+-- What a search asks for: words, "phrases", -excluded ones, and alternatives with or. What makes several words is a phrase.
+CREATE OR REPLACE FUNCTION words_asked(search text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+	SELECT websearch_to_tsquery('pg_catalog.simple', coalesce(string_agg(
+		CASE WHEN lower(term[3]) = 'or' AND term[1] = '' THEN 'or' ELSE term[1] || '"' || words_apart(coalesce(term[2], term[3])) || '"' END, ' ' ORDER BY place), ''))
+	FROM regexp_matches(search, '(-?)(?:"([^"]*)"|([^\s"]+))', 'g') WITH ORDINALITY AS t (term, place)
+$$;
+
+CREATE OR REPLACE FUNCTION messages_find_words() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.words := words_of(NEW.content);
+	RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER messages_words
+	BEFORE INSERT OR UPDATE OF content ON messages
+	FOR EACH ROW
+	EXECUTE FUNCTION messages_find_words();
+
+-- Words that were generated stay as they are, and nothing is rewritten here: a job finds those of older messages anew, in bounded steps.
 DO $$
 BEGIN
-	IF NOT EXISTS (
-		SELECT
-		FROM pg_attribute a
-		JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-		WHERE a.attrelid = 'messages'::regclass AND a.attname = 'words' AND pg_get_expr(d.adbin, d.adrelid) LIKE '%translate%'
-	) THEN
-		ALTER TABLE messages
-			DROP COLUMN words,
-			ADD COLUMN words tsvector GENERATED ALWAYS AS (to_tsvector('simple', translate(left(content, 16000), '/.@<&-+~', '        '))) STORED;
-		CREATE INDEX messages_words ON messages USING gin (words);
+	IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'messages'::regclass AND attname = 'words' AND attgenerated = 's') THEN
+		ALTER TABLE messages ALTER COLUMN words DROP EXPRESSION;
+		INSERT INTO jobs (kind, key)
+		SELECT 'find-words', 'all'
+		WHERE EXISTS (SELECT FROM messages);
 	END IF;
 END
 $$;

@@ -107,7 +107,9 @@ func ingesting(r *report, database string, rounds int) error {
 }
 
 func ingestRounds(ctx context.Context, r *report, d *depot, rounds int) error {
-	if err := d.exec(ctx, `CREATE TABLE copied (LIKE messages INCLUDING ALL)`); err != nil {
+	// LIKE copies no trigger, and COPY has to find the words too.
+	if err := d.exec(ctx, `CREATE TABLE copied (LIKE messages INCLUDING ALL);
+		CREATE TRIGGER copied_words BEFORE INSERT ON copied FOR EACH ROW EXECUTE FUNCTION messages_find_words()`); err != nil {
 		return err
 	}
 	ratios, singles := map[int][]float64{}, []float64{}

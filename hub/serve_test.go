@@ -15,6 +15,7 @@ import (
 
 	"tidings"
 	"tidings/hub"
+	"tidings/hub/client"
 )
 
 func TestWrongFramesAreAnswered(t *testing.T) {
@@ -92,18 +93,16 @@ func TestSlowReaderIsDroppedAndOthersAreNot(t *testing.T) {
 	n := start(t, newProcess(w), hub.Options{}, nil)
 	ctx, cancel := context.WithTimeout(bg, patience)
 	defer cancel()
-	slow, _, err := websocket.Dial(ctx, n.url+"/api/live?user=12", nil)
+	slow, err := client.Dial(ctx, n.url+"/api/live?user=12", client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer slow.CloseNow()
-	slow.SetReadLimit(1 << 20)
 	for range 2 { // hello and snapshot, and then nothing more
-		if _, _, err := slow.Read(ctx); err != nil {
+		if _, err := slow.Next(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := slow.Write(ctx, websocket.MessageText, []byte(`{"op":"watch","all":true}`)); err != nil {
+	if err := slow.Watch(ctx); err != nil {
 		t.Fatal(err)
 	}
 	good := n.dial(t, anna)
@@ -121,14 +120,41 @@ func TestSlowReaderIsDroppedAndOthersAreNot(t *testing.T) {
 	}
 	var last error
 	for last == nil {
-		_, _, last = slow.Read(bg)
+		_, last = slow.Next(bg)
 	}
 	var ce websocket.CloseError
 	if !errors.As(last, &ce) || ce.Code != 4008 || !strings.HasPrefix(ce.Reason, "retry_ms=") {
 		t.Errorf("slow reader ended with %v, want 4008 and a time to come back", last)
 	}
+	if _, again := client.RetryAfter(last, 0); !again {
+		t.Errorf("a client does not come back after %v", last)
+	}
+	// It comes back with what it had, and knows the truth, of what it missed and of what comes then.
+	missed, ok := slow.State.Channel(c1)
+	if !ok || missed.Version >= messages {
+		t.Fatalf("the slow reader has %+v of %d messages, so nothing was missed", missed, messages)
+	}
+	back, err := client.Resume(ctx, n.url+"/api/live?user=12", client.Options{}, slow.State)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	shows := func(want int64) {
+		t.Helper()
+		for {
+			c, _ := back.State.Channel(c1)
+			if c.Version == want && int64(c.Unread) == want && back.State.Settled() {
+				return
+			}
+			if ev, err := back.Next(ctx); err != nil {
+				t.Fatalf("back again, it shows %+v after %s, want %d: %v", c, ev.Op, want, err)
+			}
+		}
+	}
+	shows(messages)
 	n.Tell(bg, told(w.create(c1, carl, tidings.Mentions{})))
 	good.delta(c1, messages+1)
+	shows(messages + 1)
 }
 
 func TestEndedSessionIsClosed(t *testing.T) {

@@ -50,11 +50,8 @@ SET words = excluded.words`
 const selectEmptyKeyword = `
 SELECT k.word
 FROM unnest($1::text[]) AS k (word)
-WHERE numnode(` + keywordWords + `) = 0
+WHERE numnode(words_phrase(k.word)) = 0
 LIMIT 1`
-
-// keywordWords is the query of a keyword: its words behind one another, as messages.words has them.
-const keywordWords = `phraseto_tsquery('simple', translate(k.word, '` + joiners + `', '` + spaces + `'))`
 
 // SetKeywords replaces them. It returns what is kept: without spaces too many and words said twice.
 func (s *Store) SetKeywords(ctx context.Context, user discord.UserID, words []string) ([]string, error) {
@@ -96,9 +93,9 @@ func (s *Store) SetKeywords(ctx context.Context, user discord.UserID, words []st
 }
 
 const selectKeywordQuery = `
-SELECT coalesce(string_agg('(' || ` + keywordWords + `::text || ')', ' | '), '')
+SELECT coalesce(string_agg('(' || words_phrase(k.word)::text || ')', ' | '), '')
 FROM keywords, unnest(words) AS k (word)
-WHERE user_id = $1`
+WHERE user_id = $1 AND numnode(words_phrase(k.word)) > 0`
 
 // keywordQuery writes a person's keywords as one tsquery; "" when there are none.
 func (s *Store) keywordQuery(ctx context.Context, user discord.UserID) (string, error) {

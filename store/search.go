@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
@@ -29,7 +30,7 @@ WITH q AS MATERIALIZED (
 	FROM ` + searchMessages + ` m
 	WHERE m.channel_id = ANY ($2::bigint[]) AND NOT m.deleted AND m.id > $8::bigint
 	AND m.id <= $5::bigint AND (m.id < $5 OR m.channel_id < $6::bigint)`
-	searchWords    = `(m.words @@ websearch_to_tsquery('simple', $%d::text))` + searchIndex
+	searchWords    = `(m.words @@ words_asked($%d::text))` + searchIndex
 	searchAuthors  = `m.author_id = ANY ($9::bigint[]) AND m.countable` // as the index of authors has it; they are the first argument
 	searchHas      = `m.has & $%[1]d::int = $%[1]d`
 	searchMentions = `EXISTS (
@@ -64,7 +65,7 @@ const (
 )
 
 const countWords = `
-SELECT numnode(websearch_to_tsquery('simple', $1::text))`
+SELECT numnode(words_asked($1::text))`
 
 // Search looks through everything that the set holds and returns a page, newest first. Cursor and limit are as in
 // [Store.Feed]. It returns [tidings.ErrInvalid] for a search that asks for nothing.
@@ -127,7 +128,8 @@ func (s *Store) search(ctx context.Context, set *tidings.VisibleSet, q SearchQue
 
 // plain reports whether the query asks for words that may stand anywhere, and for nothing else.
 func (q SearchQuery) plain() bool {
-	return len(q.From)+len(q.Mentions)+len(q.Has) == 0 && !q.FromMe && !q.Me && !strings.ContainsAny(q.Words, `"-`)
+	parted := func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !unicode.IsSpace(c) } // a phrase, or excluded
+	return len(q.From)+len(q.Mentions)+len(q.Has) == 0 && !q.FromMe && !q.Me && !strings.ContainsFunc(q.Words, parted)
 }
 
 // statement writes the search as SQL; "" when it asks for nothing. keywords, where there are some, are a tsquery: then only what others

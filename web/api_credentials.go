@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +24,7 @@ type TokenView struct {
 }
 
 func tokenView(t store.Token) TokenView {
-	return TokenView{strconv.FormatInt(t.ID, 10), t.Name, t.Scopes, t.CreatedAt.UTC(), t.UsedAt}
+	return TokenView{ownID(t.ID), t.Name, t.Scopes, t.CreatedAt.UTC(), t.UsedAt}
 }
 
 type tokensOutput struct {

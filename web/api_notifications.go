@@ -56,7 +56,7 @@ type LevelView struct {
 
 // BrowserView is a browser that is told by Web Push.
 type BrowserView struct {
-	ID        int64      `json:"id"`
+	ID        string     `json:"id"`
 	Agent     string     `json:"agent" doc:"What the browser calls itself"`
 	Words     bool       `json:"words" doc:"What was written is told, too"`
 	Current   bool       `json:"current" doc:"It belongs to the session that is asking"`
@@ -66,7 +66,7 @@ type BrowserView struct {
 }
 
 func browserView(p store.PushSubscription, session string) BrowserView {
-	return BrowserView{p.ID, p.Agent, p.Words, p.Session == session, p.CreatedAt.UTC(), p.LastAt, p.LastError}
+	return BrowserView{ownID(p.ID), p.Agent, p.Words, p.Session == session, p.CreatedAt.UTC(), p.LastAt, p.LastError}
 }
 
 // NotificationsBody is of what the person is notified, when, and where.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -60,7 +61,7 @@ func givenIDs[T interface{ String() string }](ids []T) []ID {
 
 // SavedFeed is a view with its counts.
 type SavedFeed struct {
-	ID int64 `json:"id"`
+	ID string `json:"id"`
 	ViewFields
 	Feed      bool      `json:"feed" doc:"It can be read at a secret address, as Atom and as JSON Feed"`
 	CreatedAt time.Time `json:"created_at"`
@@ -68,6 +69,9 @@ type SavedFeed struct {
 	Mentions  int       `json:"mentions" doc:"Of its channels, muted ones too"`
 	Capped    bool      `json:"capped" doc:"There are more than unread says. Only with authors, has or keywords_only, whose messages are counted up to 1,000"`
 }
+
+// ownID writes an id of ours as the API has ids.
+func ownID(id int64) string { return strconv.FormatInt(id, 10) }
 
 // maxCounted is how far the messages of a view are counted whose counts do not follow from those of channels.
 const maxCounted = 1000
@@ -101,7 +105,7 @@ func (s *Server) savedFeeds(ctx context.Context, user discord.UserID, views []st
 
 func savedFeed(v store.View) SavedFeed {
 	f := v.Filters
-	return SavedFeed{ID: v.ID, Feed: v.Feed, CreatedAt: v.CreatedAt.UTC(), ViewFields: ViewFields{
+	return SavedFeed{ID: ownID(v.ID), Feed: v.Feed, CreatedAt: v.CreatedAt.UTC(), ViewFields: ViewFields{
 		Name: v.Name, Guilds: givenIDs(f.Guilds), Categories: givenIDs(f.Categories), Channels: givenIDs(f.Channels), Authors: givenIDs(f.Authors),
 		Has: f.Has, Mentions: f.Mentions, Unread: f.Unread, Keywords: f.Keywords,
 	}}

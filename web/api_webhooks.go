@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"math"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -15,11 +16,11 @@ import (
 
 // WebhookView is an address that is told of what the person wants to hear of.
 type WebhookView struct {
-	ID        int64      `json:"id"`
+	ID        string     `json:"id"`
 	URL       string     `json:"url"`
 	Mentions  bool       `json:"mentions"`
 	Keywords  bool       `json:"keywords"`
-	View      *int64     `json:"view" doc:"null for none"`
+	View      *string    `json:"view" doc:"null for none"`
 	CreatedAt time.Time  `json:"created_at"`
 	LastAt    *time.Time `json:"last_at" doc:"When it was last told something, or could not be"`
 	Failures  int        `json:"failures" doc:"In a row"`
@@ -28,10 +29,11 @@ type WebhookView struct {
 }
 
 func webhookView(w store.OutgoingWebhook) WebhookView {
-	v := WebhookView{ID: w.ID, URL: w.URL, Mentions: w.Mentions, Keywords: w.Keywords, CreatedAt: w.CreatedAt.UTC(), LastAt: w.LastAt,
+	v := WebhookView{ID: ownID(w.ID), URL: w.URL, Mentions: w.Mentions, Keywords: w.Keywords, CreatedAt: w.CreatedAt.UTC(), LastAt: w.LastAt,
 		Failures: w.Failures, LastError: w.LastError, Stopped: w.Stopped}
 	if w.View != 0 {
-		v.View = &w.View
+		view := ownID(w.View)
+		v.View = &view
 	}
 	return v
 }
@@ -60,7 +62,7 @@ type newWebhookInput struct {
 		URL      string `json:"url" maxLength:"2000" doc:"An https address on the public internet"`
 		Mentions bool   `json:"mentions,omitempty" doc:"Tell of what mentions you"`
 		Keywords bool   `json:"keywords,omitempty" doc:"Tell of what holds one of your keywords"`
-		View     int64  `json:"view,omitempty" minimum:"0" doc:"Tell of what this view of yours shows"`
+		View     ID     `json:"view,omitempty" doc:"Tell of what this view of yours shows"`
 	}
 }
 
@@ -80,13 +82,17 @@ func (s *Server) postWebhook(ctx context.Context, in *newWebhookInput) (*newWebh
 	if why := badTarget(b.URL); why != "" {
 		return nil, fieldProblem("body.url", why, b.URL)
 	}
-	if !b.Mentions && !b.Keywords && b.View == 0 {
+	view, err := parseID[uint64]("body.view", b.View)
+	if err != nil || view > math.MaxInt64 {
+		return nil, fieldProblem("body.view", "expected the id of a view of yours", b.View)
+	}
+	if !b.Mentions && !b.Keywords && view == 0 {
 		return nil, fieldProblem("body.mentions", "expected at least one of mentions, keywords and view", nil)
 	}
 	out := &newWebhookOutput{}
 	out.Body.Secret = rand.Text()
 	w, err := s.o.Store.CreateOutgoing(ctx, store.OutgoingWebhook{
-		User: p.user, URL: b.URL, Secret: s.seal.seal(p.user, []byte(out.Body.Secret)), Mentions: b.Mentions, Keywords: b.Keywords, View: b.View,
+		User: p.user, URL: b.URL, Secret: s.seal.seal(p.user, []byte(out.Body.Secret)), Mentions: b.Mentions, Keywords: b.Keywords, View: int64(view),
 	})
 	if err != nil {
 		return nil, s.failed(ctx, "make a webhook", err)

@@ -94,7 +94,7 @@ var matrix = []endpoint{
 	{"POST", "/api/views/999999/feed", "", "ack", 404, false, toRead},
 	{"DELETE", "/api/views/999999/feed", "", "ack", 404, false, toRead},
 	{"GET", "/api/webhooks", "", "read", 200, false, toRead},
-	{"POST", "/api/webhooks", `{"url":"https://example.org/","view":999999}`, "ack", 422, false, toRead},
+	{"POST", "/api/webhooks", `{"url":"https://example.org/","view":"999999"}`, "ack", 422, false, toRead},
 	{"DELETE", "/api/webhooks/999999", "", "ack", 404, false, toRead},
 	{"GET", "/api/guilds", "", "read", 200, false, toRead},
 	{"GET", "/api/channels/CHANNEL", "", "read", 200, true, toRead},

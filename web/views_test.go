@@ -149,7 +149,7 @@ func TestAViewIsAFeedAtASecretAddress(t *testing.T) {
 	open := func() (atom, jsonFeed string) {
 		t.Helper()
 		var made struct{ Atom, JSON string }
-		if err := json.Unmarshal([]byte(w.api("POST", fmt.Sprintf("/api/views/%d/feed", v.ID), "")), &made); err != nil {
+		if err := json.Unmarshal([]byte(w.api("POST", "/api/views/"+v.ID+"/feed", "")), &made); err != nil {
 			t.Fatal(err)
 		}
 		return made.Atom, made.JSON
@@ -198,7 +198,7 @@ func TestAViewIsAFeedAtASecretAddress(t *testing.T) {
 	if status, _, _ := get(atom); status != 200 {
 		t.Errorf("the new address = %d", status)
 	}
-	if status, body := w.try("DELETE", fmt.Sprintf("/api/views/%d/feed", v.ID), ""); status != 204 {
+	if status, body := w.try("DELETE", "/api/views/"+v.ID+"/feed", ""); status != 204 {
 		t.Errorf("DELETE = %d %s", status, body)
 	}
 	for _, address := range []string{atom, w.base + "/feeds/.atom", w.base + "/feeds/x.json", w.base + "/feeds/x", w.base + "/feeds/"} {
@@ -283,31 +283,31 @@ func TestWebhooksAreMadeForPublicAddresses(t *testing.T) {
 	t.Parallel()
 	w := newWhole(t)
 	v := w.view(`{"name":"a"}`)
-	var made struct {
-		ID     int64
-		Secret string
-	}
-	if err := json.Unmarshal([]byte(w.api("POST", "/api/webhooks", fmt.Sprintf(`{"url":"https://example.org/hook?a=b","mentions":true,"view":%d}`, v.ID))), &made); err != nil || len(made.Secret) < 20 {
+	var made struct{ ID, Secret string }
+	if err := json.Unmarshal([]byte(w.api("POST", "/api/webhooks", fmt.Sprintf(`{"url":"https://example.org/hook?a=b","mentions":true,"view":%q}`, v.ID))), &made); err != nil || len(made.Secret) < 20 {
 		t.Fatalf("%+v, %v", made, err)
 	}
 	list, err := w.store.OutgoingWebhooks(t.Context(), ada)
 	if err != nil || len(list) != 1 || strings.Contains(string(list[0].Secret), made.Secret) {
 		t.Errorf("kept: %+v, %v", list, err)
 	}
-	if got := w.api("GET", "/api/webhooks", ""); !strings.Contains(got, `"url":"https://example.org/hook?a=b","mentions":true,"keywords":false,"view":1,`) || strings.Contains(got, made.Secret) {
+	if got := w.api("GET", "/api/webhooks", ""); !strings.Contains(got, `"url":"https://example.org/hook?a=b","mentions":true,"keywords":false,"view":"1",`) || strings.Contains(got, made.Secret) {
 		t.Errorf("webhooks = %s", got)
 	}
 	for body, field := range map[string]string{
-		`{"url":"http://example.org/","mentions":true}`:       "body.url",
-		`{"url":"https://127.0.0.1/","mentions":true}`:        "body.url",
-		`{"url":"https://[::1]:8080/","mentions":true}`:       "body.url",
-		`{"url":"https://169.254.169.254/","mentions":true}`:  "body.url",
-		`{"url":"https://localhost/","mentions":true}`:        "body.url",
-		`{"url":"https://me:pw@example.org","mentions":true}`: "body.url",
-		`{"url":"https://","mentions":true}`:                  "body.url",
-		`{"url":"hook","mentions":true}`:                      "body.url",
-		`{"url":"https://example.org/"}`:                      "body.mentions",
-		`{"url":"https://example.org/","view":99}`:            "body.view",
+		`{"url":"http://example.org/","mentions":true}`:               "body.url",
+		`{"url":"https://127.0.0.1/","mentions":true}`:                "body.url",
+		`{"url":"https://[::1]:8080/","mentions":true}`:               "body.url",
+		`{"url":"https://169.254.169.254/","mentions":true}`:          "body.url",
+		`{"url":"https://localhost/","mentions":true}`:                "body.url",
+		`{"url":"https://me:pw@example.org","mentions":true}`:         "body.url",
+		`{"url":"https://","mentions":true}`:                          "body.url",
+		`{"url":"hook","mentions":true}`:                              "body.url",
+		`{"url":"https://example.org/"}`:                              "body.mentions",
+		`{"url":"https://example.org/","view":"99"}`:                  "body.view",
+		`{"url":"https://example.org/","view":1}`:                     "body.view",
+		`{"url":"https://example.org/","view":"0"}`:                   "body.view",
+		`{"url":"https://example.org/","view":"9999999999999999999"}`: "body.view",
 	} {
 		var p struct{ Errors []struct{ Location string } }
 		if status, got := w.try("POST", "/api/webhooks", body); status != 422 || json.Unmarshal([]byte(got), &p) != nil || len(p.Errors) == 0 || p.Errors[0].Location != field {

@@ -63,6 +63,8 @@ type Config struct {
 	Traces          TraceConfig   `embed:""`
 	// TLSClient asks the certificate authority; nil for the usual client.
 	TLSClient *http.Client `kong:"-"`
+	// Recheck is how often Discord is asked again about every known member; 0 for every 15 minutes.
+	Recheck time.Duration `kong:"-"`
 	// Statfs says how much room is left; nil for asking the system.
 	Statfs func(path string) (free, all uint64, err error) `kong:"-"`
 	// PushHTTP reaches push services; nil for those on the public internet alone.

@@ -122,9 +122,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	}
 	st.TellTime(discord.REST().Now)
 	who := access.New(st, discord.REST(), access.Options{
-		Log:  part("access"),
-		Here: connectedTo(&live),
-		Tell: func(ctx context.Context, r tidings.Result) { second.Tell(ctx, r); live.Tell(ctx, r) },
+		Log:     part("access"),
+		Recheck: c.Recheck,
+		Here:    connectedTo(&live),
+		Tell:    func(ctx context.Context, r tidings.Result) { second.Tell(ctx, r); live.Tell(ctx, r) },
 	})
 	if err := who.Load(ctx); err != nil {
 		return err
@@ -210,6 +211,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(jobs.RefreshKind, jobs.Refresh(st), 2)
 	work.Handle(jobs.WarmKind, jobs.Warm(st, part("jobs")), 1)
 	work.Handle(jobs.RetentionKind, jobs.Retention(st, live.Tell, part("jobs")), 1)
+	work.Handle(store.FindWords, jobs.FindWords(st, part("jobs")), 1)
 	work.Handle(store.PurgeMessages, jobs.Purge(st, live.Tell, part("jobs")), 1)
 	work.Handle(jobs.ForgetKind, jobs.Forget(st, days(c.RemovedDays), live.Tell, part("jobs")), 1)
 	work.Handle(jobs.RetryKind, politely(jobs.Retry(st, hydrator{discord.REST()}, live.Tell, part("jobs"))), 1)

@@ -81,13 +81,13 @@ export const api = {
   views: () => call('/api/views'),
   /** @param {any} view */
   createView: (view) => call('/api/views', { body: view }),
-  /** @param {string | number} id @param {any} view */
+  /** @param {string} id @param {any} view */
   changeView: (id, view) => call('/api/views/' + id, { method: 'PUT', body: view }),
-  /** @param {string | number} id */
+  /** @param {string} id */
   deleteView: (id) => call('/api/views/' + id, { method: 'DELETE' }),
-  /** @param {string | number} id */
+  /** @param {string} id */
   openFeed: (id) => call(`/api/views/${id}/feed`, { method: 'POST' }),
-  /** @param {string | number} id */
+  /** @param {string} id */
   closeFeed: (id) => call(`/api/views/${id}/feed`, { method: 'DELETE' }),
   keywords: () => call('/api/keywords'),
   /** @param {string[]} keywords */
@@ -106,7 +106,7 @@ export const api = {
   unsetLevel: (scope) => call('/api/notifications/levels/' + scope, { method: 'DELETE' }),
   /** @param {any} subscription as the browser writes it @param {boolean} words */
   tellBrowser: (subscription, words) => call('/api/notifications/browsers', { body: { endpoint: subscription.endpoint, keys: subscription.keys, words } }),
-  /** @param {number} id */
+  /** @param {string} id */
   tellBrowserNoMore: (id) => call('/api/notifications/browsers/' + id, { method: 'DELETE' }),
   sessions: () => call('/api/sessions'),
   /** @param {string} id */

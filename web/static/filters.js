@@ -4,7 +4,7 @@ import { holds } from './notices.js';
 import { mentionsMe, muted } from './state.js';
 
 /**
- * @typedef {{id: string | number, name: string, guilds?: string[], categories?: string[], channels?: string[], authors?: string[], has?: string[],
+ * @typedef {{id: string, name: string, guilds?: string[], categories?: string[], channels?: string[], authors?: string[], has?: string[],
  *   mentions_only?: boolean, unread_only?: boolean, keywords_only?: boolean, feed?: boolean, unread?: number, mentions?: number, capped?: boolean}} SavedView
  * @typedef {Map<string, {parent?: string | null}>} Parents channels and categories by id, of those that have no state of their own
  */

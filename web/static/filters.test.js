@@ -45,7 +45,7 @@ test('what arrives is shown where all of a view holds', () => {
 });
 
 test('a view that is shared comes back as it was, and nonsense as nothing', () => {
-  const v = { id: 3, name: 'Häfen ⚓', guilds: ['1'], channels: [], has: ['file'], unread_only: true, feed: true, unread: 4 };
+  const v = { id: '3', name: 'Häfen ⚓', guilds: ['1'], channels: [], has: ['file'], unread_only: true, feed: true, unread: 4 };
   assert.deepEqual(definition(shared(shareable(v))), { name: 'Häfen ⚓', guilds: ['1'], has: ['file'], unread_only: true });
   assert.equal(shared('%%%'), null);
   assert.equal(shared(''), null);

@@ -264,7 +264,7 @@ document.addEventListener('contextmenu', (e) => {
   const target = /** @type {Element} */ (e.target), at = { x: e.clientX, y: e.clientY };
   if (e.shiftKey || target.closest('a[target], img, input, textarea, pre') || !getSelection()?.isCollapsed) return;
   const channel = target.closest('#channels a[data-open]'), guild = target.closest('[data-fold]'), article = target.closest('article');
-  const saved = page.views.find((v) => String(v.id) === target.closest('[data-saved]')?.getAttribute('data-saved'));
+  const saved = page.views.find((v) => v.id === target.closest('[data-saved]')?.getAttribute('data-saved'));
   if (!channel && !guild && !article && !saved) return;
   e.preventDefault();
   if (saved) ofView(saved, target, at);

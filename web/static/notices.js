@@ -32,7 +32,7 @@ export function quietNow(quiet, now) {
 }
 
 /** words are a text's words, in lower case. @param {string} text @returns {string[]} */
-const words = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+const words = (text) => text.toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
 
 /** holds tells whether a text has one of the keywords: whole words, a phrase with its words behind one another. @param {string[]} keywords @param {string} text */
 export function holds(keywords, text) {

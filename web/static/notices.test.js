@@ -21,6 +21,8 @@ test('keywords are whole words', () => {
   assert.ok(!holds(['high tide'], 'high water, tide'));
   assert.ok(!holds(['!!'], 'what!!'));
   assert.ok(holds(["c++ 20"], 'use C++ 20'));
+  for (const text of ['foo.zulu()', '/usr/zulu/bin', 'a@zulu.org', '<zulu>', '<!-- zulu', '&zulu;', 'zulu/other', 'https://x.example/y?q=zulu', 'a_zulu', 'zulu🙂', '“zulu”']) assert.ok(holds(['zulu'], text), text);
+  assert.ok(holds(['foo.zulu'], 'foo/zulu()') && holds(['हिन्दी'], 'यह हिन्दी है') && !holds(['हिन'], 'हिन्दी'));
 });
 
 test('a message is told for one reason, or for none', () => {

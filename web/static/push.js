@@ -38,7 +38,7 @@ export async function subscribe(key) {
   await api.tellBrowser(s.toJSON(), preferences().words === 'yes');
 }
 
-/** unsubscribe ends it. @param {number} [id] of the subscription at the service */
+/** unsubscribe ends it. @param {string} [id] of the subscription at the service */
 export async function unsubscribe(id) {
   const registration = await navigator.serviceWorker?.getRegistration();
   await (await registration?.pushManager?.getSubscription())?.unsubscribe();

@@ -24,7 +24,7 @@ let askedOf = null;
 
 /** countOf is what a view's badge says. @param {SavedView} v @returns {{unread: number, mentions: number, capped?: boolean}} */
 export function countOf(v) {
-  return byChannel(v) ? countsOf(v, page.state, page.parents) : counted.get(String(v.id)) ?? { unread: v.unread ?? 0, mentions: v.mentions ?? 0 };
+  return byChannel(v) ? countsOf(v, page.state, page.parents) : counted.get(v.id) ?? { unread: v.unread ?? 0, mentions: v.mentions ?? 0 };
 }
 
 /** refresh asks the server for what cannot be counted here, and for what other devices changed. */
@@ -36,7 +36,7 @@ export function refresh() {
   return api.views().then(({ views }) => {
     page.views = views;
     counted.clear();
-    for (const v of views) counted.set(String(v.id), v);
+    for (const v of views) counted.set(v.id, v);
     changed('outside');
   }).catch(() => {}); // what was known stands
 }
@@ -48,7 +48,7 @@ export function draw() {
   }
   const old = new Map([...root.children].map((n) => [/** @type {HTMLElement} */ (n).dataset.id, /** @type {HTMLElement} */ (n)]));
   place(root, page.views.map((v) => {
-    const id = String(v.id), n = countOf(v), current = page.view.kind === 'view' && page.view.view === id;
+    const id = v.id, n = countOf(v), current = page.view.kind === 'view' && page.view.view === id;
     const li = old.get(id) ?? el('li', { 'data-id': id }, el('a', { href: '/?view=' + id, 'data-saved': id }, el('span', { class: 'glyph', 'aria-hidden': 'true' }, '◇'), el('span', { class: 'name' }, el('bdi')), el('span', { class: 'badges' })));
     const key = `${v.name}\u0000${n.unread} ${n.mentions} ${n.capped} ${current}`;
     if (li.dataset.key === key) return li;
@@ -78,8 +78,8 @@ export const form = async (v) => (await viewFormModule()).edit(v);
 export function put(v) {
   const known = page.views.some((x) => x.id === v.id);
   page.views = known ? page.views.map((x) => (x.id === v.id ? v : x)) : [...page.views, v];
-  counted.set(String(v.id), { unread: v.unread ?? 0, mentions: v.mentions ?? 0, capped: v.capped });
-  open(savedView(v.id), page.view.view !== String(v.id));
+  counted.set(v.id, { unread: v.unread ?? 0, mentions: v.mentions ?? 0, capped: v.capped });
+  open(savedView(v.id), page.view.view !== v.id);
 }
 
 /** remove deletes a view, with a way back. @param {SavedView} v */
@@ -87,7 +87,7 @@ export async function remove(v) {
   try {
     await api.deleteView(v.id);
     page.views = page.views.filter((x) => x.id !== v.id);
-    if (page.view.view === String(v.id)) open(feedView('unread'));
+    if (page.view.view === v.id) open(feedView('unread'));
     const { id: _, feed: _f, ...rest } = v;
     toast(words.viewDeleted(v.name), words.undo, async () => {
       try {

@@ -44,7 +44,7 @@ export function viewOfAddress() {
   if (location.pathname === '/search') return searchView(q.get('q') ?? '');
   if (location.pathname === '/saved') return { kind: 'saved', title: words.saved };
   const saved = q.get('view');
-  if (saved && page.views.some((x) => String(x.id) === saved)) return savedView(saved);
+  if (saved && page.views.some((x) => x.id === saved)) return savedView(saved);
   const filter = q.get('filter');
   return feedView(filter === 'mentions' || filter === 'keywords' || filter === 'all' ? filter : 'unread', q.get('guild') ?? undefined);
 }
@@ -52,11 +52,11 @@ export function viewOfAddress() {
 const titles = { unread: words.unread, mentions: words.mentions, keywords: words.keywords, all: words.everything };
 
 /** savedOf is the saved view that is shown, if one is. @param {View} v */
-export const savedOf = (v) => (v.kind === 'view' ? page.views.find((x) => String(x.id) === v.view) : undefined);
+export const savedOf = (v) => (v.kind === 'view' ? page.views.find((x) => x.id === v.view) : undefined);
 
-/** savedView shows a view that the person has saved. @param {string | number} id @returns {View} */
+/** savedView shows a view that the person has saved. @param {string} id @returns {View} */
 export function savedView(id) {
-  return { kind: 'view', view: String(id), title: page.views.find((x) => String(x.id) === String(id))?.name ?? words.view };
+  return { kind: 'view', view: id, title: page.views.find((x) => x.id === id)?.name ?? words.view };
 }
 
 /** @param {'unread' | 'mentions' | 'keywords' | 'all'} kind @param {string} [guild] @returns {View} */
