@@ -654,3 +654,24 @@ ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS round_trip_ms int NOT NULL
 ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS resumes bigint NOT NULL DEFAULT 0;
 ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS identifies bigint NOT NULL DEFAULT 0;
 ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS lost bigint NOT NULL DEFAULT 0;
+
+-- Words of what is written ------------------------------------------------------------------------------------------------
+
+-- The parser of Postgres takes what these characters join for one word (addresses, files, numbers with a sign) or for none (tags,
+-- entities), so that parts of it would not be found: they separate words. What is searched for is treated alike (joiners in
+-- package store).
+DO $$
+BEGIN
+	IF NOT EXISTS (
+		SELECT
+		FROM pg_attribute a
+		JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+		WHERE a.attrelid = 'messages'::regclass AND a.attname = 'words' AND pg_get_expr(d.adbin, d.adrelid) LIKE '%translate%'
+	) THEN
+		ALTER TABLE messages
+			DROP COLUMN words,
+			ADD COLUMN words tsvector GENERATED ALWAYS AS (to_tsvector('simple', translate(left(content, 16000), '/.@<&-+~', '        '))) STORED;
+		CREATE INDEX messages_words ON messages USING gin (words);
+	END IF;
+END
+$$;

@@ -9,14 +9,17 @@ import (
 func bench(redis, database, schema, only string, rounds, stored int, dry bool) error {
 	r := newReport(rounds)
 	wanted := func(name string) bool {
-		return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(o string) bool { return strings.Contains(name, o) })
+		return only == "" || slices.ContainsFunc(strings.Split(only, ","), func(o string) bool {
+			exact, whole := strings.CutSuffix(o, "$")
+			return whole && name == exact || !whole && strings.Contains(name, o)
+		})
 	}
 	var failed error
 	for _, part := range []struct {
 		name string
 		run  func() error
 	}{
-		{"idle", func() error { return idle(r, redis) }},
+		{"idle", func() error { return idle(r, redis, rounds) }},
 		{"handshake", func() error { return handshakes(r, redis, rounds) }},
 		{"levels", func() error { return levels(r, redis, rounds) }},
 		{"compression", func() error { return compression(r, redis, rounds) }},
@@ -28,7 +31,7 @@ func bench(redis, database, schema, only string, rounds, stored int, dry bool) e
 		{"latency", func() error { return latency(r, database, redis, rounds) }},
 		{"growth_recording", func() error { return growing(r, database, rounds, stored) }},
 		{"growth_line", func() error { return spreading(r, database, redis, rounds) }},
-		{"growth_memory", func() error { return remembering(r, database, redis, min(rounds, 3)) }},
+		{"growth_memory", func() error { return remembering(r, database, redis, rounds) }},
 		{"cache", func() error { return firstPages(r, database, redis, rounds) }},
 		{"writes", func() error { return writing(r, database, rounds) }},
 	} {

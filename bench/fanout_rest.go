@@ -8,7 +8,7 @@ import (
 
 // idle measures what a silent reader costs: the growth of the server's resident memory from 1 to 10,000 readers, with 50 channels and with
 // ten times as many.
-func idle(r *report, redis string) error {
+func idle(r *report, redis string, rounds int) error {
 	size := func(n, channels int) (float64, error) {
 		p, err := connect(serverConfig{Kind: "tidings", Redis: redis, Users: n, Channels: channels}, n, "tidings-idle")
 		if err != nil {
@@ -21,7 +21,7 @@ func idle(r *report, redis string) error {
 	}
 	const many, more = 10_000, 10 * channels
 	var kb, each []float64
-	for range 3 {
+	for range rounds {
 		var at [4]float64
 		for i, c := range [][2]int{{1, channels}, {many, channels}, {1, more}, {many, more}} {
 			var err error

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -49,21 +50,34 @@ func reading(r *report, database, schema string, wanted func(string) bool) error
 		}
 	}
 	if wanted("summary") {
-		return summarizing(r, s, db, everything())
+		var schema string
+		if err := db.QueryRow(`SELECT current_schema()`).Scan(&schema); err != nil {
+			return err
+		}
+		return summarizing(r, s, db, everything(), func() (*store.Store, error) {
+			return store.Open(context.Background(), store.Options{DatabaseURL: withSchema(database, schema)})
+		})
 	}
 	return nil
 }
 
-// summarizing measures how long a person waits for all counts, over the messages that were made for the searches.
-func summarizing(r *report, s *store.Store, db *sql.DB, set *tidings.VisibleSet) error {
+// summarizing measures how long a person waits for all counts, over the messages that were made for the searches. open opens the store once more.
+func summarizing(r *report, s *store.Store, db *sql.DB, set *tidings.VisibleSet, open func() (*store.Store, error)) error {
 	ctx := context.Background()
 	set.Guilds[0].Roles = []discord.RoleID{5000, 5002, 5004, 5006, 5008, 5010, 5012, 5014, 5016, 5018}
+	// The messages may have been made some time ago.
+	var newest discord.MessageID
+	if err := db.QueryRowContext(ctx, `SELECT max(last_live_id) FROM channels`).Scan(&newest); err != nil {
+		return err
+	}
 	user := discord.UserID(100_000)
 	for _, c := range []struct {
 		name   string
 		behind time.Duration
-		every  int // of so many channels one is behind, the others are read
-	}{{"24h", 24 * time.Hour, 1}, {"24h_in_50_channels", 24 * time.Hour, 10}, {"30d", 30 * 24 * time.Hour, 1}} {
+		every  int  // of so many channels one is behind, the others are read
+		moving bool // a message has come in a tenth of the channels since anybody asked
+	}{{name: "24h", behind: 24 * time.Hour, every: 1}, {name: "24h_in_50_channels", behind: 24 * time.Hour, every: 10},
+		{name: "24h_after_50_messages", behind: 24 * time.Hour, every: 1, moving: true}, {name: "30d", behind: 30 * 24 * time.Hour, every: 1}} {
 		var first, again []float64
 		for range summaryReaders {
 			user++
@@ -72,7 +86,7 @@ func summarizing(r *report, s *store.Store, db *sql.DB, set *tidings.VisibleSet)
 			}
 			if _, err := db.ExecContext(ctx, `INSERT INTO read_positions (user_id, channel_id, read_id, rev)
 				SELECT $1::bigint, id, CASE WHEN id % $3::int = 0 THEN $2::bigint ELSE last_seen_id END, 1 FROM channels
-				ON CONFLICT (user_id, channel_id) DO UPDATE SET read_id = excluded.read_id`, int64(user), int64(tidings.FirstID(time.Now().Add(-c.behind))), c.every); err != nil {
+				ON CONFLICT (user_id, channel_id) DO UPDATE SET read_id = excluded.read_id`, int64(user), int64(tidings.FirstID(newest.Time().Add(-c.behind))), c.every); err != nil {
 				return err
 			}
 		}
@@ -81,6 +95,11 @@ func summarizing(r *report, s *store.Store, db *sql.DB, set *tidings.VisibleSet)
 		}
 		for n := range summaryReaders {
 			set.User = user - discord.UserID(n)
+			if c.moving {
+				if err := oneEach(ctx, s, n%10); err != nil {
+					return err
+				}
+			}
 			for i := range 3 {
 				began := time.Now()
 				if _, err := s.Summary(ctx, set); err != nil {
@@ -108,7 +127,39 @@ func summarizing(r *report, s *store.Store, db *sql.DB, set *tidings.VisibleSet)
 		r.add("summary_ms_"+c.name, first)
 		r.add("summary_ms_"+c.name+"_again", again)
 	}
+	// What the first person waits for after a start: nothing is known in the process.
+	var cold []float64
+	set.User = 100_001 + summaryReaders/2
+	for range 5 {
+		fresh, err := open()
+		if err != nil {
+			return err
+		}
+		if err = fresh.Ping(ctx); err == nil {
+			began := time.Now()
+			_, err = fresh.Summary(ctx, set)
+			cold = append(cold, float64(time.Since(began).Microseconds())/1000)
+		}
+		if err = errors.Join(err, fresh.Close()); err != nil {
+			return err
+		}
+	}
+	r.add("summary_ms_24h_after_a_start", cold)
 	return nil
+}
+
+// oneEach records a message in every tenth channel.
+func oneEach(ctx context.Context, s *store.Store, from int) error {
+	var events []tidings.Event
+	next := tidings.FirstID(time.Now())
+	for c := from; c < searchChannels; c += 10 {
+		next++
+		m := gatewayMessage(next, c, 1)
+		m.Guild, m.Channel = 1, discord.ChannelID(1000+c)
+		events = append(events, tidings.Event{Guild: 1, Channel: m.Channel, At: time.Now(), Body: tidings.MessageCreated{Message: m}})
+	}
+	_, err := s.Record(ctx, events, nil)
+	return err
 }
 
 // spentOn is the CPU of this process, of Postgres' processes that work for db's schema, and of Redis, in seconds.
@@ -283,6 +334,11 @@ func writing(r *report, database string, rounds int) error {
 		}
 	}
 	r.add("write_cost_100000_vs_10_members", ratios)
+	var slopes []float64
+	for _, x := range ratios {
+		slopes = append(slopes, exponent([]int{10, 100_000}, []float64{1, x}))
+	}
+	r.add("write_cost_members_exponent", slopes)
 	return nil
 }
 

@@ -80,7 +80,7 @@ func (memory) Member(context.Context, discord.GuildID, discord.UserID) (*tidings
 func (m memory) Summary(_ context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
 	u := &tidings.Unread{}
 	for _, g := range set.Guilds {
-		ug := tidings.UnreadGuild{ID: g.Guild.ID, Name: g.Guild.Name, Roles: g.Roles}
+		ug := tidings.UnreadGuild{ID: g.Guild.ID, Name: g.Guild.Name, Roles: g.Roles, Channels: make([]tidings.UnreadChannel, 0, len(g.Channels))}
 		for i, c := range g.Channels {
 			ug.Channels = append(ug.Channels, tidings.UnreadChannel{ID: c.ID, Name: c.Name, Version: m.o.versions[i].Load()})
 		}

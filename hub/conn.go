@@ -121,13 +121,12 @@ func (c *conn) add(f *frame) {
 
 // snapshot is what a connection begins with.
 type snapshot struct {
-	hello, frame *frame
-	rev          int64
-	versions     map[discord.ChannelID]int64
-	floors       map[discord.ChannelID]int64
+	*recent
+	hello  *frame
+	floors map[discord.ChannelID]int64
 	// ahead holds the versions that the hub had passed already where they are above the snapshot's: the frames between
 	// must be in the buffer.
-	ahead map[discord.ChannelID]*delta
+	ahead []*delta
 }
 
 // open sends the snapshot and then of what came since only what is newer.
@@ -136,9 +135,15 @@ func (c *conn) open(snap snapshot) {
 		return
 	}
 	c.state = connLive
-	c.send(append(slices.Clone(snap.hello.b), snap.frame.wire(c.packed)...), true)
+	c.send(slices.Concat(snap.hello.b, snap.frame.wire(c.packed)), true)
 	c.floors = snap.floors
-	last := snap.versions // it is this connection's own
+	if len(c.buffer) == 0 && len(snap.ahead) == 0 {
+		return
+	}
+	last := make(map[discord.ChannelID]int64, len(snap.versions))
+	for _, x := range snap.versions {
+		last[x.channel] = x.version
+	}
 	unsure := map[discord.ChannelID]*delta{}
 	for _, x := range c.buffer {
 		if x.read != nil {
@@ -160,9 +165,9 @@ func (c *conn) open(snap snapshot) {
 			unsure[d.channel] = d
 		}
 	}
-	for id, d := range snap.ahead {
-		if last[id] < d.version && unsure[id] == nil {
-			unsure[id] = d
+	for _, d := range snap.ahead {
+		if last[d.channel] < d.version && unsure[d.channel] == nil {
+			unsure[d.channel] = d
 		}
 	}
 	for id, d := range unsure {
@@ -174,8 +179,15 @@ func (c *conn) open(snap snapshot) {
 
 // send hands bytes to the socket. A connection that cannot keep up is dropped.
 func (c *conn) send(b []byte, free bool) {
-	switch err := c.out.send(b, free); {
-	case err == nil, errors.Is(err, net.ErrClosed):
+	if err := c.out.send(b, free); err != nil {
+		c.failed(err)
+	}
+}
+
+// failed ends a connection to which nothing can be sent.
+func (c *conn) failed(err error) {
+	switch {
+	case errors.Is(err, net.ErrClosed):
 	case errors.Is(err, errSlow):
 		c.slow()
 	default:

@@ -8,6 +8,7 @@
 //     reloaded and every connected person's channels have been compared; lost channels are gone before it passes.
 //  3. sequence.go: a channel's versions leave in order. A hole is held briefly, then becomes a reset.
 //  4. shard.go: each shard owns a part of the people and gives them what is theirs, in one write per connection and pass.
+//     Many writes go to the kernel with one call where it allows that (ring_linux.go).
 //  5. outbox.go: a socket that would block is never waited for. Past a bound it is dropped and comes back to a snapshot.
 //
 // Whoever comes back within minutes gets what was missed (resume.go), also from another process (history.go). A peer that says

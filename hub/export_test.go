@@ -2,6 +2,9 @@ package hub
 
 import "time"
 
+// MaxSnapshotsAtOnce is how many snapshots are read at the same time.
+const MaxSnapshotsAtOnce = maxSnapshotsAtOnce
+
 // Quicken shortens the hub's durations, so that tests see the effects of time without waiting for it.
 func (h *Hub) Quicken(hold, sweep time.Duration) {
 	h.timing.hold, h.timing.sweep = hold, sweep
@@ -37,6 +40,16 @@ func (h *Hub) Left() (users, audiences, tracks, crowds int) {
 	}
 	return len(h.users), len(h.audiences), len(h.tracks), crowds
 }
+
+// Running reports whether Run has begun: before that, connections wait for their peers in goroutines of their own.
+func (h *Hub) Running() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ctx != nil
+}
+
+// Plain makes each write a call of its own, as where the kernel refuses more. It is called before Run.
+func (h *Hub) Plain() { h.plain = true }
 
 // Parked reports how many connections have no goroutine that reads.
 func (h *Hub) Parked() int {

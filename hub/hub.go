@@ -113,6 +113,7 @@ type Hub struct {
 	bus     bus
 	timing  timing
 	epoch   string // of this hub, in cursors
+	plain   bool   // without rings
 	bounds  bounds
 
 	maxConns, maxPerUser, maxPerAddress int
@@ -233,6 +234,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	stopShards := make(chan struct{})
 	var shards sync.WaitGroup
+	if err := h.openRings(); err != nil {
+		h.log.Info("each write to a live socket is a call of its own", "err", err)
+	}
 	for _, s := range h.shards {
 		shards.Go(func() { s.run(stopShards) })
 	}
@@ -261,6 +265,20 @@ func (h *Hub) Run(ctx context.Context) error {
 	shards.Wait()
 	if h.redis != nil {
 		_ = h.closeRedis()
+	}
+	return nil
+}
+
+// openRings gives the shards rings, as far as the kernel lets it.
+func (h *Hub) openRings() error {
+	if h.plain {
+		return nil
+	}
+	for _, s := range h.shards {
+		var err error
+		if s.ring, err = newRing(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

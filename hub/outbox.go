@@ -108,12 +108,19 @@ func (o *outbox) put(b []byte, counted int) error {
 			return nil
 		}
 		b, begun = b[n:], n > 0
+	}
+	o.wait(b, counted, begun)
+	return nil
+}
+
+// wait queues b for the flusher. The caller holds mu.
+func (o *outbox) wait(b []byte, counted int, begun bool) {
+	if !o.flushing {
 		o.flushing = true
 		o.tasks.Go(o.flush)
 	}
 	o.queue = append(o.queue, chunk{b, counted, begun})
 	o.waiting += counted
-	return nil
 }
 
 // shut sends a close frame as the last thing. What is queued goes first, unless drop is set.

@@ -9,17 +9,20 @@ type attempt struct {
 	fd int // 0 before the first write
 }
 
+// known reports whether the socket has a descriptor, which is in fd then. The caller holds mu.
+func (o *outbox) known() bool {
+	if o.fd == 0 && o.raw != nil {
+		_ = o.raw.Control(func(fd uintptr) { o.fd = int(fd) }) // what is closed has none
+	}
+	return o.fd != 0
+}
+
 // try writes as much of b as the socket takes now, which is one write(2) on a socket that never blocks. The caller holds mu, and no
 // flusher runs. The descriptor is open while mu is held and closed is not set, because drop sets it before it closes; so Go's own lock
 // of the descriptor need not be taken for each of very many short writes.
 func (o *outbox) try(b []byte) (int, error) {
-	if o.raw == nil || len(b) == 0 {
+	if len(b) == 0 || !o.known() {
 		return 0, nil
-	}
-	if o.fd == 0 {
-		if err := o.raw.Control(func(fd uintptr) { o.fd = int(fd) }); err != nil {
-			return 0, err
-		}
 	}
 	for {
 		switch n, err := syscall.Write(o.fd, b); err {

@@ -132,9 +132,26 @@ func TestBytesThatDribbleAreUnderstood(t *testing.T) {
 // The library's pongs and the loop's frames share the socket without ever being inside one another, also while it is full.
 func TestControlFramesDuringFanOut(t *testing.T) {
 	t.Parallel()
+	t.Run("many writes with one call", func(t *testing.T) {
+		t.Parallel()
+		controlFramesDuringFanOut(t, func(h *hub.Hub) {})
+	})
+	t.Run("a call for each write", func(t *testing.T) {
+		t.Parallel()
+		controlFramesDuringFanOut(t, (*hub.Hub).Plain)
+	})
+}
+
+func controlFramesDuringFanOut(t *testing.T, change func(*hub.Hub)) {
 	w := newWorld()
 	w.guild(g1, []discord.UserID{anna}, c1)
-	n := start(t, newProcess(w), hub.Options{}, func(h *hub.Hub) { h.BoundPending(64 << 20) })
+	n := start(t, newProcess(w), hub.Options{}, func(h *hub.Hub) {
+		h.BoundPending(64 << 20)
+		change(h)
+	})
+	for range 3 { // who is written to in the same pass
+		n.raw(t, anna)
+	}
 	r := n.raw(t, anna)
 	r.Write(masked(true, 1, `{"op":"watch","all":true}`))
 	r.Write(masked(true, 1, `{"op":"ping"}`))

@@ -52,6 +52,9 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, who Who) {
 		c.out.poller = poller
 	}
 	c.welcome(r)
+	if c.out.poller != nil && len(c.out.pre) == 0 && c.out.park() {
+		return // most say nothing before they have the snapshot
+	}
 	go c.read()
 }
 

@@ -31,6 +31,7 @@ type shard struct {
 	touched []*conn
 	joined  map[uint64]join
 	seed    maphash.Seed
+	ring    *ring // nil: each write is a call of its own
 }
 
 // item is one thing for the loop: a delta, or something to do.
@@ -119,6 +120,11 @@ func (s *shard) do(f func(s *shard)) {
 
 // run is the loop. It ends when stop is closed, which happens after the last connection has gone.
 func (s *shard) run(stop <-chan struct{}) {
+	defer func() {
+		if s.ring != nil {
+			s.ring.close()
+		}
+	}()
 	tick := time.NewTicker(min(time.Second, s.hub.timing.heartbeat/4))
 	defer tick.Stop()
 	wait := time.NewTimer(0)
@@ -244,6 +250,7 @@ func (s *shard) flush() {
 	for _, c := range s.touched {
 		frames += s.write(c)
 	}
+	s.fly()
 	s.hub.metrics.delivered.Add(float64(frames))
 	clear(s.touched)
 	s.touched = s.touched[:0]
@@ -257,9 +264,9 @@ func (s *shard) write(c *conn) int {
 	case 0:
 		return 0
 	case 1:
-		c.send(c.pend[0].wire(c.packed), false)
+		s.send(c, c.pend[0].wire(c.packed))
 	default:
-		c.send(s.join(c.pend, c.packed), false)
+		s.send(c, s.join(c.pend, c.packed))
 	}
 	for _, f := range c.pend {
 		frames += f.count()
@@ -270,6 +277,14 @@ func (s *shard) write(c *conn) int {
 		c.pend = nil
 	}
 	return frames
+}
+
+func (s *shard) send(c *conn, b []byte) {
+	if s.ring != nil {
+		s.launch(c, b)
+	} else {
+		c.send(b, false)
+	}
 }
 
 // join concatenates frames; connections that get the same frames share the bytes.

@@ -14,7 +14,10 @@ import (
 func snapshotFrame(u *tidings.Unread) (*frame, error) {
 	size := 256
 	for _, g := range u.Guilds {
-		size += 256 + 24*len(g.Roles) + 320*len(g.Channels)
+		size += 256 + 24*len(g.Roles) + len(g.Name) + len(g.Icon)
+		for i := range g.Channels {
+			size += roomFor(&g.Channels[i])
+		}
 	}
 	b := append(room(size), `{"op":"snapshot","unread":`...)
 	b, err := appendUnread(b, u)
@@ -22,6 +25,20 @@ func snapshotFrame(u *tidings.Unread) (*frame, error) {
 		return nil, fmt.Errorf("snapshot json: %w", err)
 	}
 	return seal(append(b, '}')), nil
+}
+
+// roomFor is about how many bytes a channel takes: it may take more.
+func roomFor(c *tidings.UnreadChannel) int {
+	n := 192 + len(c.Name)
+	for _, id := range [...]uint64{uint64(c.Parent), uint64(c.FirstUnread), uint64(c.ReadID), uint64(c.LastID)} {
+		if id != 0 {
+			n += 20
+		}
+	}
+	if c.CompleteSince != nil {
+		n += 30
+	}
+	return n
 }
 
 func appendUnread(b []byte, u *tidings.Unread) ([]byte, error) {

@@ -50,6 +50,7 @@ func start(t *testing.T, p *process, o hub.Options, change func(*hub.Hub)) *node
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
+	eventually(t, "it runs", h.Running)
 	var once sync.Once
 	stop := func() {
 		once.Do(func() {

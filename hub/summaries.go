@@ -12,10 +12,36 @@ import (
 // recent is a summary that was read lately, as it was sent. It is still true when the person's rev, what they may see, and the versions
 // of all of their channels are the same: so a person's other devices, and one whose connection breaks again and again, cost no summary each.
 type recent struct {
-	set   *tidings.VisibleSet // the same object: access makes another one with each change
-	sum   *tidings.Unread
-	frame *frame
-	read  time.Time
+	set      *tidings.VisibleSet // the same object: access makes another one with each change
+	rev      int64
+	versions []channelVersion
+	frame    *frame
+	read     time.Time
+}
+
+type channelVersion struct {
+	channel discord.ChannelID
+	version int64
+}
+
+// newRecent encodes a summary, of which it keeps nothing else.
+func newRecent(set *tidings.VisibleSet, sum *tidings.Unread) (*recent, error) {
+	f, err := snapshotFrame(sum)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for _, g := range sum.Guilds {
+		n += len(g.Channels)
+	}
+	r := &recent{set: set, rev: sum.Rev, versions: make([]channelVersion, 0, n), frame: f, read: time.Now()}
+	for i := range sum.Guilds {
+		for j := range sum.Guilds[i].Channels {
+			ch := &sum.Guilds[i].Channels[j]
+			r.versions = append(r.versions, channelVersion{ch.ID, ch.Version})
+		}
+	}
+	return r, nil
 }
 
 const (
@@ -47,24 +73,22 @@ func (h *Hub) remember(u discord.UserID, r *recent) {
 func (h *Hub) recall(ctx context.Context, u *user, set *tidings.VisibleSet) *recent {
 	h.mu.Lock()
 	r := h.recent[u.id]
-	ok := r != nil && r.set == set && time.Since(r.read) < recentFor && h.unmoved(r.sum)
+	ok := r != nil && r.set == set && time.Since(r.read) < recentFor && h.unmoved(r.versions)
 	h.mu.Unlock()
 	if !ok {
 		return nil
 	}
-	if rev, err := h.revs.of(ctx, u.id); err != nil || rev != r.sum.Rev {
+	if rev, err := h.revs.of(ctx, u.id); err != nil || rev != r.rev {
 		return nil
 	}
 	return r
 }
 
 // unmoved reports whether a summary's versions are those that this hub has passed last. The caller holds h.mu.
-func (h *Hub) unmoved(sum *tidings.Unread) bool {
-	for _, g := range sum.Guilds {
-		for _, c := range g.Channels {
-			if t := h.tracks[c.ID]; t == nil || !t.known || t.version != c.Version || t.target > c.Version {
-				return false
-			}
+func (h *Hub) unmoved(versions []channelVersion) bool {
+	for _, x := range versions {
+		if t := h.tracks[x.channel]; t == nil || !t.known || t.version != x.version || t.target > x.version {
+			return false
 		}
 	}
 	return true

@@ -264,13 +264,7 @@ const maxSnapshots = 5
 
 // attach gives a registered connection its snapshot. What it buffers since its registration follows as far as it is newer.
 func (h *Hub) attach(ctx context.Context, c *conn) error {
-	u := c.user
-	h.refresh(u)
-	h.mu.Lock()
-	set := u.set
-	h.mu.Unlock()
-	if r := h.recall(ctx, u, set); r != nil && h.begin(c, set, r.sum, r.frame) {
-		h.metrics.recalled.Inc()
+	if h.attachRecalled(ctx, c) {
 		return nil
 	}
 	select {
@@ -279,6 +273,11 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 		return ctx.Err()
 	}
 	defer func() { <-h.snapshots }()
+	// While this one waited for its turn, another one of the person's may have had it, as when everybody comes back at once.
+	if h.attachRecalled(ctx, c) {
+		return nil
+	}
+	u := c.user
 	cause := "snapshot"
 	for range maxSnapshots {
 		h.refresh(u)
@@ -290,16 +289,31 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 			return err
 		}
 		cause = "access moved"
-		f, err := snapshotFrame(sum)
+		r, err := newRecent(set, sum)
 		if err != nil {
 			return err
 		}
-		if h.begin(c, set, sum, f) {
-			h.remember(u.id, &recent{set, sum, f, time.Now()})
+		if h.begin(c, set, r) {
+			h.remember(u.id, r)
 			return nil
 		}
 	}
 	return fmt.Errorf("attach user %d: access keeps moving: %w", u.id, tidings.ErrUnavailable)
+}
+
+// attachRecalled gives the connection the snapshot that another one of the person's got a moment ago, if there is one and it is still true.
+func (h *Hub) attachRecalled(ctx context.Context, c *conn) bool {
+	u := c.user
+	h.refresh(u)
+	h.mu.Lock()
+	set := u.set
+	h.mu.Unlock()
+	r := h.recall(ctx, u, set)
+	if r == nil || !h.begin(c, set, r) {
+		return false
+	}
+	h.metrics.recalled.Inc()
+	return true
 }
 
 func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string) (*tidings.Unread, error) {
@@ -314,33 +328,31 @@ func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string
 }
 
 // begin hands the snapshot to the shard, unless what the person may see has changed since it was asked for.
-func (h *Hub) begin(c *conn, set *tidings.VisibleSet, sum *tidings.Unread, f *frame) bool {
-	snap := snapshot{
-		frame: f, rev: sum.Rev,
-		versions: map[discord.ChannelID]int64{}, floors: map[discord.ChannelID]int64{}, ahead: map[discord.ChannelID]*delta{},
-	}
+func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
+	snap := snapshot{recent: r}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := c.user
 	if u.set != set {
 		return false
 	}
-	for _, g := range sum.Guilds {
-		for _, ch := range g.Channels {
-			snap.versions[ch.ID] = ch.Version
-			t := h.tracks[ch.ID]
-			if t == nil {
-				continue
+	for _, x := range r.versions {
+		t := h.tracks[x.channel]
+		if t == nil {
+			continue
+		}
+		h.learn(x.channel, t, x.version)
+		switch {
+		case t.version < x.version:
+			if snap.floors == nil {
+				snap.floors = map[discord.ChannelID]int64{}
 			}
-			h.learn(ch.ID, t, ch.Version)
-			if t.version < ch.Version {
-				snap.floors[ch.ID] = ch.Version
-			} else if t.version > ch.Version {
-				snap.ahead[ch.ID] = &delta{guild: t.guild, channel: ch.ID, version: t.version}
-			}
+			snap.floors[x.channel] = x.version
+		case t.version > x.version:
+			snap.ahead = append(snap.ahead, &delta{guild: t.guild, channel: x.channel, version: t.version})
 		}
 	}
-	u.rev = max(u.rev, sum.Rev)
+	u.rev = max(u.rev, r.rev)
 	c.live = true
 	snap.hello = helloFrame(c.id, c.who.User, h.timing.heartbeat, h.cursorOf(u).String(), false)
 	c.shard.do(func(*shard) { c.open(snap) })

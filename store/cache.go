@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"strconv"
@@ -36,7 +35,7 @@ local new = tonumber(ARGV[1])
 if v > new or (v == new and redis.call('HEXISTS', KEYS[1], 'page') == 1) then
 	return 0
 end
-redis.call('HSET', KEYS[1], 'v', ARGV[1], 'page', ARGV[2], 'top', ARGV[4])
+redis.call('HSET', KEYS[1], 'v', ARGV[1], 'page', ARGV[2], 'top', ARGV[4], 'rest', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1`)
 
@@ -47,7 +46,7 @@ local v = tonumber(redis.call('HGET', KEYS[1], 'v') or '-1')
 if v >= tonumber(ARGV[1]) then
 	return 0
 end
-redis.call('HDEL', KEYS[1], 'page', 'top')
+redis.call('HDEL', KEYS[1], 'page', 'top', 'rest')
 redis.call('HSET', KEYS[1], 'v', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1`)
@@ -78,73 +77,56 @@ func (c *cache) key(channel discord.ChannelID) string {
 	return c.prefix + "recent:" + strconv.FormatUint(uint64(channel), 10)
 }
 
-// cachedPage is a [Page] in Redis. The ids are plain numbers because arikawa's types cannot read back their own null.
-type cachedPage struct {
-	More     bool            `json:"more,omitempty"`
-	Messages []cachedMessage `json:"messages"`
-}
-
-type cachedMessage struct {
-	Guild     int64   `json:"g"`
-	ID        int64   `json:"id"`
-	Author    int64   `json:"a"`
-	Type      int     `json:"t,omitempty"`
-	Flags     uint64  `json:"f,omitempty"`
-	Content   string  `json:"c,omitempty"`
-	Payload   []byte  `json:"p,omitempty"`
-	EditedMS  int64   `json:"e,omitempty"`
-	Countable bool    `json:"n,omitempty"`
-	Users     []int64 `json:"mu,omitempty"`
-	Roles     []int64 `json:"mr,omitempty"`
-	Everyone  bool    `json:"me,omitempty"`
-}
-
-// get returns the page of the channel, if there is one.
-func (c *cache) get(ctx context.Context, channel discord.ChannelID) (Page, bool) {
+// get returns the newest messages of the channel, as many as limit says, if they are there.
+func (c *cache) get(ctx context.Context, channel discord.ChannelID, limit int) (Page, bool) {
+	parts := []string{"v", "page"}
+	if limit > pageHead {
+		parts = append(parts, "rest")
+	}
 	var found []any
 	err := c.call(ctx, func(ctx context.Context) error {
 		var err error
-		found, err = c.redis.HMGet(ctx, c.key(channel), "v", "page").Result()
+		found, err = c.redis.HMGet(ctx, c.key(channel), parts...).Result()
 		return err
 	})
-	if err != nil || len(found) != 2 {
+	if err != nil || len(found) != len(parts) {
 		return Page{}, false
 	}
 	v, _ := found[0].(string)
-	text, ok := found[1].(string)
 	version, err := strconv.ParseInt(v, 10, 64)
-	if !ok || err != nil {
+	if err != nil {
 		return Page{}, false
 	}
-	var stored cachedPage
-	if err := json.Unmarshal([]byte(text), &stored); err != nil {
-		c.log.Warn("a page in redis cannot be read", "channel", channel, "err", err)
-		return Page{}, false
-	}
-	p := Page{Version: version, More: stored.More, Messages: make([]tidings.Message, len(stored.Messages))}
-	for i, m := range stored.Messages {
-		row := storedMessage{
-			Guild: m.Guild, Channel: int64(channel), ID: m.ID, Author: m.Author, Type: m.Type, Flags: int64(m.Flags),
-			Content: m.Content, Payload: m.Payload, EditedMS: m.EditedMS, Countable: m.Countable,
-			Users: m.Users, Roles: m.Roles, Everyone: m.Everyone,
+	p := Page{Version: version}
+	for i, part := range found[1:] {
+		text, ok := part.(string)
+		if !ok {
+			return Page{}, false
 		}
-		p.Messages[i] = row.message()
+		messages, more, err := decodePage(text, channel, limit-len(p.Messages))
+		if err != nil {
+			c.log.Warn("a page in redis cannot be read", "channel", channel, "err", err)
+			return Page{}, false
+		}
+		if i == 0 {
+			p.Messages, p.More = messages, more
+			continue
+		}
+		if len(messages) > 0 {
+			p.Messages, p.More = append(p.Messages, messages...), more
+		}
 	}
 	return p, true
 }
 
 // put offers a newest page, with as many messages as there are up to [MaxPage].
 func (c *cache) put(ctx context.Context, channel discord.ChannelID, p Page) {
-	stored := cachedPage{More: p.More, Messages: make([]cachedMessage, len(p.Messages))}
-	for i, m := range p.Messages {
-		stored.Messages[i] = cachedMessage{
-			Guild: int64(m.Guild), ID: int64(m.ID), Author: int64(m.Author), Type: m.Type, Flags: m.Flags,
-			Content: m.Content, Payload: m.Payload, EditedMS: m.EditedMS, Countable: m.Countable,
-			Users: ids(m.Mentions.Users), Roles: ids(m.Mentions.Roles), Everyone: m.Mentions.Everyone,
-		}
+	head, rest := p.Messages, []tidings.Message(nil)
+	if len(head) > pageHead {
+		head, rest = head[:pageHead], head[pageHead:]
 	}
-	text, err := json.Marshal(stored)
-	if err != nil || len(text) > cachePageBytes {
+	first, second := encodePage(head, p.More || len(rest) > 0), encodePage(rest, p.More)
+	if len(first)+len(second) > cachePageBytes {
 		return
 	}
 	top := int64(0)
@@ -152,7 +134,7 @@ func (c *cache) put(ctx context.Context, channel discord.ChannelID, p Page) {
 		top = int64(p.Messages[0].ID)
 	}
 	c.call(ctx, func(ctx context.Context) error {
-		return putPage.Run(ctx, c.redis, []string{c.key(channel)}, p.Version, text, cacheTTL.Milliseconds(), top).Err()
+		return putPage.Run(ctx, c.redis, []string{c.key(channel)}, p.Version, first, cacheTTL.Milliseconds(), top, second).Err()
 	})
 }
 

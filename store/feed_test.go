@@ -128,8 +128,8 @@ func FuzzFeedCursor(f *testing.F) {
 			}
 			return
 		}
-		if again, err := parseFeedCursor(c.String()); err != nil || again != c {
-			t.Errorf("parseFeedCursor(%q) = %+v, which comes back as %+v, %v", s, c, again, err)
+		if c.String() != s {
+			t.Errorf("parseFeedCursor(%q) = %+v, which is %q", s, c, c.String())
 		}
 	})
 }

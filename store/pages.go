@@ -114,8 +114,8 @@ func (s *Store) Messages(ctx context.Context, q PageQuery) (Page, error) {
 	}
 	first := q.Before == 0 && q.After == 0 && q.Around == 0
 	if first {
-		if p, ok := s.cachedPage(ctx, q.Channel); ok {
-			return p.cut(q.Limit), nil
+		if p, ok := s.cachedPage(ctx, q.Channel, q.Limit); ok {
+			return p, nil
 		}
 	}
 	read := q
@@ -224,8 +224,8 @@ WHERE id = $1`
 
 // cachedPage returns the newest page from Redis if it is of the channel's present version. The version is read after the
 // page, so a page that passes was whole and current at that moment, whatever was written to Redis when.
-func (s *Store) cachedPage(ctx context.Context, channel discord.ChannelID) (Page, bool) {
-	p, ok := s.cache.get(ctx, channel)
+func (s *Store) cachedPage(ctx context.Context, channel discord.ChannelID, limit int) (Page, bool) {
+	p, ok := s.cache.get(ctx, channel, limit)
 	if !ok {
 		return Page{}, false
 	}

@@ -150,14 +150,14 @@ func TestCacheFilledWithAnOlderVersionNeverShowsTheDeletedMessage(t *testing.T) 
 	t.Run("the delete was told to the cache", func(t *testing.T) {
 		w.afterCommit(t.Context(), deleted)
 		w.cache.put(t.Context(), general, old)
-		if p, ok := w.cache.get(t.Context(), general); ok {
+		if p, ok := w.cache.get(t.Context(), general, MaxPage); ok {
 			t.Errorf("the cache took version %d after the eviction at %d", p.Version, version)
 		}
 	})
 	t.Run("it was not", func(t *testing.T) {
 		w.cache.redis.Del(t.Context(), w.cache.key(general))
 		w.cache.put(t.Context(), general, old)
-		if _, ok := w.cache.get(t.Context(), general); !ok {
+		if _, ok := w.cache.get(t.Context(), general, MaxPage); !ok {
 			t.Fatal("the cache did not take the old page, so this shows nothing")
 		}
 		if p, got := w.page(PageQuery{Channel: general}); p.Version != version || slices.Contains(got, 9) {
@@ -168,7 +168,7 @@ func TestCacheFilledWithAnOlderVersionNeverShowsTheDeletedMessage(t *testing.T) 
 		w.page(PageQuery{Channel: general})
 		w.cache.put(t.Context(), general, old)
 		w.afterCommit(t.Context(), deleted)
-		if p, ok := w.cache.get(t.Context(), general); !ok || p.Version != version {
+		if p, ok := w.cache.get(t.Context(), general, MaxPage); !ok || p.Version != version {
 			t.Errorf("the cache holds version %d (%v), want %d", p.Version, ok, version)
 		}
 	})
@@ -176,7 +176,7 @@ func TestCacheFilledWithAnOlderVersionNeverShowsTheDeletedMessage(t *testing.T) 
 		version := w.erase(general, at(0, 8))
 		w.afterCommit(t.Context(), tidings.Result{Deltas: []tidings.Delta{{Channel: general, Version: version, Kind: tidings.DeltaDelete}}})
 		held, err := w.cache.redis.HGetAll(t.Context(), w.cache.key(general)).Result()
-		if err != nil || len(held["page"]) != 0 {
+		if err != nil || len(held["page"])+len(held["rest"]) != 0 {
 			t.Errorf("Redis holds %v, %v", held, err)
 		}
 	})
@@ -197,11 +197,11 @@ func TestRecordedDeletesLeaveTheCacheAtOnce(t *testing.T) {
 		return ids
 	}
 	read()
-	if _, ok := s.cache.get(t.Context(), testChannel); !ok {
+	if _, ok := s.cache.get(t.Context(), testChannel, MaxPage); !ok {
 		t.Fatal("the page was not cached, so this shows nothing")
 	}
 	record(t, s, removed(nth(2)))
-	if p, ok := s.cache.get(t.Context(), testChannel); ok {
+	if p, ok := s.cache.get(t.Context(), testChannel, MaxPage); ok {
 		t.Errorf("the cache still holds version %d", p.Version)
 	}
 	if got := read(); !slices.Equal(got, []discord.MessageID{nth(1)}) {
@@ -295,7 +295,7 @@ func TestRedisIsAskedAgainWhenItIsBack(t *testing.T) {
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		s.Messages(t.Context(), PageQuery{Channel: testChannel})
-		if _, ok := s.cache.get(t.Context(), testChannel); ok {
+		if _, ok := s.cache.get(t.Context(), testChannel, MaxPage); ok {
 			return
 		}
 		if time.Now().After(deadline) {

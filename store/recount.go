@@ -51,16 +51,12 @@ func (s *Store) Verify(ctx context.Context, set *tidings.VisibleSet) (stated, re
 func (s *Store) VerifySome(ctx context.Context, set *tidings.VisibleSet, channels []discord.ChannelID) (stated, recounted []tidings.ReadChannel, err error) {
 	list := within(set, channels)
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		person, err := readPerson(ctx, tx, set.User)
-		if err != nil {
-			return err
-		}
 		// As they are stated: remembered ones too.
-		rows, err := s.counts(ctx, tx, set, list, person)
+		person, err := s.counts(ctx, tx, set, list)
 		if err != nil {
 			return err
 		}
-		stated = readChannels(rows)
+		stated = readChannels(person.rows)
 		states, err := statesOf(ctx, tx, set.User, list)
 		if err != nil {
 			return err
@@ -74,7 +70,7 @@ func (s *Store) VerifySome(ctx context.Context, set *tidings.VisibleSet, channel
 		if err != nil {
 			return err
 		}
-		rows = nil
+		var rows []counted
 		if err := tx.SelectContext(ctx, &rows, recount, int64(set.User), channels, positions, guilds, roles); err != nil {
 			return err
 		}

@@ -87,7 +87,7 @@ func (r *remembered) forget(e *list.Element) {
 }
 
 // tasteOf is what decides a person's counts besides messages and positions: whom they ignore, their roles, what they suppress.
-func tasteOf(set *tidings.VisibleSet, p *personRow) string {
+func tasteOf(set *tidings.VisibleSet, p *standing) string {
 	var b []byte
 	add := func(n uint64) { b = binary.AppendUvarint(b, n) }
 	add(uint64(len(p.Ignored)))
@@ -112,48 +112,34 @@ func tasteOf(set *tidings.VisibleSet, p *personRow) string {
 	return string(b)
 }
 
-const selectPositions = withVisible + `
-SELECT id, guild_id, version, read_id, last_live_id
-FROM visible`
-
-// counts counts the channels like count. What has not moved since the person asked last is not counted again.
-func (s *Store) counts(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet, channels []discord.ChannelID, p *personRow) ([]counted, error) {
-	if len(channels) == 0 {
-		return nil, nil
+// counts counts the channels like count, and reads what the person has set. What has not moved since they asked last is not counted again.
+func (s *Store) counts(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet, channels []discord.ChannelID) (*standing, error) {
+	now := time.Now()
+	p, err := readStanding(ctx, tx, set.User, channels)
+	if err != nil || len(p.rows) == 0 {
+		return p, err
 	}
-	now, taste := time.Now(), tasteOf(set, p)
-	known := s.remembered.of(set.User, taste, now)
-	if len(known) == 0 {
-		rows, err := count(ctx, tx, set, channels)
-		if err == nil {
-			s.remembered.keep(set.User, taste, now, rows)
-		}
-		return rows, err
+	taste := tasteOf(set, p)
+	var known map[discord.ChannelID]counted
+	// Who looks at a single channel must not have all others forgotten for it.
+	single := len(p.rows) == 1
+	if !single {
+		known = s.remembered.of(set.User, taste, now)
 	}
-	var rows []counted
-	if err := tx.SelectContext(ctx, &rows, selectPositions, int64(set.User), ids(channels)); err != nil {
-		return nil, err
-	}
-	at := map[discord.ChannelID]int{}
-	var again []discord.ChannelID
-	for i, r := range rows {
+	var again []int // of p.rows
+	for i, r := range p.rows {
 		k, ok := known[r.ID]
 		if ok && k.Guild == r.Guild && k.Version == r.Version && k.ReadID == r.ReadID && k.LastID == r.LastID {
-			rows[i] = k
-			continue
+			p.rows[i] = k
+		} else {
+			again = append(again, i)
 		}
-		at[r.ID] = i
-		again = append(again, r.ID)
 	}
-	moved, err := count(ctx, tx, set, again)
-	if err != nil {
+	if err := s.tally(ctx, tx, set, p, again); err != nil {
 		return nil, err
 	}
-	for _, r := range moved {
-		rows[at[r.ID]] = r
+	if !single && (len(again) > 0 || len(known) != len(p.rows)) {
+		s.remembered.keep(set.User, taste, now, p.rows)
 	}
-	if len(moved) > 0 || len(known) != len(rows) {
-		s.remembered.keep(set.User, taste, now, rows)
-	}
-	return rows, nil
+	return p, nil
 }

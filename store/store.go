@@ -52,6 +52,7 @@ type Store struct {
 	names      knownNames
 	cache      *cache
 	remembered *remembered
+	tails      *tails
 	direct     string // for LISTEN
 	log        *slog.Logger
 
@@ -83,7 +84,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	s := &Store{
-		db: db, remembered: newRemembered(), direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log, history: o.History, retention: o.Retention,
+		db: db, remembered: newRemembered(), tails: newTails(), direct: cmp.Or(o.DirectURL, o.DatabaseURL), log: o.Log, history: o.History, retention: o.Retention,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

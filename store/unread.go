@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ const effectivePosition = `
 // read_id. "hidden" holds the authors whose messages are never unread: the person's own and those they ignore.
 const withVisible = `
 WITH visible AS MATERIALIZED (
-	SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id,` + effectivePosition + ` AS read_id
+	SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id, c.closed_at,` + effectivePosition + ` AS read_id
 	FROM unnest($2::bigint[]) AS v (id)
 	JOIN channels c ON c.id = v.id
 	LEFT JOIN read_positions p ON p.user_id = $1::bigint AND p.channel_id = c.id
@@ -201,8 +202,10 @@ func (s *Store) snapshot(ctx context.Context, fn func(tx *sqlx.Tx) error) error 
 	})
 }
 
-// What a person has set, in one row. The planner's compiler is switched off like in [Store.snapshot].
-const selectPerson = `
+// selectStanding is one row: what a person has set, and of each visible channel where they stand, each column strung together in
+// Postgres' binary form, which costs a fraction of as many rows. Since when a channel is complete (froms, 0 for not) is derived from the
+// ledger; see ledger.go. The planner's compiler is switched off like in [Store.snapshot].
+const selectStanding = withVisible + `
 SELECT coalesce((
 	SELECT rev
 	FROM users
@@ -220,23 +223,49 @@ SELECT coalesce((
 	SELECT coalesce(json_agg(json_build_object('Guild', guild_id::text, 'Everyone', everyone, 'Roles', roles) ORDER BY guild_id), '[]')
 	FROM suppressed
 	WHERE user_id = $1
-) AS suppressed, set_config('jit', 'off', true) AS jit`
+) AS suppressed, set_config('jit', 'off', true) AS jit,
+	coalesce(string_agg(int8send(v.id), ''), '') AS ids,
+	coalesce(string_agg(int8send(v.guild_id), ''), '') AS guilds,
+	coalesce(string_agg(int8send(v.version), ''), '') AS versions,
+	coalesce(string_agg(int8send(v.read_id), ''), '') AS reads,
+	coalesce(string_agg(int8send(v.last_live_id), ''), '') AS lasts,
+	coalesce(string_agg(int8send(CASE
+		WHEN s.session_id IS NOT NULL THEN greatest(v.since_id, coalesce(h.top + 1, 0))
+		ELSE 0
+	END), ''), '') AS froms
+FROM visible v
+LEFT JOIN (guilds g JOIN gateway_sessions s ON s.session_id = g.live_session AND g.live_session <> '' AND s.listening AND s.hole = 0 AND s.heard_until > now())
+	ON g.id = v.guild_id AND v.closed_at IS NULL AND v.since_id > 0 AND v.last_live_id <= v.known_id
+LEFT JOIN (
+	SELECT o.channel_id, max(o.rest_id) AS top
+	FROM unnest($2::bigint[]) AS u (id)
+	JOIN gaps o ON o.channel_id = u.id AND o.healed_at IS NULL
+	GROUP BY o.channel_id
+) h ON h.channel_id = v.id`
 
-// personRow is what a person has set.
-type personRow struct {
+// standing is what a person has set and where they stand.
+type standing struct {
 	Rev        int64         `db:"rev"`
 	Ignored    pq.Int64Array `db:"ignored"`
 	Mutes      string        `db:"mutes"`
 	Suppressed string        `db:"suppressed"`
 	JIT        string        `db:"jit"`
+	IDs        []byte        `db:"ids"`
+	Guilds     []byte        `db:"guilds"`
+	Versions   []byte        `db:"versions"`
+	Reads      []byte        `db:"reads"`
+	Lasts      []byte        `db:"lasts"`
+	Froms      []byte        `db:"froms"`
 
+	rows       []counted                        // not counted yet
+	from       []discord.MessageID              // of rows: where what is complete begins; 0 for unknown
 	muted      map[discord.Snowflake]*time.Time // until when; nil for ever
 	suppressed []Suppressed
 }
 
-func readPerson(ctx context.Context, tx *sqlx.Tx, user discord.UserID) (*personRow, error) {
-	p := &personRow{muted: map[discord.Snowflake]*time.Time{}}
-	if err := tx.GetContext(ctx, p, selectPerson, int64(user)); err != nil {
+func readStanding(ctx context.Context, tx *sqlx.Tx, user discord.UserID, channels []discord.ChannelID) (*standing, error) {
+	p := &standing{muted: map[discord.Snowflake]*time.Time{}}
+	if err := tx.GetContext(ctx, p, selectStanding, int64(user), idList(channels)); err != nil {
 		return nil, err
 	}
 	var mutes []struct {
@@ -256,55 +285,38 @@ func readPerson(ctx context.Context, tx *sqlx.Tx, user discord.UserID) (*personR
 	for _, s := range suppressed {
 		p.suppressed = append(p.suppressed, Suppressed{discord.GuildID(s.Guild), tidings.Suppression{Everyone: s.Everyone, Roles: s.Roles}})
 	}
+	n := len(p.IDs) / 8
+	p.rows, p.from = make([]counted, n), make([]discord.MessageID, n)
+	for i := range p.rows {
+		at := func(column []byte) uint64 { return binary.BigEndian.Uint64(column[8*i:]) }
+		p.rows[i] = counted{
+			ID: discord.ChannelID(at(p.IDs)), Guild: discord.GuildID(at(p.Guilds)), Version: int64(at(p.Versions)),
+			ReadID: discord.MessageID(at(p.Reads)), LastID: discord.MessageID(at(p.Lasts)),
+		}
+		p.from[i] = discord.MessageID(at(p.Froms))
+	}
 	return p, nil
 }
-
-// What is complete is derived from the ledger; see ledger.go.
-const selectComplete = `
-SELECT c.id, greatest(c.since_id, coalesce(h.top + 1, 0)) AS from_id
-FROM channels c
-JOIN guilds g ON g.id = c.guild_id
-JOIN gateway_sessions s ON s.session_id = g.live_session AND s.listening AND s.hole = 0 AND s.heard_until > now()
-LEFT JOIN (
-	SELECT channel_id, max(rest_id) AS top
-	FROM gaps
-	WHERE healed_at IS NULL AND channel_id = ANY($1::bigint[])
-	GROUP BY channel_id
-) h ON h.channel_id = c.id
-WHERE c.id = ANY($1::bigint[]) AND g.live_session <> '' AND c.closed_at IS NULL AND c.since_id > 0 AND c.last_live_id <= c.known_id`
 
 // Summary counts every channel of the set, all at one moment. A person who has never marked anything, or is not known at
 // all, has rev 0.
 func (s *Store) Summary(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
-	list := set.ChannelIDs()
-	var person *personRow
-	var rows []counted
-	var complete []struct {
-		ID   discord.ChannelID `db:"id"`
-		From discord.MessageID `db:"from_id"`
-	}
+	var person *standing
 	err := s.inTx(ctx, snapshot, func(tx *sqlx.Tx) (err error) {
-		complete = nil
-		if person, err = readPerson(ctx, tx, set.User); err != nil {
-			return err
-		}
-		if err := tx.SelectContext(ctx, &complete, selectComplete, ids(list)); err != nil {
-			return err
-		}
-		rows, err = s.counts(ctx, tx, set, list, person)
+		person, err = s.counts(ctx, tx, set, set.ChannelIDs())
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("summarize unread of user %d: %w", set.User, err)
 	}
-	counts := make(map[discord.ChannelID]counted, len(rows))
-	for _, r := range rows {
+	counts := make(map[discord.ChannelID]counted, len(person.rows))
+	since := make(map[discord.ChannelID]time.Time)
+	for i, r := range person.rows {
 		counts[r.ID] = r
-	}
-	since := make(map[discord.ChannelID]time.Time, len(complete))
-	for _, c := range complete {
-		// Rounded up: others of the same millisecond may be missing.
-		since[c.ID] = (c.From + 1<<22 - 1).Time().UTC()
+		if from := person.from[i]; from > 0 {
+			// Rounded up: others of the same millisecond may be missing.
+			since[r.ID] = (from + 1<<22 - 1).Time().UTC()
+		}
 	}
 
 	u := &tidings.Unread{

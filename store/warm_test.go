@@ -37,7 +37,7 @@ func fill(t *testing.T, s *Store) []string {
 // holds fails unless Redis holds a channel's page as it stands now, with so many messages.
 func holds(t *testing.T, s *Store, when string, c discord.ChannelID, n int) {
 	t.Helper()
-	p, ok := s.cache.get(t.Context(), c)
+	p, ok := s.cache.get(t.Context(), c, MaxPage)
 	v, err := s.Versions(t.Context(), []discord.ChannelID{c})
 	if err != nil {
 		t.Fatal(err)

@@ -258,7 +258,7 @@ func TestConnectionsWithoutARequestAreFew(t *testing.T) {
 	}
 	live := connect("GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-asked
-	slow := connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	slow := connect("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	<-asked
 	// In the order in which they came, and each known to the server before the next one.
 	var half []net.Conn
@@ -299,7 +299,7 @@ func TestConnectionsWithoutARequestAreFew(t *testing.T) {
 		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || res.StatusCode != http.StatusOK {
-			t.Errorf("one of the newest is answered with %v, %v", res, err)
+			t.Fatalf("one of the newest is answered with %v, %v", res, err)
 		}
 		<-asked
 	}
