@@ -5,7 +5,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help demo build test replay soak soak-unread cluster day fuzz lint gosec reproduce sbom fmt bench clean screenshots page-load
+.PHONY: help demo build test replay soak soak-unread cluster rude day fuzz lint gosec reproduce sbom fmt bench clean screenshots page-load
 
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,10 @@ soak-unread: ## compare unread counts with a model over 100,000 random operation
 cluster: ## kill every part of a cluster in turn under 3,000 sockets; takes some minutes
 	@./scripts/install.sh test
 	@TIDINGS_CLUSTER=full go test -count=1 -timeout 1h -run TestEveryPartDiesInTurn -v ./cmd/tidings | grep -v "^redis:"
+
+rude: ## what slow, half-open and oversize clients cost the real binary, which the race detector's memory would hide
+	@./scripts/install.sh test
+	@go test -count=1 -timeout 10m -run TestRudeClientsAreBounded -v ./cmd/tidings | grep -E " MB|^(---|ok|FAIL)"
 
 DAY ?= 15m
 
@@ -81,4 +85,4 @@ PAGE_LOAD ?= 1m
 
 page-load: ## the page with 500 channels and 50 messages a second: make page-load PAGE_LOAD=10m
 	@./scripts/install.sh test
-	@PAGE_LOAD=$(PAGE_LOAD) go test -count=1 -timeout 0 -tags pageload -run '^TestPageUnderLoad$$' -v ./web
+	@PAGE_LOAD=$(PAGE_LOAD) go test -count=1 -timeout 0 -run '^TestPageUnderLoad$$' -v ./web

@@ -621,3 +621,57 @@ WITH mended AS (
 UPDATE channels
 SET version = version + 1
 WHERE id IN (SELECT channel_id FROM mended);
+
+-- What operators see -------------------------------------------------------------------------------------------------------
+
+-- How a job's last ten attempts went, the oldest first: attempt, began_at, ended_at, outcome (done, failed or dead) and error. A trigger
+-- keeps it, because an attempt ends in many ways: by its worker, by another one that finds the lease over, by hand. What was only
+-- given back, because its process stops or others wait, is no attempt.
+ALTER TABLE jobs ADD COLUMN IF NOT EXISTS claimed_at timestamptz;
+ALTER TABLE jobs ADD COLUMN IF NOT EXISTS history jsonb NOT NULL DEFAULT '[]';
+CREATE OR REPLACE FUNCTION jobs_remember() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.state = 'running' THEN
+		NEW.claimed_at := now();
+	ELSIF NEW.last_error <> '' OR NEW.state = 'done' THEN
+		NEW.history := CASE WHEN jsonb_array_length(OLD.history) >= 10 THEN OLD.history - 0 ELSE OLD.history END
+			|| jsonb_build_array(jsonb_build_object(
+				'attempt', OLD.attempt, 'began_at', OLD.claimed_at, 'ended_at', now(),
+				'outcome', CASE NEW.state WHEN 'ready' THEN 'failed' ELSE NEW.state END, 'error', left(NEW.last_error, 300)));
+	END IF;
+	RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER jobs_history
+	BEFORE UPDATE ON jobs
+	FOR EACH ROW
+	WHEN ((OLD.state = 'running') <> (NEW.state = 'running'))
+	EXECUTE FUNCTION jobs_remember();
+
+-- What the process that runs a shard says of it every other second, while it listens. Numbers are since that process has started.
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS last_event_at timestamptz;
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS round_trip_ms int NOT NULL DEFAULT 0;
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS resumes bigint NOT NULL DEFAULT 0;
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS identifies bigint NOT NULL DEFAULT 0;
+ALTER TABLE gateway_sessions ADD COLUMN IF NOT EXISTS lost bigint NOT NULL DEFAULT 0;
+
+-- Words of what is written ------------------------------------------------------------------------------------------------
+
+-- The parser of Postgres takes what these characters join for one word (addresses, files, numbers with a sign) or for none (tags,
+-- entities), so that parts of it would not be found: they separate words. What is searched for is treated alike (joiners in
+-- package store).
+DO $$
+BEGIN
+	IF NOT EXISTS (
+		SELECT
+		FROM pg_attribute a
+		JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+		WHERE a.attrelid = 'messages'::regclass AND a.attname = 'words' AND pg_get_expr(d.adbin, d.adrelid) LIKE '%translate%'
+	) THEN
+		ALTER TABLE messages
+			DROP COLUMN words,
+			ADD COLUMN words tsvector GENERATED ALWAYS AS (to_tsvector('simple', translate(left(content, 16000), '/.@<&-+~', '        '))) STORED;
+		CREATE INDEX messages_words ON messages USING gin (words);
+	END IF;
+END
+$$;

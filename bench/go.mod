@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/bwmarrin/discordgo v0.29.0
-	github.com/centrifugal/centrifuge v0.38.0
+	github.com/centrifugal/centrifuge v0.38.0 // held: the goals are set beside this one; v0.40.1 is newer
 	github.com/coder/websocket v1.8.15
 	github.com/diamondburned/arikawa/v3 v3.6.0
 	github.com/disgoorg/disgo v0.18.15
@@ -49,7 +49,7 @@ require (
 	github.com/yuin/gopher-lua v1.1.1 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.59.0 // indirect
-	golang.org/x/oauth2 v0.37.0 // indirect
+	golang.org/x/oauth2 v0.38.0 // indirect
 	golang.org/x/sync v0.25.0 // indirect
 	golang.org/x/sys v0.50.0 // indirect
 	golang.org/x/time v0.16.0 // indirect

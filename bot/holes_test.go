@@ -38,7 +38,7 @@ func (l *ledger) Listening(_ context.Context, _ tidings.GatewaySession, on bool)
 	return nil
 }
 
-func (l *ledger) Heard(_ context.Context, g tidings.GatewaySession) error {
+func (l *ledger) Heard(_ context.Context, g tidings.GatewaySession, _ tidings.ShardHealth) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if g.Session == "A" {

@@ -296,16 +296,19 @@ func (s *shard) vouch(ctx context.Context, lease tidings.GatewaySession) {
 		case <-tick.C:
 		}
 		s.mu.Lock()
-		c, state, session := s.conn, s.status.State, s.status.Session
+		c, st := s.conn, s.status
 		s.mu.Unlock()
-		if c == nil || state != "ready" || !c.prompt(s.bot.pace.prompt) {
+		if c == nil || st.State != "ready" || !c.prompt(s.bot.pace.prompt) {
 			continue
 		}
 		g := lease
-		g.Session = session
+		g.Session = st.Session
+		health := tidings.ShardHealth{
+			LastEvent: st.LastEvent, RoundTrip: time.Duration(c.rtt.Load()), Resumes: st.Resumes, Identifies: st.Identifies, Lost: st.Lost,
+		}
 		try, cancel := context.WithTimeout(ctx, s.bot.pace.prompt)
 		// It lapses by itself, and a lease that is lost is found by its renewal.
-		if err := s.bot.ledger.Heard(try, g); err != nil && ctx.Err() == nil && !errors.Is(err, tidings.ErrLeaseLost) {
+		if err := s.bot.ledger.Heard(try, g, health); err != nil && ctx.Err() == nil && !errors.Is(err, tidings.ErrLeaseLost) {
 			s.log.Debug("that the shard still listens could not be noted", "err", err)
 		}
 		cancel()

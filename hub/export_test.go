@@ -2,6 +2,9 @@ package hub
 
 import "time"
 
+// MaxSnapshotsAtOnce is how many snapshots are read at the same time.
+const MaxSnapshotsAtOnce = maxSnapshotsAtOnce
+
 // Quicken shortens the hub's durations, so that tests see the effects of time without waiting for it.
 func (h *Hub) Quicken(hold, sweep time.Duration) {
 	h.timing.hold, h.timing.sweep = hold, sweep

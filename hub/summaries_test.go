@@ -1,10 +1,12 @@
 package hub_test
 
 import (
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"tidings"
 	"tidings/hub"
@@ -53,5 +55,41 @@ func TestASummaryIsReadOnceForAPersonsDevices(t *testing.T) {
 	n.dial(t, ben)
 	if read.Load() != 5 {
 		t.Errorf("%d summaries were read in all, want 5: ben's is his own", read.Load())
+	}
+}
+
+// When everybody comes at once, each waits for a turn; what one device of a person was given meanwhile is not read again for the others.
+func TestDevicesThatWaitForTheirTurnShareASummary(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	people := []discord.UserID{anna}
+	for i := range hub.MaxSnapshotsAtOnce {
+		people = append(people, discord.UserID(900+i))
+	}
+	w.guild(g1, people, c1, c2)
+	p := newProcess(w)
+	var read atomic.Int64
+	turn := make(chan struct{})
+	p.summaries = func(*tidings.Unread) {
+		if read.Add(1) <= hub.MaxSnapshotsAtOnce {
+			<-turn
+		}
+	}
+	reg := prometheus.NewRegistry()
+	n := start(t, p, hub.Options{Metrics: reg}, nil)
+	t.Cleanup(sync.OnceFunc(func() { close(turn) }))
+	for _, u := range people[1:] {
+		n.open(t, u)
+	}
+	eventually(t, "all turns are taken", func() bool { return read.Load() == hub.MaxSnapshotsAtOnce })
+	devices := []*socket{n.open(t, anna), n.open(t, anna), n.open(t, anna)}
+	eventually(t, "anna's devices are connected", func() bool { return counter(t, reg, "tidings_hub_connections") == hub.MaxSnapshotsAtOnce+3 })
+	turn <- struct{}{}
+	for _, s := range devices {
+		s.next("hello")
+		s.next("snapshot")
+	}
+	if got := read.Load() - hub.MaxSnapshotsAtOnce; got != 1 {
+		t.Errorf("%d summaries were read for three devices, want 1", got)
 	}
 }

@@ -264,13 +264,7 @@ const maxSnapshots = 5
 
 // attach gives a registered connection its snapshot. What it buffers since its registration follows as far as it is newer.
 func (h *Hub) attach(ctx context.Context, c *conn) error {
-	u := c.user
-	h.refresh(u)
-	h.mu.Lock()
-	set := u.set
-	h.mu.Unlock()
-	if r := h.recall(ctx, u, set); r != nil && h.begin(c, set, r) {
-		h.metrics.recalled.Inc()
+	if h.attachRecalled(ctx, c) {
 		return nil
 	}
 	select {
@@ -279,6 +273,11 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 		return ctx.Err()
 	}
 	defer func() { <-h.snapshots }()
+	// While this one waited for its turn, another one of the person's may have had it, as when everybody comes back at once.
+	if h.attachRecalled(ctx, c) {
+		return nil
+	}
+	u := c.user
 	cause := "snapshot"
 	for range maxSnapshots {
 		h.refresh(u)
@@ -300,6 +299,21 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 		}
 	}
 	return fmt.Errorf("attach user %d: access keeps moving: %w", u.id, tidings.ErrUnavailable)
+}
+
+// attachRecalled gives the connection the snapshot that another one of the person's got a moment ago, if there is one and it is still true.
+func (h *Hub) attachRecalled(ctx context.Context, c *conn) bool {
+	u := c.user
+	h.refresh(u)
+	h.mu.Lock()
+	set := u.set
+	h.mu.Unlock()
+	r := h.recall(ctx, u, set)
+	if r == nil || !h.begin(c, set, r) {
+		return false
+	}
+	h.metrics.recalled.Inc()
+	return true
 }
 
 func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string) (*tidings.Unread, error) {

@@ -44,7 +44,7 @@ func (s *Store) Note(ctx context.Context, by discord.UserID, what string, detail
 const selectAuditLog = `
 SELECT id, at, user_id, what, detail
 FROM audit_log
-WHERE ($1 = 0 OR id < $1) AND ($2 = 0 OR detail->>'guild' = $2::text)
+WHERE ($1::bigint = 0 OR id < $1) AND ($2::bigint = 0 OR detail->>'guild' = $2::bigint::text)
 ORDER BY id DESC
 LIMIT $3`
 

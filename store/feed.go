@@ -385,8 +385,9 @@ func CursorMessage(cursor string) (discord.MessageID, error) {
 }
 
 func parseFeedCursor(s string) (feedCursor, error) {
+	// The decoder passes over ends of lines.
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) != 17 || b[0] != cursorVersion {
+	if err != nil || strings.ContainsAny(s, "\r\n") || len(b) != 17 || b[0] != cursorVersion {
 		return feedCursor{}, tidings.InvalidField("cursor", "give the one that came with the page before")
 	}
 	c := feedCursor{message: int64(binary.BigEndian.Uint64(b[1:])), channel: int64(binary.BigEndian.Uint64(b[9:]))}

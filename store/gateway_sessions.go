@@ -153,13 +153,20 @@ func (s *Store) Listening(ctx context.Context, g tidings.GatewaySession, on bool
 
 const heard = `
 UPDATE gateway_sessions
-SET heard_until = now() + $5 * interval '1 millisecond'
+SET heard_until = now() + $5 * interval '1 millisecond',
+    last_event_at = coalesce($6, last_event_at),
+    round_trip_ms = $7,
+    resumes = $8,
+    identifies = $9,
+    lost = $10
 WHERE shard = $1 AND shards = $2 AND lease_epoch = $3 AND session_id = $4 AND listening`
 
-// Heard says that a shard that is listening still is: it is believed for five seconds. The error is [tidings.ErrLeaseLost] when
-// somebody has leased the shard since, another session has begun, or the shard is not listening.
-func (s *Store) Heard(ctx context.Context, g tidings.GatewaySession) error {
-	if err := s.underLease(ctx, heard, g.Shard, g.Shards, g.Epoch, g.Session, heardFor.Milliseconds()); err != nil {
+// Heard says that a shard that is listening still is: it is believed for five seconds. health is for operators who ask another
+// process. The error is [tidings.ErrLeaseLost] when somebody has leased the shard since, another session has begun, or the shard is not listening.
+func (s *Store) Heard(ctx context.Context, g tidings.GatewaySession, health tidings.ShardHealth) error {
+	event := sql.NullTime{Time: health.LastEvent, Valid: !health.LastEvent.IsZero()}
+	if err := s.underLease(ctx, heard, g.Shard, g.Shards, g.Epoch, g.Session, heardFor.Milliseconds(),
+		event, health.RoundTrip.Milliseconds(), health.Resumes, health.Identifies, health.Lost); err != nil {
 		return fmt.Errorf("note that shard %d of %d still listens: %w", g.Shard, g.Shards, err)
 	}
 	return nil
@@ -229,18 +236,22 @@ func saveMarks(ctx context.Context, tx *sqlx.Tx, marks []tidings.Mark) error {
 }
 
 const selectShardLeases = `
-SELECT shard, owner, lease_until > now() AS held, listening, updated_at
+SELECT shard, owner, lease_until > now() AS held, listening, greatest(updated_at, last_event_at) AS last_event_at, round_trip_ms, resumes, identifies, lost
 FROM gateway_sessions
 WHERE shards = (SELECT shards FROM gateway_sessions ORDER BY lease_until DESC LIMIT 1)
 ORDER BY shard`
 
 // ShardLease is who runs a shard, as far as its process has written it.
 type ShardLease struct {
-	Shard     int       `db:"shard"`
-	Owner     string    `db:"owner"`
-	Held      bool      `db:"held"` // the lease has not ended
-	Listening bool      `db:"listening"`
-	Updated   time.Time `db:"updated_at"` // the last time that it wrote how far it is
+	Shard       int       `db:"shard"`
+	Owner       string    `db:"owner"`
+	Held        bool      `db:"held"` // the lease has not ended
+	Listening   bool      `db:"listening"`
+	LastEvent   time.Time `db:"last_event_at"` // or when its process wrote last how far it is, whichever is later
+	RoundTripMS int       `db:"round_trip_ms"` // of the last heartbeat, 0 when none was acknowledged
+	Resumes     int64     `db:"resumes"`       // these three since that process has started
+	Identifies  int64     `db:"identifies"`
+	Lost        int64     `db:"lost"`
 }
 
 // ShardLeases lists the shards of the newest number of shards, whoever runs them.

@@ -121,6 +121,35 @@ func (s *Store) ResumeJobs(ctx context.Context, kind string) error {
 	return nil
 }
 
+// JobAttempt is how one attempt of a job went.
+type JobAttempt struct {
+	Attempt int        `json:"attempt"`  // from 1; from 1 again once the job was brought back from the dead
+	Began   *time.Time `json:"began_at"` // nil where that is not known
+	Ended   time.Time  `json:"ended_at"`
+	Outcome string     `json:"outcome" enum:"done,failed,dead"`
+	Error   string     `json:"error"` // its first 300 characters
+}
+
+// Took is how long the attempt lasted, 0 where that is not known.
+func (a JobAttempt) Took() time.Duration {
+	if a.Began == nil {
+		return 0
+	}
+	return max(a.Ended.Sub(*a.Began), 0)
+}
+
+// JobHistory holds the last ten attempts of a job, the oldest first.
+type JobHistory []JobAttempt
+
+// Scan reads what the database has of it.
+func (h *JobHistory) Scan(v any) error {
+	text, ok := v.([]byte)
+	if !ok {
+		return fmt.Errorf("a job's history is a %T", v)
+	}
+	return json.Unmarshal(text, h)
+}
+
 // ListedJob is a job as operators see it.
 type ListedJob struct {
 	ID       int64           `db:"id" json:"id"`
@@ -136,6 +165,7 @@ type ListedJob struct {
 	Finished *time.Time      `db:"finished_at" json:"finished_at"`
 	Error    string          `db:"last_error" json:"error"` // of the last attempt that failed
 	Revived  int             `db:"revived" json:"revived"`  // how often it was brought back from the dead
+	History  JobHistory      `db:"history" json:"history"`
 	// Stuck: its process has not been heard of for longer than its lease, or it has been due for a quarter of an hour and
 	// is not paused.
 	Stuck  bool `db:"stuck" json:"stuck"`
@@ -143,7 +173,7 @@ type ListedJob struct {
 }
 
 const listJobs = `
-SELECT id, kind, key, guild_id, state, attempt, max_attempts, priority, created_at, run_at, finished_at, last_error, revived,
+SELECT id, kind, key, guild_id, state, attempt, max_attempts, priority, created_at, run_at, finished_at, last_error, revived, history,
        state = 'running' AND lease_until < now() - interval '30 seconds'
        OR state = 'ready' AND run_at < now() - interval '15 minutes' AND NOT EXISTS (SELECT FROM job_pauses p WHERE p.kind = jobs.kind) AS stuck,
        EXISTS (SELECT FROM job_pauses p WHERE p.kind = jobs.kind) AS paused

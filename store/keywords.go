@@ -50,8 +50,11 @@ SET words = excluded.words`
 const selectEmptyKeyword = `
 SELECT k.word
 FROM unnest($1::text[]) AS k (word)
-WHERE numnode(phraseto_tsquery('simple', k.word)) = 0
+WHERE numnode(` + keywordWords + `) = 0
 LIMIT 1`
+
+// keywordWords is the query of a keyword: its words behind one another, as messages.words has them.
+const keywordWords = `phraseto_tsquery('simple', translate(k.word, '` + joiners + `', '` + spaces + `'))`
 
 // SetKeywords replaces them. It returns what is kept: without spaces too many and words said twice.
 func (s *Store) SetKeywords(ctx context.Context, user discord.UserID, words []string) ([]string, error) {
@@ -93,7 +96,7 @@ func (s *Store) SetKeywords(ctx context.Context, user discord.UserID, words []st
 }
 
 const selectKeywordQuery = `
-SELECT coalesce(string_agg('(' || phraseto_tsquery('simple', k.word)::text || ')', ' | '), '')
+SELECT coalesce(string_agg('(' || ` + keywordWords + `::text || ')', ' | '), '')
 FROM keywords, unnest(words) AS k (word)
 WHERE user_id = $1`
 

@@ -112,7 +112,7 @@ func (l *listener) heal(c discord.ChannelID) {
 func (l *listener) complete(c discord.ChannelID) string {
 	l.t.Helper()
 	if !l.killed {
-		_ = l.Heard(l.t.Context(), l.g) // as its process does every other second
+		_ = l.Heard(l.t.Context(), l.g, tidings.ShardHealth{}) // as its process does every other second
 	}
 	u, err := l.Summary(l.t.Context(), &tidings.VisibleSet{User: ann, Guilds: []tidings.VisibleGuild{{
 		Guild: tidings.Guild{ID: testGuild}, Channels: []tidings.Channel{{ID: c, Guild: testGuild}},
@@ -221,7 +221,7 @@ func TestAKilledListenerIsNotBelievedForLong(t *testing.T) {
 		}
 	}
 	l.g.Session = "none"
-	if err := l.Heard(t.Context(), l.g); !errors.Is(err, tidings.ErrLeaseLost) {
+	if err := l.Heard(t.Context(), l.g, tidings.ShardHealth{}); !errors.Is(err, tidings.ErrLeaseLost) {
 		t.Errorf("Heard() of another session = %v, want ErrLeaseLost", err)
 	}
 }
@@ -511,7 +511,7 @@ func TestAHoleInAReplayIsAsOldAsTheSilence(t *testing.T) {
 	l.ready("one")
 	l.db.MustExec(`UPDATE gateway_sessions SET heard_until = now() - interval '10 minutes'`)
 	l.g = lease(t, l.Store, "one", time.Minute)
-	if err := l.Heard(t.Context(), l.g); !errors.Is(err, tidings.ErrLeaseLost) {
+	if err := l.Heard(t.Context(), l.g, tidings.ShardHealth{}); !errors.Is(err, tidings.ErrLeaseLost) {
 		t.Errorf("Heard() before the replay is over = %v, want ErrLeaseLost", err)
 	}
 	at := func() time.Duration {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -139,8 +140,9 @@ func (c savedCursor) String() string {
 }
 
 func parseSavedCursor(s string) (savedCursor, error) {
+	// The decoder passes over ends of lines.
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) != 25 || b[0] != cursorVersion {
+	if err != nil || strings.ContainsAny(s, "\r\n") || len(b) != 25 || b[0] != cursorVersion {
 		return savedCursor{}, tidings.InvalidField("cursor", "give the one that came with the page before")
 	}
 	n := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[1+8*i:])) }

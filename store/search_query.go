@@ -14,7 +14,8 @@ import (
 
 // SearchQuery is what somebody looks for, taken apart. All of it must hold; where a filter names several, one of them is enough.
 type SearchQuery struct {
-	// Words are words, "phrases", -excluded ones and alternatives with or, as websearch_to_tsquery of Postgres reads them.
+	// Words are words, "phrases", -excluded ones and alternatives with or, as websearch_to_tsquery of Postgres reads them. There is no other
+	// punctuation in them: what it joins is a phrase.
 	Words    string
 	From     []discord.UserID // authors
 	Named    []string         // authors by user name or display name
@@ -58,13 +59,43 @@ func ParseSearch(text string) (SearchQuery, error) {
 				return SearchQuery{}, tidings.InvalidField("q", "it has more than %d filters", maxSearchFilters)
 			}
 		case key != "":
-			words = append(words, key+":"+value)
+			value = key + ":" + value
+			fallthrough
 		default:
-			words = append(words, value)
+			if t := term(value); t != "" {
+				words = append(words, t)
+			}
 		}
 	}
 	q.Words = strings.Join(words, " ")
 	return q, nil
+}
+
+// joiners are the characters by which the parser of Postgres makes one word of several, or none: the expression of messages.words has
+// spaces in their place. Without them it has no character of ASCII in a word that is neither a letter nor a digit.
+const (
+	joiners = `/.@<&-+~`
+	spaces  = `        `
+)
+
+// term writes a word or a "phrase", with a minus in front or not, by its letters and digits alone; "" when it has none. Several words
+// that something joins are looked for as they stand: behind one another.
+func term(s string) string {
+	rest, not := strings.CutPrefix(s, "-")
+	words := strings.FieldsFunc(rest, func(r rune) bool {
+		return unicode.IsSpace(r) || r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+	if len(words) == 0 {
+		return ""
+	}
+	t := strings.Join(words, " ")
+	if len(words) > 1 || strings.HasPrefix(rest, `"`) {
+		t = `"` + t + `"`
+	}
+	if not {
+		t = "-" + t
+	}
+	return t
 }
 
 // nextTerm cuts the first term off. A term of the form key:value has a key; a quoted value loses its quotes then, while a

@@ -25,14 +25,15 @@ func TestParseSearch(t *testing.T) {
 		return q.Before
 	}
 	for text, want := range map[string]SearchQuery{
-		"":                                  {},
-		"hello  world":                      {Words: "hello world"},
-		`"good morning" -bad or ugly`:       {Words: `"good morning" -bad or ugly`},
-		`-"good morning"`:                   {Words: `-"good morning"`},
-		`"not closed`:                       {Words: `"not closed`},
-		"https://example.org/a:b at 10:30":  {Words: "https://example.org/a:b at 10:30"},
-		"error: no route":                   {Words: "error: no route"},
-		"from:me FROM:7002 from:<@!7003> x": {Words: "x", FromMe: true, From: []discord.UserID{7002, 7003}},
+		"":                                              {},
+		"hello  world":                                  {Words: "hello world"},
+		`"good morning" -bad or ugly`:                   {Words: `"good morning" -bad or ugly`},
+		`-"good morning"`:                               {Words: `-"good morning"`},
+		`"not closed`:                                   {Words: `"not" closed`},
+		"https://example.org/a:b at 10:30":              {Words: `"https example org a b" at "10 30"`},
+		"error: no route":                               {Words: "error no route"},
+		`-foo.bar() -"or" --x - "?" ölig-é`:             {Words: `-"foo bar" -"or" -x "ölig é"`},
+		"from:me FROM:7002 from:<@!7003> x":             {Words: "x", FromMe: true, From: []discord.UserID{7002, 7003}},
 		`from:Bob from:"Old Salt" from:@x from:-5`:      {Named: []string{"bob", "old salt", "x", "-5"}},
 		`in:general in:"Big Talk" in:<#1001>`:           {In: []string{"general", "Big Talk", "<#1001>"}},
 		"has:link has:FILE has:poll":                    {Has: []tidings.Features{tidings.HasLink, tidings.HasFile, tidings.HasPoll}},
@@ -110,7 +111,7 @@ func TestSearch(t *testing.T) {
 		w.exec(`UPDATE messages SET content = $1, has = $2 WHERE channel_id = $3 AND id = $4`, text, int(has), int64(c), int64(at(0, n)))
 	}
 	say(general, 1, alice, "The tide is rising", nobody, 0)
-	say(thread, 2, bob, "rising costs, see https://example.org/tide-tables", users(me), tidings.HasLink)
+	say(thread, 2, bob, "rising costs, see https://example.org/tables", users(me), tidings.HasLink)
 	say(random, 3, me, "is the tide rising", nobody, tidings.HasFile)
 	say(news, 4, alice, "TIDE! Rising? The is the tide", everyone, tidings.HasPoll|tidings.HasLink)
 	say(general, 5, bob, "Ebbe und Flut", roles(modsA), 0)
@@ -179,6 +180,58 @@ func TestSearch(t *testing.T) {
 	w.erase(news, at(0, 4))
 	if got := w.found(set(me), "tide", 10); !slices.Equal(got, []int{3}) {
 		t.Errorf("after an edit and a delete: %v, want 3", got)
+	}
+}
+
+// TestEveryWordIsFound: whatever stands around a word, it is found, and so is what stands as it was written.
+func TestEveryWordIsFound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user(bob)
+	w.user(me)
+	n := 0
+	for _, tt := range []struct {
+		text     string
+		searches []string
+	}{
+		{"see zulu1/other", []string{"zulu1", "other", "zulu1/other", `"zulu1 other"`, "see -elsewhere zulu1"}},
+		{"foo.zulu2(); x.y=zulu2b", []string{"zulu2", "foo", "foo.zulu2()", "zulu2b"}},
+		{"open zulu3.txt", []string{"zulu3", "zulu3.txt", "open zulu3"}},
+		{"ls /usr/zulu4/bin ~/zulu4b", []string{"zulu4", "/usr/zulu4", "bin zulu4", "zulu4b", "~/zulu4b"}},
+		{"mail a@zulu5.org", []string{"zulu5", "a@zulu5.org", `"a zulu5 org"`}},
+		{"https://example.org/path6/zulu6?q=zulu6b&r=zulu6c#zulu6d", []string{"zulu6", "path6", "zulu6b", "zulu6c", "zulu6d", "https://example.org/path6/zulu6", "example.org/path6"}},
+		{"-77123 +88123 3.14159", []string{"77123", "88123", "14159", "3.14159"}},
+		{"<script>zulu8</script> zulu8b <style> zulu8c <!-- zulu8d", []string{"zulu8", "zulu8b", "zulu8c", "zulu8d", "<!-- zulu8d"}},
+		{"if a <b9 and zulu9 > 3", []string{"zulu9", "b9", "a <b9"}},
+		{"<zulu10> &zulu10b; &amp;zulu10c", []string{"zulu10", "zulu10b", "zulu10c", "&zulu10b;"}},
+		{"<:zulu11:123456> <@654321>", []string{"zulu11", "654321", ":zulu11:"}},
+		{"well-zulu12-known snake_zulu12b zulu12c's", []string{"zulu12", "well-zulu12", `"well zulu12 known"`, "zulu12b", "snake_zulu12b", "zulu12c", "zulu12c's"}},
+		{"**zulu13** ||zulu13b|| `zulu13c` ~~zulu13d~~ C:\\dir\\zulu13e", []string{"zulu13", "zulu13b", "zulu13c", "zulu13d", "zulu13e", "**zulu13**"}},
+		{"v1.2.zulu14 [zulu14b](https://x.org) “zulu14c” zulu14d—zulu14e…", []string{"zulu14", "zulu14b", "zulu14c", "zulu14d", "zulu14e"}},
+	} {
+		n++
+		w.post(general, bob, nobody, at(0, n))
+		w.exec(`UPDATE messages SET content = $1 WHERE channel_id = $2 AND id = $3`, tt.text, int64(general), int64(at(0, n)))
+		for _, search := range tt.searches {
+			if got := w.found(set(me), search, 10); !slices.Equal(got, []int{n}) {
+				t.Errorf("%s in %q: found %v, want %d", search, tt.text, got, n)
+			}
+			if strings.HasPrefix(search, `"`) || strings.Contains(search, " ") {
+				continue
+			}
+			if _, err := w.SetKeywords(t.Context(), me, []string{search}); err != nil {
+				t.Fatal(err)
+			}
+			p, err := w.Feed(t.Context(), set(me), FeedQuery{Filter: FeedKeywords, Limit: 10})
+			if err != nil || len(p.Messages) != 1 || p.Messages[0].ID != at(0, n) {
+				t.Errorf("keyword %s in %q: %+v, %v", search, tt.text, p.Messages, err)
+			}
+		}
+	}
+	for _, nothing := range []string{"zulu", `"other zulu1"`, "zulu4/usr", "example.org/zulu6"} {
+		if got := w.found(set(me), nothing, 10); got != nil {
+			t.Errorf("%s: found %v", nothing, got)
+		}
 	}
 }
 

@@ -77,6 +77,10 @@ func TestAChannelThatIsNotKeptTakesNothingIn(t *testing.T) {
 	if err := l.KeepChannel(t.Context(), 4711, lobby, false, ann); !errors.Is(err, tidings.ErrNotFound) {
 		t.Errorf("KeepChannel() in another server = %v", err)
 	}
+	// Ids as Discord gives them are longer than those of these tests.
+	if log, err := l.AuditLog(t.Context(), 1_575_689_815_515_594_752, 1<<40, 10); err != nil || len(log) != 0 {
+		t.Errorf("AuditLog() of a server without lines = %+v, %v", log, err)
+	}
 	log, err := l.AuditLog(t.Context(), testGuild, 0, 10)
 	l.check(err)
 	if len(log) != 3 {

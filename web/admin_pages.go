@@ -29,13 +29,14 @@ func (s *Server) adminPages(mux *http.ServeMux) {
 // adminFrame is what all of these pages show around what they are about.
 type adminFrame struct {
 	Title    string
-	Refresh  int // seconds, 0 for never
+	At       string // the one of the pages at the top that it is, or belongs to
+	Refresh  int    // seconds, 0 for never
 	Operator bool
 	Said     string // what was just done
 }
 
 func (s *Server) frame(p who, title string, refresh int) adminFrame {
-	return adminFrame{Title: title, Refresh: refresh, Operator: s.operator(p)}
+	return adminFrame{Title: title, At: title, Refresh: refresh, Operator: s.operator(p)}
 }
 
 // sayings are what can stand in an address as done; anything else is not shown.
@@ -96,7 +97,9 @@ func (s *Server) pageServer(w http.ResponseWriter, r *http.Request, p who) {
 		s.fail(w, r, err)
 		return
 	}
-	page := serverPage{s.frame(p, b.Name, 0).said(r), b, s.o.Admin.RetentionDays, time.Now().UTC().Format(time.DateOnly), log}
+	frame := s.frame(p, b.Name, 0).said(r)
+	frame.At = "Servers"
+	page := serverPage{frame, b, s.o.Admin.RetentionDays, time.Now().UTC().Format(time.DateOnly), log}
 	s.show(w, r, http.StatusOK, "admin_server.html", page)
 }
 

@@ -23,6 +23,10 @@ func someOverview(context.Context) Overview {
 	now := time.Now()
 	return Overview{
 		Process: ProcessView{Name: "abcdef12", Roles: []string{"gateway", "web"}, Started: now.Add(-3 * time.Hour), Goroutines: 120, MemoryMB: 80},
+		Processes: []ProcessView{
+			{Name: "abcdef12", Roles: []string{"gateway", "web"}, Started: now.Add(-3 * time.Hour), Goroutines: 120, MemoryMB: 80, Sockets: 12},
+			{Name: "12fedcba", Roles: []string{"jobs"}, Started: now.Add(-time.Hour), Goroutines: 60, MemoryMB: 40},
+		},
 		Parts: []PartView{
 			{"PostgreSQL", "good", "version 17.2, answers in 0.4 ms, 12 of 100 connections used, 2.1 GB"},
 			{"Redis", "warn", "does not answer: pages come from PostgreSQL, other processes follow within seconds"}, {"Disk", "bad", "110 MB free"},
@@ -100,10 +104,18 @@ func TestOperatorsPages(t *testing.T) {
 	if _, err := w.store.Enqueue(t.Context(), store.NewJob{Kind: "backfill", Key: "501", Guild: harbour}); err != nil {
 		t.Fatal(err)
 	}
+	claimed, err := w.store.ClaimJobs(t.Context(), "test#1", map[string]int{"backfill": 1}, time.Minute)
+	if err != nil || len(claimed) != 1 {
+		t.Fatalf("ClaimJobs() = %v, %v", claimed, err)
+	}
+	if err := w.store.RetryJob(t.Context(), claimed[0], time.Hour, errors.New("Discord is away"), false); err != nil {
+		t.Fatal(err)
+	}
 	cookies := sessionOf(t, w.store, operator)
 	b := tabWith(t, w.base, func() []*http.Cookie { return cookies })
 	do(t, b, chromedp.Navigate(w.base+"/status"))
-	until(t, b, `document.querySelector('h1').innerText === 'Status' && document.querySelectorAll('figure svg').length === 4 && document.querySelectorAll('.parts li').length === 3`)
+	until(t, b, `document.querySelector('h1').innerText === 'Status' && document.querySelectorAll('figure svg').length === 4 && document.querySelectorAll('.parts li').length === 3 &&
+		document.querySelectorAll('section[aria-labelledby=processes] tbody tr').length === 2`)
 	until(t, b, `document.querySelector('script[data-every]') && document.body.innerText.includes('<script>alert(1)</script>') && [...document.scripts].every((s) => s.src.startsWith(location.origin + '/static/'))`)
 	shoot(t, b, "status")
 	do(t, b, chromedp.Navigate(w.base+"/admin"))
@@ -120,6 +132,9 @@ func TestOperatorsPages(t *testing.T) {
 	until(t, b, `document.querySelector('.said')?.innerText.startsWith('It is being deleted')`)
 	do(t, b, chromedp.Navigate(w.base+"/admin/jobs"))
 	until(t, b, `document.querySelector('section[aria-labelledby=waiting]').innerText.includes('purge')`)
+	until(t, b, `[...document.querySelectorAll('section[aria-labelledby=waiting] tr')].find((r) => r.innerText.includes('backfill'))?.querySelector('summary').innerText === '1 attempt'`)
+	do(t, b, chromedp.Click(chromedp.CSS(`section[aria-labelledby=waiting] summary`)))
+	until(t, b, `/failed\s+attempt 1, .* ago, after [0-9.]+m?s: Discord is away/.test(document.querySelector('section[aria-labelledby=waiting] details[open] li').innerText)`)
 	shoot(t, b, "jobs")
 	do(t, b, chromedp.Click(chromedp.CSS(`section[aria-labelledby=waiting] tbody tr button`)))
 	until(t, b, `document.querySelector('.said')?.innerText === 'The job is cancelled.' && document.querySelector('section[aria-labelledby=dead]').innerText.includes('cancelled')`)

@@ -109,10 +109,17 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if r.PathValue("version") == a.version {
+	switch {
+	case r.PathValue("version") == a.version:
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	} else {
-		// A page of an older or newer process asks: it gets what there is, and asks again next time.
+	case r.URL.Query().Has("own"):
+		// A page that has been open since before an update wants a part of its own build: one of another would not fit the rest.
+		w.Header().Set("Cache-Control", "no-store")
+		http.Error(w, "This service has another build of its pages now. Load the page anew.", http.StatusGone)
+		return
+	default:
+		// A page that a process of another build has just written asks, as while processes are updated one by one: it gets what there is,
+		// and asks again next time.
 		w.Header().Set("Cache-Control", "no-cache")
 	}
 	f.send(w, r)

@@ -20,7 +20,6 @@ import (
 	"tidings"
 	"tidings/embedded/testdb"
 	"tidings/hub"
-	"tidings/render"
 	"tidings/web/browsertest"
 )
 
@@ -80,7 +79,7 @@ func (w *world) arrive(c discord.ChannelID, id discord.MessageID, author discord
 	w.mu.Lock()
 	v := w.version[c]
 	w.mu.Unlock()
-	b, err := render.New(render.Options{}).Encode(m)
+	b, err := w.encoder.Encode(m)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -330,6 +329,101 @@ func TestScreens(t *testing.T) {
 				}
 				if err := os.WriteFile(filepath.Join(dir, c.name+".png"), png, 0o644); err != nil {
 					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A delta whose message went to nobody, as between a connection's first frame and its watch, is noticed: the message is fetched. One that is
+// repeated after it was deleted stays away.
+func TestAMessageThatWasNotToldIsFetched(t *testing.T) {
+	w := settled(t)
+	ts := w.serve()
+	ctx := tab(t, w, ts.URL)
+	do(t, ctx, chromedp.Navigate(ts.URL+"/c/10"))
+	until(t, ctx, live+` && document.querySelectorAll('article').length === 7`)
+	m := w.say(10, at(3, 11, 0), bob, "Bob Fjord", "told to nobody")
+	w.push(fmt.Sprintf(`{"op":"delta","c":"10","g":"%d","v":%d,"k":"create","id":"%d","a":"%d","n":1,"m":null}`, m.Guild, w.version[10], m.ID, m.Author))
+	until(t, ctx, `document.querySelector('#stream').innerText.includes('told to nobody')`)
+	b, err := w.encoder.Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.drop(10, m.ID)
+	until(t, ctx, `!document.querySelector('#stream').innerText.includes('told to nobody')`)
+	w.push(fmt.Sprintf(`{"op":"message","c":"10","v":%d,"message":%s}`, w.version[10]-1, b))
+	w.arrive(10, at(3, 11, 1), bob, "Bob Fjord", "what comes after it")
+	until(t, ctx, `document.querySelector('#stream').innerText.includes('what comes after it') && !document.querySelector('#stream').innerText.includes('told to nobody')`)
+}
+
+// Who reads further up keeps what they read, however much comes below.
+func TestThePlaceIsKeptWhateverComes(t *testing.T) {
+	w := settled(t)
+	for n := range 60 {
+		w.say(10, at(3, 11, n), bob, "Bob Fjord", fmt.Sprintf("line %d. %s", n, strings.Repeat("and so on ", 40)))
+	}
+	ts := w.serve()
+	ctx := tab(t, w, ts.URL)
+	do(t, ctx, chromedp.Navigate(ts.URL+"/c/10"))
+	until(t, ctx, live+` && document.querySelectorAll('article').length >= 50`)
+	do(t, ctx, chromedp.Evaluate[chromedp.Void](`void (document.querySelector('#scroll').scrollTop = 900)`))
+	until(t, ctx, `document.querySelectorAll('article').length >= 50 && (() => { const s = document.querySelector('#scroll'), top = s.getBoundingClientRect().top;
+		const n = [...document.querySelectorAll('article')].find((a) => a.getBoundingClientRect().bottom > top + 8);
+		window.place = { id: n.dataset.id, top: n.getBoundingClientRect().top };
+		return s.scrollTop > 400; })()`)
+	for n := range 300 {
+		w.arrive(10, at(3, 13, 0)+discord.MessageID(n)<<22, bob, "Bob Fjord", fmt.Sprintf("more %d", n))
+	}
+	until(t, ctx, `document.querySelector('#pill').textContent === '300 new ↓'`)
+	until(t, ctx, `document.querySelectorAll('article').length <= 240 && Math.abs(document.querySelector('article[data-id="' + place.id + '"]').getBoundingClientRect().top - place.top) < 3`)
+	do(t, ctx, chromedp.Click(chromedp.CSS("#pill")))
+	until(t, ctx, `document.querySelector('#stream').innerText.includes('more 299') && document.querySelector('#pill').hidden`)
+}
+
+// What somebody sees before there is anything to read fits a phone, and says what to do next.
+func TestFirstRunPages(t *testing.T) {
+	guilds := func(n int) func(*Options) {
+		return func(o *Options) {
+			o.Guilds = func(context.Context) ([]discord.GuildID, error) { return make([]discord.GuildID, n), nil }
+			o.Invite = "https://discord.com/oauth2/authorize?client_id=1"
+		}
+	}
+	for _, c := range []struct {
+		name, path, title, action string
+		user                      discord.UserID
+		change                    func(*Options)
+	}{
+		{"sign-in", "/", "Tidings", "Sign in with Discord", 0, guilds(0)},
+		{"no-server", "/", "The bot is in no server yet", "Invite the bot", nobody, guilds(0)},
+		{"no-channel", "/", "No channel for you yet", "Look again", nobody, guilds(2)},
+		{"refused", "/login/callback?error=access_denied", "This sign-in has expired", "Sign in with Discord", 0, guilds(1)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			ts := w.serve(c.change)
+			var cookies []*http.Cookie
+			if c.user != 0 {
+				cookies = sessionOf(t, w, c.user)
+			}
+			ctx := tabWith(t, ts.URL, func() []*http.Cookie { return cookies })
+			for _, scheme := range []string{"dark", "light"} {
+				if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}); err != nil {
+					t.Fatal(err)
+				}
+				for _, width := range []int64{360, 1280} {
+					do(t, ctx, chromedp.EmulateViewport(width, 740), chromedp.Navigate(ts.URL+c.path))
+					until(t, ctx, `document.querySelector('h1')?.textContent === '`+c.title+`' && document.querySelector('a.primary')?.textContent === '`+c.action+`'`)
+					until(t, ctx, `document.documentElement.scrollWidth <= innerWidth`)
+					if dir := os.Getenv("SHOTS"); dir != "" {
+						png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+						if err != nil {
+							t.Fatal(err)
+						}
+						if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", c.name, width, scheme)), png, 0o644); err != nil {
+							t.Fatal(err)
+						}
+					}
 				}
 			}
 		})

@@ -19,6 +19,7 @@ import (
 
 	"tidings"
 	"tidings/hub"
+	"tidings/render"
 	"tidings/store"
 )
 
@@ -48,6 +49,7 @@ type world struct {
 	broken   error // what the store answers when it is set
 	oauth    error
 	codes    map[string]string // code → verifier that it was asked with
+	encoder  *render.Renderer
 }
 
 const (
@@ -61,7 +63,7 @@ func newWorld(t testing.TB) *world {
 		t: t, users: map[discord.UserID]tidings.User{ada: {ID: ada, Name: "Ada"}, nobody: {ID: nobody, Name: "Nemo"}},
 		sealed: map[discord.UserID][]byte{}, sessions: map[string][]byte{}, tokens: map[string][]string{"both": {"read", "ack"}, "reader": {"read"}, "acker": {"ack"}},
 		messages: map[discord.ChannelID][]tidings.Message{}, version: map[discord.ChannelID]int64{}, read: map[discord.ChannelID]discord.MessageID{},
-		before: map[discord.ChannelID]discord.MessageID{}, sockets: map[chan string]bool{}, codes: map[string]string{},
+		before: map[discord.ChannelID]discord.MessageID{}, sockets: map[chan string]bool{}, codes: map[string]string{}, encoder: render.New(render.Options{}),
 	}
 	text := func(id discord.ChannelID, g discord.GuildID, name string) tidings.Channel {
 		return tidings.Channel{ID: id, Guild: g, Name: name, Parent: 90}
@@ -103,11 +105,7 @@ func (w *world) sayLocked(c discord.ChannelID, id discord.MessageID, author disc
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	g := discord.GuildID(4 << 22)
-	if c >= 20 {
-		g = 9 << 22
-	}
-	m, err := tidings.ParseMessage(b, g)
+	m, err := tidings.ParseMessage(b, w.guildOf(c))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -115,6 +113,18 @@ func (w *world) sayLocked(c discord.ChannelID, id discord.MessageID, author disc
 	slices.SortFunc(w.messages[c], func(a, b tidings.Message) int { return int(int64(a.ID) - int64(b.ID)) })
 	w.version[c]++
 	return m
+}
+
+// guildOf is the guild of a channel that ada may read; that of a channel which she lost is its first one's.
+func (w *world) guildOf(c discord.ChannelID) discord.GuildID {
+	for _, g := range w.sets[ada].Guilds {
+		for _, x := range g.Channels {
+			if x.ID == c {
+				return g.Guild.ID
+			}
+		}
+	}
+	return 4 << 22
 }
 
 func (w *world) counts(set *tidings.VisibleSet, c discord.ChannelID, roles []discord.RoleID) tidings.ReadChannel {

@@ -24,11 +24,11 @@ func parsePages(a *assets) (*pages, error) {
 		"modules": func() []string { return a.modules },
 		"initial": initial,
 		"size":    humanSize,
-		"fields": func(title string, list []describedField) any {
+		"fields": func(title, of string, list []describedField) any {
 			return struct {
-				Title  string
-				Fields []describedField
-			}{title, list}
+				Title, Of string // of an operation, by its id
+				Fields    []describedField
+			}{title, of, list}
 		},
 		"clock":   func(t time.Time) string { return t.UTC().Format("15:04") },
 		"rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },

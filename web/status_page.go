@@ -10,25 +10,28 @@ import (
 	"tidings/store"
 )
 
-// Overview is what only operators see of how the service is: of this process and of what it shares with others.
+// Overview is what only operators see of how the service is: of all its processes, by what they have told of themselves lately.
 type Overview struct {
 	Process   ProcessView      `json:"process"`
+	Processes []ProcessView    `json:"processes" doc:"The one that answers first"`
+	Alone     bool             `json:"alone" doc:"Redis is away: sources, plots and sockets are those of the process that answers"`
 	Parts     []PartView       `json:"parts"`
-	Shards    []ShardView      `json:"shards" doc:"Those that this process runs or waits for"`
-	Sources   []SourceView     `json:"sources" doc:"Of what this process has taken in since it started"`
+	Shards    []ShardView      `json:"shards" doc:"Whichever process runs them"`
+	Sources   []SourceView     `json:"sources" doc:"Of what the processes have taken in since each has started"`
 	Plots     []Plot           `json:"plots"`
 	Jobs      []store.JobCount `json:"jobs"`
 	JobsStuck int              `json:"jobs_stuck"`
-	Sockets   int              `json:"sockets" doc:"Live sockets of this process"`
+	Sockets   int              `json:"sockets" doc:"Live sockets"`
 }
 
-// ProcessView is the process that answers.
+// ProcessView is one process of the service.
 type ProcessView struct {
 	Name       string    `json:"name"`
 	Roles      []string  `json:"roles"`
 	Started    time.Time `json:"started"`
 	Goroutines int       `json:"goroutines"`
 	MemoryMB   int       `json:"memory_mb"`
+	Sockets    int       `json:"sockets"`
 }
 
 // PartView is something that the service needs.
@@ -49,7 +52,7 @@ type ShardView struct {
 	Lost        int64      `json:"lost" doc:"Sequences that Discord left out"`
 	Queued      int        `json:"queued"`
 	LastError   string     `json:"last_error,omitempty"`
-	Process     string     `json:"process,omitempty" doc:"Which other process runs it; of that one only its state, and when it last committed something, are known here"`
+	Process     string     `json:"process,omitempty" doc:"Which other process runs it; what it has queued and its last error are known there only"`
 }
 
 // SourceView is where events came from.
@@ -184,6 +187,7 @@ var adminFuncs = template.FuncMap{
 	"ago":     func(t time.Time) string { return ago(time.Since(t)) },
 	"percent": func(f float64) string { return fmt.Sprintf("%.0f %%", 100*f) },
 	"seconds": func(n int) string { return ago(time.Duration(n) * time.Second) },
+	"short":   func(d time.Duration) string { return d.Round(time.Millisecond).String() },
 	"lasting": func(s float64) string { return ago(time.Duration(s * float64(time.Second))) },
 }
 

@@ -61,11 +61,13 @@ func (w *whole) Member(_ context.Context, g discord.GuildID, u discord.UserID) (
 	return &tidings.Member{Guild: g, User: u, Roles: roles}, nil
 }
 
-func newWhole(t *testing.T) *whole {
+// newWhole has a database and a Redis of its own.
+func newWhole(t *testing.T) *whole { t.Helper(); return newWholeOn(t, testdb.Postgres(t)) }
+
+func newWholeOn(t *testing.T, database string) *whole {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	rdb, prefix := testdb.Redis(t)
-	database := testdb.Postgres(t)
 	s, err := store.Open(ctx, store.Options{DatabaseURL: database, Redis: rdb, Prefix: prefix})
 	if err != nil {
 		t.Fatal(err)

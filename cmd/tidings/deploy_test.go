@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -110,6 +111,91 @@ func TestDeployFiles(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The image of a release runs as the one that is built from the source does, and takes nothing but what goreleaser lays beside it: a folder for each platform with the binary.
+func TestTheReleasesImage(t *testing.T) {
+	t.Parallel()
+	goreleaser := documents(t, "../../.goreleaser.yaml")[0]
+	image := goreleaser["dockers_v2"].([]any)[0].(map[string]any)
+	ends := func(path string) (copied, rest []string) {
+		b, err := os.ReadFile(filepath.Join("../..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := string(b)[strings.LastIndex(string(b), "\nFROM "):]
+		for line := range strings.Lines(strings.TrimSpace(last)) {
+			switch {
+			case strings.HasPrefix(line, "COPY "):
+				copied = append(copied, strings.TrimSpace(line))
+			case !strings.HasPrefix(line, "ARG "):
+				rest = append(rest, strings.TrimSpace(line))
+			}
+		}
+		return copied, rest
+	}
+	_, want := ends("Dockerfile")
+	copied, got := ends(image["dockerfile"].(string))
+	if !slices.Equal(got, want) {
+		t.Errorf("the release's image is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	binary := goreleaser["builds"].([]any)[0].(map[string]any)["binary"]
+	for _, line := range copied {
+		if !strings.Contains(line, "--from=") && line != fmt.Sprintf("COPY $TARGETPLATFORM/%s /tidings", binary) {
+			t.Errorf("%s: goreleaser lays nothing but binaries beside it", line)
+		}
+	}
+}
+
+// Where a document leads to something of the repository, it is there, and so is the heading.
+func TestDocumentsLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Glob("../../*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, places := 0, regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, path := range append(files, root...) {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range places.FindAllStringSubmatch(string(b), -1) {
+			to, heading, _ := strings.Cut(m[1], "#")
+			if strings.Contains(to, "://") || strings.HasPrefix(to, "mailto:") {
+				continue
+			}
+			links++
+			target := path
+			if to != "" {
+				target = filepath.Join(filepath.Dir(path), to)
+			}
+			text, err := os.ReadFile(target)
+			if info, statErr := os.Stat(target); statErr != nil || !info.IsDir() && err != nil {
+				t.Errorf("%s leads to %s, which is not there", path, m[1])
+				continue
+			}
+			if heading != "" && !slices.Contains(headings(string(text)), heading) {
+				t.Errorf("%s leads to %s, which has no such heading", path, m[1])
+			}
+		}
+	}
+	if links < 20 {
+		t.Errorf("only %d links were found", links)
+	}
+}
+
+// headings are a document's, as links name them.
+func headings(text string) (all []string) {
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(text, -1) {
+		words := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		all = append(all, strings.ReplaceAll(words, " ", "-"))
+	}
+	return all
 }
 
 // The manifests are what Kubernetes' own types take, and the compose files what Compose's loader takes. The program for it is a module of its own.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 type overview struct {
 	c       *Config
 	name    string
-	started time.Time
 	gateway *bot.Bot
 	store   *store.Store
 	servers *backends
@@ -30,15 +28,15 @@ const partTime = 2 * time.Second
 func (o *overview) read(ctx context.Context) web.Overview {
 	ctx, cancel := context.WithTimeout(ctx, 2*partTime)
 	defer cancel()
-	var memory runtime.MemStats
-	runtime.ReadMemStats(&memory)
-	v := web.Overview{
-		Process: web.ProcessView{
-			Name: o.name[:min(8, len(o.name))], Roles: o.c.Roles, Started: o.started, Goroutines: runtime.NumGoroutine(), MemoryMB: int(memory.Sys >> 20),
-		},
-		Plots: o.samples.plots(), Shards: []web.ShardView{},
+	p := o.samples.peers
+	others, err := p.others(ctx) // the part says that Redis is away
+	v := web.Overview{Shards: []web.ShardView{}, Plots: o.samples.plots(others), Alone: err != nil}
+	v.Process = p.view(int(o.samples.read(time.Now()).sockets))
+	v.Processes = []web.ProcessView{v.Process}
+	for _, other := range others {
+		v.Processes = append(v.Processes, other.Process)
 	}
-	v.Sources, v.Sockets = o.samples.sources()
+	v.Sources, v.Sockets = o.samples.sources(others)
 	v.Parts = []web.PartView{o.postgres(ctx), o.redis(ctx), o.disk.part()}
 	v.Shards = append(v.Shards, ownShards(o.c, o.gateway)...)
 	v.Shards = withOthers(v.Shards, o.name, o.leases(ctx))
@@ -86,15 +84,18 @@ func withOthers(shards []web.ShardView, me string, leases []store.ShardLease) []
 		if l.Owner == me {
 			continue
 		}
-		x := web.ShardView{Shard: l.Shard, State: "away", Process: l.Owner[:min(8, len(l.Owner))]}
+		x := web.ShardView{
+			Shard: l.Shard, State: "away", Process: l.Owner[:min(8, len(l.Owner))],
+			RoundTripMS: l.RoundTripMS, Resumes: l.Resumes, Identifies: l.Identifies, Lost: l.Lost,
+		}
 		switch {
 		case l.Held && l.Listening:
 			x.State = "ready"
 		case l.Held:
 			x.State = "connecting"
 		}
-		if !l.Updated.IsZero() {
-			x.LastEvent = &l.Updated
+		if !l.LastEvent.IsZero() {
+			x.LastEvent = &l.LastEvent
 		}
 		i := slices.IndexFunc(shards, func(s web.ShardView) bool { return s.Shard == l.Shard })
 		switch {

@@ -73,13 +73,31 @@ func TestRolesInProcessesOfTheirOwn(t *testing.T) {
 	// A process for readers shows what runs in others.
 	var shown struct {
 		Overview struct {
-			Shards []struct{ State, Process string }
+			Processes []struct{ Roles []string }
+			Shards    []struct {
+				State, Process string
+				LastEvent      *time.Time `json:"last_event"`
+				RoundTripMS    int        `json:"round_trip_ms"`
+				Resumes        int
+				Identifies     int
+			}
 		}
 	}
-	eventually(t, "the status shows the shard of another process", time.Minute, func() bool {
-		webs[0].call(credential{token: operator}, "GET", "/api/status", nil, &shown)
-		return len(shown.Overview.Shards) == 1 && shown.Overview.Shards[0].State == "ready" && shown.Overview.Shards[0].Process != ""
-	})
+	one := func(is func() bool) func() bool {
+		return func() bool {
+			webs[0].call(credential{token: operator}, "GET", "/api/status", nil, &shown)
+			return len(shown.Overview.Shards) == 1 && shown.Overview.Shards[0].State == "ready" && shown.Overview.Shards[0].Process != "" && is()
+		}
+	}
+	eventually(t, "the status shows the shard of another process", time.Minute, one(func() bool {
+		s := shown.Overview.Shards[0]
+		return s.Identifies == 1 && s.Resumes == 0 && s.LastEvent != nil
+	}))
+	if p := shown.Overview.Processes; len(p) != 4 || p[0].Roles[0] != "web" {
+		t.Errorf("the status shows the processes %v, want all four, the one that was asked first", p)
+	}
+	d.Sim200("POST", "/sim/faults", simtest.Object{"kind": "drop", "count": 1}, nil)
+	eventually(t, "the status shows that the shard of another process was resumed", time.Minute, one(func() bool { return shown.Overview.Shards[0].Resumes == 1 }))
 	var state struct {
 		Gateway   string
 		LastEvent *time.Time `json:"last_event"`

@@ -163,7 +163,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		jobs.WatchKind: "@every 1m", jobs.AlertsKind: "@every 1m", jobs.PushesKind: "@every 5m", jobs.VerifyKind: "@every 3m",
 		jobs.RecheckThreadsKind: c.recheckThreads(),
 	}
-	past6h := newSamples(metrics)
+	past6h := newSamples(metrics, newPeers(c, me.name, backends, part("status")))
 	site, err = web.New(web.Options{
 		Limits: st, TrustedProxies: proxies, BotReads: (&sight{rest: discord.REST(), who: who}).reads,
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, OldKeys: c.oldKeys(), DiscordCDN: c.AllowCDN,
@@ -181,7 +181,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Invite:   bot.InviteURL(c.DiscordURL, c.DiscordClientID),
 		Admin: &web.AdminOptions{
 			Store: st, Guilds: who, Kinds: slices.Sorted(maps.Keys(timetable)), RetentionDays: c.RetentionDays,
-			Overview: (&overview{c, me.name, time.Now(), discord, st, backends, past6h, disk}).read,
+			Overview: (&overview{c, me.name, discord, st, backends, past6h, disk}).read,
 		},
 	})
 	if err != nil {
@@ -261,12 +261,13 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	if c.does("jobs") {
 		g.Go(func() error { return work.Run(ctx) })
 	}
-	server := newServer(site, part("web"))
+	few := newIdle(metrics)
+	server := newServer(site, few, part("web"))
 	if c.servesTLS() {
 		secure, plain := newTLS(c, address, part("tls"))
 		server.TLSConfig = secure
 		if plainListener != nil && plain != nil {
-			g.Go(func() error { return serveHTTP(ctx, newServer(plain, part("tls")), plainListener) })
+			g.Go(func() error { return serveHTTP(ctx, newServer(plain, few, part("tls")), plainListener) })
 		}
 	}
 	g.Go(func() error { return serveHTTP(ctx, server, listener) })
@@ -288,9 +289,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 }
 
 // newServer bounds what a client may send and how long it may take for it.
-func newServer(h http.Handler, log *slog.Logger) *http.Server {
+func newServer(h http.Handler, few *idle, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler: h, ConnState: few.state, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }

@@ -16,6 +16,8 @@ async function again() {
     const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
     const old = document.querySelector('main'), main = fresh.querySelector('main');
     if (!old || !main || fresh.body.className !== document.body.className) return location.reload();
+    // What somebody has opened stays open, in the row that it is about.
+    for (const open of old.querySelectorAll('details[open][id]')) main.querySelector(`#${open.id}`)?.setAttribute('open', '');
     const links = [...old.querySelectorAll('a')], at = links.indexOf(/** @type {HTMLAnchorElement} */ (document.activeElement));
     old.replaceChildren(...main.childNodes);
     if (at >= 0) old.querySelectorAll('a')[at]?.focus({ preventScroll: true });

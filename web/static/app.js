@@ -25,6 +25,7 @@ import './touch.js';
 import './notify.js';
 import './announce.js';
 import { watchBuild } from './build.js';
+import { besideModule, hold } from './lazy.js';
 
 const [stream, scroll, channels, older] = ['stream', 'scroll', 'channels', 'older'].map(byID);
 const filter = /** @type {HTMLInputElement} */ (byID('filter')), searchBox = /** @type {HTMLInputElement} */ (byID('search-input'));
@@ -47,9 +48,9 @@ function paintInbox() {
 }
 
 let inboxWaits = false;
-/** The inbox is drawn in a task of its own, so that none is long. */
+/** The inbox is drawn in a task of its own, so that none is long; what the server wrote stands until then. */
 function paintInboxSoon() {
-  if (!inboxDrawn.state || document.hidden) return paintInbox();
+  if (document.hidden) return paintInbox();
   if (inboxWaits) return;
   inboxWaits = true;
   setTimeout(() => {
@@ -90,7 +91,7 @@ function paintHead(t) {
   const v = page.view, c = v.channel ? page.state.channels[v.channel] : null, mine = savedOf(v);
   say('title', (c ? (inbox.isThread(c) ? '↳ ' : '#') : '') + (c?.name ?? mine?.name ?? v.title));
   say('where', c ? [page.state.guilds[c.guild]?.name, nameOfParent(c), page.parents.get(c.id)?.topic || (first.view.channel === c.id ? first.view.topic : '')].filter(Boolean).join(' · ')
-    : v.kind === 'saved' ? words.savedAre : v.kind === 'keywords' ? words.keywordsAre : v.kind === 'search' ? '' : mine ? summary(saved.countOf(mine)) : summary(t));
+    : v.kind === 'saved' ? words.savedAre : v.kind === 'keywords' ? words.keywordsAre : v.kind === 'search' ? '' : v.kind === 'mentions' ? words.unreadMentions(t.mentions) : mine ? summary(saved.countOf(mine)) : summary(t));
   const unread = c ? c.unread : mine ? saved.countOf(mine).unread : v.guild ? unreadOf(v.guild) : t.unread;
   byID('channel-tools').hidden = !c;
   byID('edit-view').hidden = !mine;
@@ -126,7 +127,7 @@ function summary(t) {
   const mine = savedOf(page.view);
   const n = Object.values(page.state.channels).filter((c) => c.unread > 0 && !muted(c) && (!mine || inPlaces(mine, c, page.state, page.parents))).length;
   if (!t.unread && !t.mentions) return words.allCaughtUp;
-  return [words.messages(t.unread), t.mentions ? words.mentionsOf(t.mentions) : '', mine && !byChannel(mine) ? '' : words.inChannels(n)].filter(Boolean).join(' · ');
+  return [words.unreadCount(t.unread), t.mentions ? words.mentionsOf(t.mentions) : '', mine && !byChannel(mine) ? '' : words.inChannels(n)].filter(Boolean).join(' · ');
 }
 
 /** @param {{unread: number, mentions: number}} t */
@@ -237,7 +238,9 @@ function search() {
 
 function help() {
   const box = /** @type {HTMLDialogElement} */ (byID('help'));
-  if (!box.open) box.showModal();
+  if (box.open) return;
+  box.showModal();
+  box.scrollTop = 0; // the focus is on what closes it, at its end
 }
 
 function close() {
@@ -456,7 +459,7 @@ function start() {
   paintWith(paint);
   onOpen.push((v) => {
     drawer(false);
-    if (page.beside) import('./beside.js').then((b) => b.left(v));
+    if (page.beside) besideModule().then((b) => b.left(v));
     if (v.kind === 'search' && document.activeElement !== searchBox) searchBox.value = v.q ?? '';
   });
   writeHelp();
@@ -479,6 +482,7 @@ function start() {
   setInterval(() => changed('outside'), 30_000);
   document.body.dataset.ready = 'yes';
   performance.mark('ready');
+  hold();
   if ('serviceWorker' in navigator) navigator.serviceWorker.register('/worker.js').then(watchBuild).catch(() => {});
 }
 

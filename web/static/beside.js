@@ -9,7 +9,7 @@ import { isThread } from './render/inbox.js';
 import * as list from './list.js';
 import { compare } from './state.js';
 import { nameOf, page } from './page.js';
-import { channelView, open } from './views.js';
+import { channelView, open, shows } from './views.js';
 import { markTo, seen } from './reading.js';
 import { context } from './context.js';
 import { onGone, onMessage, watch } from './sync.js';
@@ -106,9 +106,11 @@ async function load() {
   try {
     switch (s.kind) {
       case 'thread': {
+        const { version } = page.state.channels[s.channel] ?? {};
         const p = await api.messages({ channel: s.channel, limit: pageSize }, signal);
         if (signal.aborted) return;
         s.list = { ...list.none(), messages: [...p.messages].reverse(), older: Boolean(p.next) };
+        if (version !== undefined && !shows(s.channel)) page.heard.fetched(s.channel, version);
         s.busy = false;
         paint();
         const line = body.querySelector('.new-line');
@@ -311,7 +313,7 @@ function came(m) {
   const known = s.list.messages.some((x) => x.id === m.id);
   if (s.kind === 'thread' && m.channel === s.channel) {
     const end = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
-    s.list = list.arrived(s.list, m, 1000);
+    s.list = list.arrived(s.list, m, end, 1000);
     paint();
     if (end) scroll.scrollTop = scroll.scrollHeight;
     look();

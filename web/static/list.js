@@ -50,17 +50,19 @@ export function grown(l, side, page, cursor, more, limit = most) {
 }
 
 /**
- * arrived is a list with a message that has just been written or changed; the same list when it lies outside the window.
- * @param {List} l @param {Message} m @param {number} [limit] @returns {List}
+ * arrived is a list with a message that has just been written or changed; the same list when it lies outside the window. When the list becomes
+ * too long, its oldest give way to who follows it; who reads further up keeps what they read, and what is new is left to be fetched.
+ * @param {List} l @param {Message} m @param {boolean} [follows] @param {number} [limit] @returns {List}
  */
-export function arrived(l, m, limit = most) {
+export function arrived(l, m, follows = true, limit = most) {
   const known = l.messages.some((x) => x.id === m.id);
   if (!known && l.messages.length > 0) {
     if (l.older && compare(m.id, l.messages[0].id) < 0) return l;
     if (l.newer && compare(m.id, l.messages[l.messages.length - 1].id) > 0) return l;
   } else if (!known && l.newer) return l;
   const messages = insert(l.messages, m);
-  return messages.length > limit ? { ...l, messages: messages.slice(-limit), older: true, olderCursor: '' } : { ...l, messages };
+  if (messages.length <= limit) return { ...l, messages };
+  return follows ? { ...l, messages: messages.slice(-limit), older: true, olderCursor: '' } : { ...l, messages: messages.slice(0, limit), newer: true, newerCursor: '' };
 }
 
 /**

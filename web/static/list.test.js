@@ -28,8 +28,15 @@ test('the window stays small: what leaves at one end can be fetched again', () =
   l = list.grown(l, 'newer', of(16, 19).messages, '', false, 12);
   assert.deepEqual(ids(l), [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
   assert.deepEqual([l.older, l.olderCursor, l.newer], [true, '', false]);
-  l = list.arrived(l, m(20), 12);
+  l = list.arrived(l, m(20), true, 12);
   assert.deepEqual([ids(l)[0], ids(l).at(-1), l.messages.length, l.older], [9, 20, 12, true]);
+});
+
+test('who reads further up keeps what they read, however much comes', () => {
+  let l = of(10, 13);
+  for (let id = 14; id <= 400; id++) l = list.arrived(l, m(id), false, 6);
+  assert.deepEqual(ids(l), [10, 11, 12, 13, 14, 15]);
+  assert.deepEqual([l.older, l.newer, l.newerCursor], [false, true, '']);
 });
 
 test('pages that overlap make no doubles', () => {

@@ -75,9 +75,13 @@ export class Live {
 
   /** watch asks for the messages themselves, of some channels or of all; null for none. @param {string[] | 'all' | null} what */
   watch(what) {
-    if (this.watching) this.send(watchFrame('unwatch', this.watching));
+    const before = this.watching, had = new Set(Array.isArray(before) ? before : []), wants = new Set(Array.isArray(what) ? what : []);
     this.watching = what;
-    if (what) this.send(watchFrame('watch', what));
+    // What stays watched is never let go in between: its messages would come to nobody. Only all of a sudden to few that cannot be.
+    if (before === 'all' && what !== 'all') this.send(watchFrame('unwatch', 'all'));
+    const more = what === 'all' ? what : [...wants].filter((c) => !had.has(c)), less = [...had].filter((c) => !wants.has(c));
+    if (more.length && before !== what) this.send(watchFrame('watch', more));
+    if (less.length) this.send(watchFrame('unwatch', less));
   }
 
   /** here says whether the person is looking at the page, so that they are not told of it on their other devices. @param {boolean} on */

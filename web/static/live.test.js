@@ -58,6 +58,22 @@ test('several frames of one message are handed on in order', (t) => {
   assert.equal(seen.status.at(-1), 'live');
 });
 
+test('what stays watched is never let go in between', (t) => {
+  const { live } = setup(t), ws = Socket.all[0];
+  ws.say(hello);
+  live.watch(['5']);
+  live.watch(['5', '6']);
+  live.watch('all');
+  live.watch('all');
+  live.watch(['6']);
+  live.watch(['7']);
+  live.watch(null);
+  assert.deepEqual(ws.sent.filter((f) => f.op.endsWith('watch')), [
+    { op: 'watch', channels: ['5'] }, { op: 'watch', channels: ['6'] }, { op: 'watch', all: true }, { op: 'unwatch', channels: ['5', '6'] },
+    { op: 'unwatch', all: true }, { op: 'watch', channels: ['6'] }, { op: 'watch', channels: ['7'] }, { op: 'unwatch', channels: ['6'] }, { op: 'unwatch', channels: ['7'] },
+  ]);
+});
+
 test('after a break it comes back with its cursor and watches again', (t) => {
   const { live, tick } = setup(t);
   Socket.all[0].say(hello);

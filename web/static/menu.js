@@ -13,10 +13,11 @@ import { channelView, failed, feedView, open, savedView } from './views.js';
 import { markAll, markChannel, markGuild, markOlder, markTo, markUnreadFrom, undo } from './reading.js';
 import { form, remove, share } from './saved_views.js';
 import { take } from './sync.js';
+import { besideModule, viewFormModule } from './lazy.js';
 
 /** @typedef {{text: string, key?: string, chosen?: boolean, act: () => void} | null} Item null is a line between; chosen is one of several, of which one holds */
 
-const menu = byID('menu-box');
+const menu = byID('menu-box'), landmark = byID('menu-place');
 /** @type {HTMLElement | null} */
 let opener = null;
 
@@ -34,7 +35,7 @@ function show(items, at, label) {
     });
     return b;
   }));
-  menu.hidden = false;
+  landmark.hidden = menu.hidden = false;
   const box = menu.getBoundingClientRect();
   menu.style.left = Math.max(8, Math.min(at.x, innerWidth - box.width - 8)) + 'px';
   menu.style.top = Math.max(8, Math.min(at.y, innerHeight - box.height - 8)) + 'px';
@@ -44,7 +45,7 @@ function show(items, at, label) {
 /** close closes the open menu, if any, and gives the focus back. */
 export function close() {
   if (menu.hidden) return false;
-  menu.hidden = true;
+  landmark.hidden = menu.hidden = true;
   opener?.focus({ preventScroll: true });
   opener = null;
   return true;
@@ -129,12 +130,12 @@ async function ignore(m) {
 }
 
 /** beside opens something beside the stream. @param {import('./beside.js').Kind} kind @param {string} channel */
-export const beside = async (kind, channel) => (await import('./beside.js')).show(kind, channel);
+export const beside = async (kind, channel) => (await besideModule()).show(kind, channel);
 
 /** viewOf begins a view of somebody's messages. @param {{id: string, name: string}} author */
 async function viewOf(author) {
   rememberName(author.id, author.name);
-  (await import('./view_form.js')).edit({ id: '', name: author.name, authors: [author.id] });
+  (await viewFormModule()).edit({ id: '', name: author.name, authors: [author.id] });
 }
 
 /** ofMarks opens the menu of what can be marked as read. @param {HTMLElement} node */

@@ -3,6 +3,7 @@
 import { byID } from './render/dom.js';
 import { fromUnread } from './state.js';
 import * as list from './list.js';
+import { Heard } from './heard.js';
 import { words } from './words.js';
 
 /**
@@ -24,8 +25,8 @@ export const page = {
   state: fromUnread(first.user.id, first.unread),
   view: /** @type {View} */ (first.view),
   list: list.none(),
-  /** Up to which version of each channel the list was told what happened. @type {Record<string, number>} */
-  listAt: /** @type {Record<string, number>} */ ({}),
+  /** Up to which version of each channel the list was told what happened. */
+  heard: new Heard(),
   /** Stops what is being fetched for a view that was left. */
   opening: new AbortController(),
   busy: false,

@@ -7,6 +7,7 @@ import { byChannel, countsOf, shareable, shared } from './filters.js';
 import { changed, page } from './page.js';
 import { failed, feedView, open, savedOf, savedView } from './views.js';
 import { toast } from './toast.js';
+import { viewFormModule } from './lazy.js';
 import { words } from './words.js';
 
 const root = byID('my-views');
@@ -71,7 +72,7 @@ export function nth(n) {
 }
 
 /** form opens the form of a view. @param {SavedView} [v] without: a new one */
-export const form = async (v) => (await import('./view_form.js')).edit(v);
+export const form = async (v) => (await viewFormModule()).edit(v);
 
 /** put takes over what the server has saved. @param {SavedView} v */
 export function put(v) {

@@ -7,6 +7,8 @@ import * as list from './list.js';
 import { page, changed, noteParents } from './page.js';
 import { shows as matches } from './filters.js';
 import { holds } from './notices.js';
+import { Gone } from './heard.js';
+import { besideModule } from './lazy.js';
 import { words } from './words.js';
 import { toast } from './toast.js';
 import { failed, feedView, follows, isUnread, onOpen, open, reload, savedOf, shows, signedOut, sticks, told, whenSignedOut } from './views.js';
@@ -37,7 +39,7 @@ const onUnread = (unread) => {
 export const live = new Link({
   url, user: page.me, locks: navigator.locks,
   // The address holds the version of our files: a worker of another build is another worker.
-  worker: 'SharedWorker' in window ? () => new SharedWorker(new URL('./shared.js', import.meta.url), { type: 'module', name: page.me }) : null,
+  worker: 'SharedWorker' in window ? () => new SharedWorker(new URL('./shared.js?own', import.meta.url), { type: 'module', name: page.me }) : null,
 }, {
   onFrame, onStatus, onUnread,
   onState: (state) => {
@@ -77,7 +79,7 @@ export function take(step) {
  */
 function forget(lost) {
   if (!lost.length) return;
-  if (page.beside && lost.includes(page.beside.channel)) import('./beside.js').then((b) => b.lost());
+  if (page.beside && lost.includes(page.beside.channel)) besideModule().then((b) => b.lost());
   told(() => { page.list = { ...page.list, messages: page.list.messages.filter((m) => !lost.includes(m.channel)) }; });
   if (page.view.channel && lost.includes(page.view.channel)) {
     open(feedView('unread'));
@@ -85,54 +87,67 @@ function forget(lost) {
   }
 }
 
+const gone = new Gone();
+
 /** @param {any} f */
 function onFrame(f) {
   switch (f.op) {
     case 'hello':
       page.state = dropped(page.state);
-      if (f.resumed) {
-        live.sync(holes(page.state));
-        afterResuming();
-      }
+      if (f.resumed) live.sync(holes(page.state));
       return;
     case 'message':
-      arrived(f.message);
+      arrived(f.message, page.heard.heard(f.c, f.v));
       return;
     case 'delta':
-      if (f.v === page.listAt[f.c] + 1) page.listAt[f.c] = f.v;
-      if (f.k === 'delete') for (const gone of onGone) gone(f.ids ? f.ids.map((/** @type {any} */ d) => d[0]) : [f.id]);
-      if (f.k === 'delete') told(() => { page.list = list.without(page.list, f.ids ? f.ids.map((/** @type {any} */ d) => d[0]) : [f.id]); });
-      if (f.k === 'reset' && shows(f.c)) reload();
-      if (f.k === 'reset' && page.beside?.channel === f.c) import('./beside.js').then((b) => b.again(f.c));
+      if (f.k === 'delete') {
+        const ids = f.ids ? f.ids.map((/** @type {any} */ d) => d[0]) : [f.id];
+        gone.add(ids);
+        for (const left of onGone) left(ids);
+        told(() => { page.list = list.without(page.list, ids); });
+        page.heard.heard(f.c, f.v);
+      } else if (f.k === 'reset') {
+        if (shows(f.c)) reload();
+        if (page.beside?.channel === f.c) besideModule().then((b) => b.again(f.c));
+      }
       break;
     case 'recovered':
       if (shows(f.c)) reload();
   }
   take(reduce(page.state, f));
-  if (f.op === 'snapshot' || f.op === 'count') catchUp();
+  if (f.op === 'snapshot' || f.op === 'count' || f.op === 'delta') catchUp();
   for (const told of onFrames) told(f);
 }
 
-const behind = () => Object.values(page.state.channels).some((c) => c.version > (page.listAt[c.id] ?? -1) && shows(c.id));
+/** looksAt tells whether messages of a channel are in sight, in the middle or beside it. @param {string} channel */
+const looksAt = (channel) => shows(channel) || page.beside?.channel === channel;
 
+/** How long the message of a delta may take to follow it, in ms, and how much longer by chance: many pages may have missed the same. */
+const followsIn = 600, spread = 400;
+
+/** What the list lacks, and had better have when the time is over. @type {Map<string, number>} */
+const lacking = new Map();
 let catching = 0;
-/** catchUp fetches the list again when something has happened that it was not told of, and is not about to be. */
-function catchUp() {
-  if (!behind()) return;
-  clearTimeout(catching);
-  catching = setTimeout(() => { if (behind()) reload(); }, 400);
-}
 
 /**
- * afterResuming fetches what is shown again: the deltas of the time away follow, but not their messages, for the socket learns only
- * now what is watched. A little apart, so that a service that has restarted is not asked by all its pages at once.
+ * catchUp fetches what is shown again when something has happened that it was not told of, and was not told of soon after.
+ * @param {Map<string, number>} [tried] what has just been fetched, or could not be
  */
-function afterResuming() {
-  setTimeout(() => {
-    reload();
+function catchUp(tried) {
+  if (catching) return;
+  for (const c of Object.values(page.state.channels)) {
+    if (page.heard.lacks(c.id, c.version) && looksAt(c.id) && tried?.get(c.id) !== c.version) lacking.set(c.id, c.version);
+  }
+  if (!lacking.size) return;
+  catching = setTimeout(() => {
+    catching = 0;
+    const missed = new Map([...lacking].filter(([id, v]) => page.state.channels[id] && page.heard.lacks(id, v)));
+    lacking.clear();
+    if ([...missed.keys()].some(shows)) reload();
     const { channel } = page.beside ?? {};
-    if (channel) import('./beside.js').then((b) => b.again(channel));
-  }, 200 + Math.random() * 800);
+    if (channel && missed.has(channel)) besideModule().then((b) => b.again(channel));
+    catchUp(missed);
+  }, followsIn + Math.random() * spread);
 }
 
 let fetching = false;
@@ -151,15 +166,16 @@ async function refetch() {
   }
 }
 
-/** @param {any} m a message as everybody sees it */
-function arrived(m) {
+/** @param {any} m a message as everybody sees it @param {boolean} news whether it was not told before */
+function arrived(m, news) {
+  if (gone.has(m.id)) return;
   const fresh = { ...m, mentions_me: m.author.id !== page.me && !page.state.ignored.includes(m.author.id) && mentionsMe(page.state, m.guild, m.mentions) };
   for (const f of onMessage) f(fresh);
-  if (!m.edited_timestamp) for (const f of onArrival) f(fresh);
-  const counted = !page.list.messages.some((x) => x.id === m.id) && belongs(fresh);
+  if (news && !m.edited_timestamp) for (const f of onArrival) f(fresh);
+  const counted = news && !page.list.messages.some((x) => x.id === m.id) && belongs(fresh);
   if (counted && follows() && (page.list.newer || !sticks())) page.below++;
   told(() => {
-    if (page.list.messages.some((x) => x.id === m.id) || belongs(fresh)) page.list = list.arrived(page.list, fresh);
+    if (page.list.messages.some((x) => x.id === m.id) || belongs(fresh)) page.list = list.arrived(page.list, fresh, sticks());
   });
   changed('outside');
 }

@@ -141,7 +141,7 @@ export async function load(signal, around) {
     }
     page.list = listOf(v, p, around);
     page.problem = '';
-    for (const [id, n] of Object.entries(since)) page.listAt[id] = Math.max(page.listAt[id] ?? -1, n);
+    for (const [id, n] of Object.entries(since)) if (id !== page.beside?.channel || shows(id)) page.heard.fetched(id, n);
     for (const again of meanwhile) again();
   } catch (e) {
     if (!signal.aborted) failed(e);
@@ -435,7 +435,7 @@ export function signedOut() {
 /** begin takes over the view that the server has written. */
 export function begin() {
   const v = page.view = viewOfAddress();
-  page.listAt = versions();
+  for (const [id, n] of Object.entries(versions())) page.heard.fetched(id, n);
   if (!first.loaded) {
     open(v, false, null);
     return;

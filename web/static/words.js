@@ -12,8 +12,9 @@ export const words = {
   // The state of things
   status: { live: 'Live', connecting: 'Connecting…', polling: 'Not live; looking every 15 seconds', out: 'Signed out' },
   allCaughtUp: 'All caught up',
+  /** @param {number} n */ unreadMentions: (n) => (n ? count(n, 'unread mention') : 'No unread mentions'),
   savedAre: 'Messages that you keep for later', keywordsAre: 'What holds one of your keywords',
-  /** @param {number} n */ messages: (n) => count(n, 'message'),
+  /** @param {number} n */ unreadCount: (n) => `${n.toLocaleString()} unread`,
   /** @param {number} n */ mentionsOf: (n) => count(n, 'mention'),
   /** @param {number} n */ unreadMessages: (n) => count(n, 'unread message'),
   /** @param {number} n */ inChannels: (n) => 'in ' + count(n, 'channel'),
@@ -22,7 +23,7 @@ export const words = {
   empty: {
     unread: 'You have read everything.', mentions: 'Nobody has mentioned you.', keywords: 'None of your keywords has been said.', all: 'Nothing here yet.',
     view: 'Nothing in this view.', channel: 'Nothing has been written here since Tidings knows this channel.', search: 'Nothing found.',
-    saved: 'Nothing is saved. Press s on a message to keep it.',
+    saved: 'Nothing is saved. “Save for later” in the menu of a message keeps it here.',
   },
   nobodyCalledSo: 'No channel by that name.', everythingIsRead: 'Everything is read.',
   hereIsRead: 'Everything here is read.', nothingFurtherDown: 'Nothing unread further down.', nothingFurtherUp: 'Nothing unread further up.',
@@ -76,7 +77,7 @@ export const words = {
   // Beside the stream
   pins: 'Pinned', nothingPinned: 'Nothing is pinned here.', about: 'About this channel', noThreads: 'There is no thread here.', noPosts: 'There is no post here yet.',
   /** @param {number} n */ pinnedElsewhere: (n) => `${count(n, 'pinned message')} older than what is kept here: `,
-  seeInDiscord: 'see Discord', nothingFound: 'Nothing found here.', findHelp: 'Words, "a phrase", -without, from:, has:, before:',
+  seeInDiscord: 'see Discord', nothingFound: 'Nothing found here.', messagesTitle: 'Messages', findHelp: 'Words, "a phrase", -without, from:, has:, before:',
   /** @param {string} name */ findIn: (name) => 'Find in ' + name,
   noTopic: 'No topic', topic: 'Topic', completeness: 'Completeness', completeSince: 'Complete since', completeUnknown: 'Not known to be complete',
   gaps: 'Being fetched', gapSince: 'noticed', itsPast: 'its past', recoveredLabel: 'Found late', inServerLabel: 'Server', inLabel: 'In', activeThreads: 'Threads',

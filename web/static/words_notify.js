@@ -28,7 +28,7 @@ export const words = {
   noPushHere: 'The service cannot send notifications at the moment.',
   noPushService: 'Your browser’s push service cannot be reached, or it does not let this page be told.',
   // A new version
-  updated: 'Tidings has been updated.', reload: 'Reload',
+  updated: 'Tidings has been updated.', reload: 'Reload', notLoaded: 'That part of the page could not be loaded. Check your connection, and try again.',
   // What is said aloud
   newMessages: (/** @type {number} */ n) => count(n, 'new message'), mentionsOfYou: (/** @type {number} */ n) => count(n, 'mention') + ' of you',
   says: (/** @type {string} */ author, /** @type {string} */ text) => `${author}: ${text || 'a message without text'}`,

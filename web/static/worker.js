@@ -54,20 +54,43 @@ function show(notice) {
   return turn;
 }
 
-async function showNow(notice) {
-  const id = String(notice.ids?.at(-1) ?? ''), channel = String(notice.channel ?? '');
-  const cache = await caches.open(memory);
+const news = { tag: 'news', title: 'Tidings', body: 'There is something new for you.', url: '/', channel: '', id: '', at: undefined };
+
+/** clean makes a notice of whatever was pushed: text of bounded length, ids that are ids, and a path of ours. */
+function clean(pushed) {
+  if (typeof pushed !== 'object' || pushed === null || typeof pushed.title !== 'string' || !pushed.title) return news;
+  const text = (s, most) => (typeof s === 'string' ? s.slice(0, most) : '');
+  const id = (s) => (typeof s === 'string' && /^\d{1,20}$/.test(s) ? s : '');
+  return {
+    tag: text(pushed.tag, 100) || news.tag, title: text(pushed.title, 200), body: text(pushed.body, 1000), url: path(pushed.url), channel: id(pushed.channel),
+    id: id(Array.isArray(pushed.ids) ? pushed.ids.at(-1) : ''), at: Number.isSafeInteger(pushed.at) && pushed.at > 0 ? pushed.at : undefined,
+  };
+}
+
+/** path is an address of ours, without its origin; that of the feed for any other. */
+function path(url) {
+  try {
+    const to = new URL(typeof url === 'string' ? url : '/', location.origin);
+    return to.origin === location.origin ? to.pathname + to.search : '/';
+  } catch {
+    return '/';
+  }
+}
+
+async function showNow(pushed) {
+  const notice = clean(pushed), { id, channel } = notice;
   if (id && channel) {
+    const cache = await caches.open(memory);
     const kept = await (await cache.match('/shown'))?.json().catch(() => null) ?? {};
     if (kept[channel] && newer(id, kept[channel]) <= 0) return;
     delete kept[channel];
     kept[channel] = id; // the last one is the newest
     await cache.put('/shown', new Response(JSON.stringify(Object.fromEntries(Object.entries(kept).slice(-remembered)))));
   }
-  await self.registration.showNotification(String(notice.title), {
-    body: String(notice.body ?? ''), tag: String(notice.tag), renotify: true, timestamp: Number(notice.at) || undefined,
+  await self.registration.showNotification(notice.title, {
+    body: notice.body, tag: notice.tag, renotify: true, timestamp: notice.at,
     icon: '/static/' + version + '/icon-192.png', badge: '/static/' + version + '/icon-192.png',
-    data: { url: String(notice.url ?? '/'), channel, id },
+    data: { url: notice.url, channel, id },
   });
 }
 
@@ -77,11 +100,11 @@ self.addEventListener('message', (e) => {
 
 self.addEventListener('push', (e) => {
   e.waitUntil((async () => {
-    let notice;
+    let notice = news;
     try {
       notice = e.data.json();
     } catch {
-      notice = { tag: 'news', title: 'Tidings', body: 'There is something new for you.', url: '/' };
+      // Nothing, or nothing that can be read: that there is something is said all the same.
     }
     const windows = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
     if (windows.some((w) => w.focused)) return; // it is seen there
@@ -89,20 +112,33 @@ self.addEventListener('push', (e) => {
   })());
 });
 
+/** The pages that show messages; of them the one that is looked at first, then one that can be seen. */
+async function feed() {
+  const windows = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
+  const worth = (w) => Number(w.focused) * 2 + Number(w.visibilityState === 'visible');
+  return windows.filter((w) => /^\/(c\/\d+|saved|search)?$/.test(new URL(w.url).pathname)).sort((a, b) => worth(b) - worth(a))[0];
+}
+
 self.addEventListener('notificationclick', (e) => {
   e.notification.close();
   const { url, channel, id } = e.notification.data ?? {};
   e.waitUntil((async () => {
-    const windows = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
-    const page = windows.find((w) => ['/', '/saved', '/search'].includes(new URL(w.url).pathname) || new URL(w.url).pathname.startsWith('/c/'));
-    // A path of ours, whatever was pushed.
-    const to = new URL(url ?? '/', location.origin);
-    if (!page) return self.clients.openWindow(to.origin === location.origin ? to.href : '/');
-    if (channel) page.postMessage({ open: { channel, id } });
-    return page.focus();
+    const page = await feed();
+    if (page) {
+      try {
+        await page.focus();
+        if (channel) page.postMessage({ open: { channel, id } });
+        return;
+      } catch {
+        // It has gone in the meantime.
+      }
+    }
+    await self.clients.openWindow(path(url));
   })());
 });
 
+// The browser has been given another address, or lost its own. The service is told, if it still tells this browser: what a person has ended
+// there stays so, and what is missed here an open page puts right.
 self.addEventListener('pushsubscriptionchange', (e) => {
   e.waitUntil((async () => {
     const answer = await fetch('/api/notifications', { credentials: 'same-origin' });
@@ -110,8 +146,8 @@ self.addEventListener('pushsubscriptionchange', (e) => {
     const { push_key, browsers } = await answer.json(), mine = browsers.find((b) => b.current);
     if (!mine || !push_key) return;
     const key = Uint8Array.from(atob(push_key.replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
-    const { endpoint, keys } = (await self.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key })).toJSON();
+    const { endpoint, keys } = (e.newSubscription ?? await self.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key })).toJSON();
     await fetch('/api/notifications/browsers', { method: 'POST', credentials: 'same-origin', headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify({ endpoint, keys, words: mine.words }) });
-  })());
+  })().catch(() => {}));
 });

@@ -4,6 +4,7 @@
 import { el } from './dom.js';
 import { dayName } from './time.js';
 import { message } from './message.js';
+import { words } from '../words.js';
 
 /**
  * @typedef {import('./message.js').Message} Message
@@ -40,6 +41,8 @@ export function draw(stream, messages, c) {
   }
   /** @type {HTMLElement[]} */
   const nodes = [];
+  // Headings within messages stand below that of their day, or, where there are no days, of the list.
+  if (c.dated && messages.length) nodes.push(lines.get('found') ?? el('h3', { class: 'heard', 'data-line': 'found' }, words.messagesTitle));
   let day = 0;
   /** @type {Message | undefined} */
   let prev;
@@ -48,7 +51,7 @@ export function draw(stream, messages, c) {
       const at = new Date(m.timestamp), on = dayOf(at);
       if (on !== day) {
         const name = dayName(at);
-        nodes.push(lines.get(name) ?? el('h2', { class: 'day', 'data-line': name }, el('span', {}, name)));
+        nodes.push(lines.get(name) ?? el('h3', { class: 'day', 'data-line': name }, el('span', {}, name)));
         lines.delete(name); // a node stands in one place only
         day = on;
         prev = undefined;
