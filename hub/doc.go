@@ -16,5 +16,6 @@
 //
 // What a crash or Redis loses is found by the sweep (sweep.go), which compares versions every few seconds.
 //
-// The lock order is Hub.mu, then shard.mu, then outbox.mu.
+// The lock order is Hub.mu, then shard.mu, then outbox.mu. A shard's loop holds many outboxes at once while a ring writes to them, and waits
+// for nothing meanwhile.
 package hub
