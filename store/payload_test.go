@@ -19,6 +19,9 @@ func FuzzPayload(f *testing.F) {
 			if err != nil {
 				return nil
 			}
+			if len(out) == 0 { // of what was blanked; it is read as an object without fields
+				return map[string]json.RawMessage{}
+			}
 			var o map[string]json.RawMessage
 			if err := json.Unmarshal(out, &o); err != nil {
 				t.Fatalf("%s and %s give %s: %v", stored, patch, out, err)
