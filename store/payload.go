@@ -325,12 +325,9 @@ func emojiKey(v json.RawMessage) string {
 
 func emojiJSON(key string) json.RawMessage {
 	e := wireEmoji{Name: &key}
-	for i := len(key) - 1; i >= 0; i-- {
-		if key[i] == ':' && i < len(key)-1 {
-			name, id := key[:i], key[i+1:]
-			e = wireEmoji{ID: &id, Name: &name}
-			break
-		}
+	if id, custom := strings.CutPrefix(emojiIdentity(key), ":"); custom && len(key) > 1 {
+		name := key[:len(key)-len(id)-1]
+		e = wireEmoji{ID: &id, Name: &name}
 	}
 	out, _ := json.Marshal(e)
 	return out
