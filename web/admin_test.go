@@ -125,7 +125,7 @@ func TestOperatorsPages(t *testing.T) {
 	until(t, b, `location.pathname === '/admin/servers/500' && document.querySelector('input[name=retention]')`)
 	do(t, b, chromedp.SetValue(chromedp.CSS(`input[name=retention]`), "5"), chromedp.Click(chromedp.CSS(`form:has(input[name=retention]) button`)))
 	until(t, b, `document.querySelector('.said')?.innerText === 'Saved.' && document.querySelector('input[name=retention]').value === '5'`)
-	until(t, b, `document.querySelector('#audit + table')?.innerText.includes('set server')`)
+	until(t, b, `document.querySelector('#audit')?.parentElement.innerText.includes('set server')`)
 	shoot(t, b, "server")
 	// Deleting wants to be sure, which the browser asks for.
 	do(t, b, chromedp.Click(chromedp.CSS(`section[aria-labelledby=purge] input[type=checkbox]`)), chromedp.Click(chromedp.CSS(`section[aria-labelledby=purge] button`)))

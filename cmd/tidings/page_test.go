@@ -320,7 +320,7 @@ func (h *house) types(t *testing.T) {
 	for n := range 6 {
 		ids = append(ids, h.say([]string{"general", "tides"}[n%2], fmt.Sprintf("typed %d", n)))
 	}
-	var view struct{ ID int }
+	var view struct{ ID string }
 	if status := h.s.call(me, "POST", "/api/views", map[string]any{"name": "Tides", "channels": []string{tides}}, &view); status != http.StatusOK {
 		t.Fatalf("POST /api/views = %d", status)
 	}
@@ -382,7 +382,7 @@ func (h *house) types(t *testing.T) {
 	}
 	step("F", `document.activeElement.id === 'beside-input'`)
 	step("Escape", `document.querySelector('#beside').hidden && document.activeElement.id !== 'beside-input'`)
-	step("g 1", fmt.Sprintf(`location.search === '?view=%d' && document.querySelector('#title').textContent === 'Tides' && document.querySelectorAll('#stream article').length > 3`, view.ID))
+	step("g 1", fmt.Sprintf(`location.search === '?view=%s' && document.querySelector('#title').textContent === 'Tides' && document.querySelectorAll('#stream article').length > 3`, view.ID))
 	step("g k", `location.search === '?filter=keywords'`)
 	step("v", `document.querySelector('#view-form').open && document.activeElement.id === 'view-name'`)
 	step("Escape", `!document.querySelector('#view-form').open`)
