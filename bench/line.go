@@ -104,6 +104,13 @@ func (l *late) Tell(ctx context.Context, r tidings.Result) {
 	}
 }
 
+// everybody says of each reader that they are a member: the simulated Discord does not know them.
+type everybody struct{}
+
+func (everybody) Member(_ context.Context, guild discord.GuildID, user discord.UserID) (*tidings.Member, error) {
+	return &tidings.Member{Guild: guild, User: user}, nil
+}
+
 // newLine makes the line. With readers, the guild that Discord tells of first has as many members.
 func newLine(ctx context.Context, c serverConfig) (*lineServer, error) {
 	database, redisAddr, readers := c.Database, c.Redis, c.Users
@@ -160,7 +167,7 @@ func newLine(ctx context.Context, c serverConfig) (*lineServer, error) {
 		}
 	}
 	live := &late{}
-	who := access.New(s, b.REST(), access.Options{Recheck: -1, Tell: live.Tell})
+	who := access.New(s, everybody{}, access.Options{Recheck: -1, Tell: live.Tell})
 	if err := who.Load(ctx); err != nil {
 		return nil, err
 	}
