@@ -84,7 +84,7 @@ func (h *Hub) register(c *conn) error {
 	u.conns = append(u.conns, c)
 	h.conns++
 	h.metrics.connections.Set(float64(h.conns))
-	c.user, c.shard, c.checked = u, u.shard, time.Now()
+	c.user, c.shard, c.pos, c.checked = u, u.shard, h.pos, time.Now()
 	u.shard.do(func(s *shard) { s.enter(u.id, c) })
 	return nil
 }
@@ -354,7 +354,9 @@ func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
 	}
 	u.rev = max(u.rev, r.rev)
 	c.live = true
-	snap.hello = helloFrame(c.id, c.who.User, h.timing.heartbeat, h.cursorOf(u).String(), false)
+	// What passed since the registration, or was marked since the snapshot was read, may follow the snapshot and not be in it.
+	snap.cursor = h.cursorOf(u)
+	snap.cursor.pos, snap.cursor.rev = c.pos, r.rev
 	c.shard.do(func(*shard) { c.open(snap) })
 	return true
 }
