@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -64,5 +65,46 @@ func TestDroppingWhatWaitsKeepsFramesWhole(t *testing.T) {
 		}
 		tasks.Wait()
 		peer.Close()
+	}
+}
+
+// steadyConn takes so many bytes for each wait that it is given, as a narrow link does.
+type steadyConn struct {
+	net.Conn
+	left, most int
+	got        bytes.Buffer
+}
+
+func (c *steadyConn) SetWriteDeadline(time.Time) error {
+	c.left = c.most
+	return nil
+}
+
+func (c *steadyConn) Write(b []byte) (int, error) {
+	n := min(len(b), c.left)
+	c.left -= n
+	c.got.Write(b[:n])
+	if n < len(b) {
+		return n, os.ErrDeadlineExceeded
+	}
+	return n, nil
+}
+
+func (c *steadyConn) Close() error { return nil }
+
+// A snapshot may take longer than a socket may take nothing: who reads slowly and steadily gets all of it, and what follows.
+func TestALongFrameToASlowReader(t *testing.T) {
+	t.Parallel()
+	c := &steadyConn{most: 100_000}
+	var tasks sync.WaitGroup
+	o := newOutbox(c, nil, 256<<10, &tasks)
+	long, short := textFrame(bytes.Repeat([]byte("long"), 200_000)), textFrame([]byte("short"))
+	if err := o.send(long.b, true); err != nil {
+		t.Fatal(err)
+	}
+	o.send(short.b, false)
+	tasks.Wait()
+	if want := len(long.b) + len(short.b); c.got.Len() != want || o.closed {
+		t.Errorf("%d bytes of %d came, closed = %v", c.got.Len(), want, o.closed)
 	}
 }
