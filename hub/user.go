@@ -330,6 +330,7 @@ func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string
 // begin hands the snapshot to the shard, unless what the person may see has changed since it was asked for.
 func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
 	snap := snapshot{recent: r}
+	r.frame.wire(c.packed) // compressed here, so that the loop need not
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := c.user
