@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -287,10 +288,15 @@ func (o *outbox) drop() error {
 		return nil
 	}
 	o.closed = true
+	said := o.closing
 	o.mu.Unlock()
 	o.ending.Store(true)
 	if o.poller != nil {
 		o.poller.forget(o.token.Load())
+	}
+	if c, ok := o.Conn.(*tls.Conn); ok && !said {
+		// TLS would say goodbye, for which a socket that is full makes it wait for seconds.
+		_ = c.NetConn().Close()
 	}
 	err := o.Conn.Close()
 	o.wake() // its reader sees the end

@@ -2,10 +2,13 @@ package hub
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
 	"net"
+	"net/http/httptest"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -106,5 +109,50 @@ func TestALongFrameToASlowReader(t *testing.T) {
 	tasks.Wait()
 	if want := len(long.b) + len(short.b); c.got.Len() != want || o.closed {
 		t.Errorf("%d bytes of %d came, closed = %v", c.got.Len(), want, o.closed)
+	}
+}
+
+// fullConn notes what is written to it once it is full; a socket would make that wait.
+type fullConn struct {
+	net.Conn
+	full   atomic.Bool
+	waited atomic.Int64
+}
+
+func (c *fullConn) Write(b []byte) (int, error) {
+	if c.full.Load() {
+		c.waited.Add(1)
+		return 0, os.ErrDeadlineExceeded
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *fullConn) Close() error {
+	c.full.Store(false)
+	return c.Conn.Close()
+}
+
+// The loop drops who was silent too long, and must not wait for a socket that is full to take TLS' goodbye.
+func TestDroppingDoesNotWaitForTLS(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(nil)
+	srv.StartTLS()
+	defer srv.Close()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := &fullConn{Conn: ours}
+	peer := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true})
+	var tasks sync.WaitGroup
+	tasks.Go(func() { _ = peer.Handshake() })
+	conn := tls.Server(c, srv.TLS)
+	if err := conn.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	tasks.Wait()
+	o := newOutbox(conn, nil, 1<<20, &tasks)
+	c.full.Store(true)
+	o.drop()
+	if n := c.waited.Load(); n > 0 {
+		t.Errorf("%d writes to a full socket", n)
 	}
 }
