@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -14,8 +15,11 @@ import (
 // sendBuffer caps the kernel's share, which would grow to 4 MB a connection and show nowhere.
 const sendBuffer = 128 << 10
 
-// flushWait is how long a socket may take no byte before it is given up.
-const flushWait = 10 * time.Second
+// flushWait is how long a socket may take for flushPart bytes before it is given up: who reads slowly and steadily gets a long snapshot too.
+const (
+	flushWait = 10 * time.Second
+	flushPart = 16 << 10
+)
 
 // partWait is how long a close frame may wait for a peer that is not waited for otherwise.
 const partWait = 2 * time.Second
@@ -46,7 +50,7 @@ type outbox struct {
 
 	mu       sync.Mutex
 	queue    []chunk // what waits while the socket is full
-	waiting  int     // counted bytes in queue and in the flusher's hand
+	waiting  int     // counted bytes in queue
 	max      int
 	flushing bool // a flusher owns the socket
 	closing  bool // a close frame is written or queued: nothing may follow it
@@ -145,7 +149,7 @@ func (o *outbox) shut(b []byte, drop bool) {
 	o.ending.Store(true)
 }
 
-// flush exists only while the socket is full. It writes chunk by chunk until nothing waits.
+// flush exists only while the socket is full. It writes part by part until nothing waits.
 func (o *outbox) flush() {
 	for {
 		o.mu.Lock()
@@ -161,18 +165,24 @@ func (o *outbox) flush() {
 			}
 			return
 		}
-		next := o.queue[0]
-		o.queue = o.queue[1:]
+		o.queue[0].begun = true // and stays first
+		b := o.queue[0].b
+		b = b[:min(len(b), flushPart)]
 		if !o.parting {
 			_ = o.Conn.SetWriteDeadline(time.Now().Add(flushWait))
 		}
 		o.mu.Unlock()
-		if _, err := o.Conn.Write(next.b); err != nil {
+		if _, err := o.Conn.Write(b); err != nil {
 			o.drop()
 			continue
 		}
 		o.mu.Lock()
-		o.waiting -= next.counted
+		if first := &o.queue[0]; len(b) < len(first.b) {
+			first.b = first.b[len(b):]
+		} else {
+			o.waiting -= first.counted
+			o.queue = o.queue[1:]
+		}
 		o.mu.Unlock()
 	}
 }
@@ -278,10 +288,15 @@ func (o *outbox) drop() error {
 		return nil
 	}
 	o.closed = true
+	said := o.closing
 	o.mu.Unlock()
 	o.ending.Store(true)
 	if o.poller != nil {
 		o.poller.forget(o.token.Load())
+	}
+	if c, ok := o.Conn.(*tls.Conn); ok && !said {
+		// TLS would say goodbye, for which a socket that is full makes it wait for seconds.
+		_ = c.NetConn().Close()
 	}
 	err := o.Conn.Close()
 	o.wake() // its reader sees the end

@@ -109,6 +109,13 @@ func (s *shard) postDelta(d *delta) {
 	signal(s.kick)
 }
 
+// behind reports whether a reset is to come that stands for more than the inbox could take: after whatever is posted meanwhile.
+func (s *shard) behind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.lost) > 0
+}
+
 // do runs f in the loop, after everything that was posted before. There are few of these, in proportion to connections
 // and what clients may ask, so they are never dropped.
 func (s *shard) do(f func(s *shard)) {

@@ -84,7 +84,7 @@ func (h *Hub) register(c *conn) error {
 	u.conns = append(u.conns, c)
 	h.conns++
 	h.metrics.connections.Set(float64(h.conns))
-	c.user, c.shard, c.checked = u, u.shard, time.Now()
+	c.user, c.shard, c.pos, c.checked = u, u.shard, h.pos, time.Now()
 	u.shard.do(func(s *shard) { s.enter(u.id, c) })
 	return nil
 }
@@ -330,6 +330,7 @@ func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string
 // begin hands the snapshot to the shard, unless what the person may see has changed since it was asked for.
 func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
 	snap := snapshot{recent: r}
+	r.frame.wire(c.packed) // compressed here, so that the loop need not
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := c.user
@@ -354,7 +355,9 @@ func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
 	}
 	u.rev = max(u.rev, r.rev)
 	c.live = true
-	snap.hello = helloFrame(c.id, c.who.User, h.timing.heartbeat, h.cursorOf(u).String(), false)
+	// What passed since the registration, or was marked since the snapshot was read, may follow the snapshot and not be in it.
+	snap.cursor = h.cursorOf(u)
+	snap.cursor.pos, snap.cursor.rev = c.pos, r.rev
 	c.shard.do(func(*shard) { c.open(snap) })
 	return true
 }
