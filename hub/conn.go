@@ -3,7 +3,6 @@ package hub
 import (
 	"errors"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/coder/websocket"
@@ -140,7 +139,7 @@ func (c *conn) open(snap snapshot) {
 		snap.cursor.print = 0
 	}
 	hello := helloFrame(c.id, c.who.User, c.hub.timing.heartbeat, snap.cursor.String(), false)
-	c.send(slices.Concat(hello.b, snap.frame.wire(c.packed)), true)
+	c.begin(hello.b, snap.frame.wire(c.packed))
 }
 
 // follow adds what is newer than the snapshot to what leaves at the end of this pass, and reports whether something of that cannot be had again.
@@ -190,6 +189,18 @@ func (c *conn) follow(snap snapshot) bool {
 func (c *conn) send(b []byte, free bool) {
 	if err := c.out.send(b, free); err != nil {
 		c.failed(err)
+	}
+}
+
+// begin hands the first frames to the socket.
+func (c *conn) begin(frames ...[]byte) {
+	s := c.shard
+	var err error
+	if s.first, err = c.out.begin(s.first, frames...); err != nil {
+		c.failed(err)
+	}
+	if cap(s.first) > maxFirst {
+		s.first = nil
 	}
 }
 

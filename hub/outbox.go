@@ -2,10 +2,12 @@ package hub
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -49,6 +51,7 @@ type outbox struct {
 	tasks *sync.WaitGroup // owns the flusher
 
 	mu       sync.Mutex
+	answer   []byte  // the server's half of the handshake, which leaves with the first frame
 	queue    []chunk // what waits while the socket is full
 	waiting  int     // counted bytes in queue
 	max      int
@@ -64,7 +67,7 @@ type outbox struct {
 type chunk struct {
 	b       []byte
 	counted int  // towards the bound
-	begun   bool // the socket has taken a part: the rest must follow, whatever happens
+	begun   bool // the socket has taken a part, or it begins with the answer to the handshake: it must leave, whatever happens
 }
 
 func newOutbox(c net.Conn, pre []byte, bound int, tasks *sync.WaitGroup) *outbox {
@@ -100,9 +103,46 @@ func (o *outbox) send(b []byte, free bool) error {
 	return o.put(b, counted)
 }
 
+// begin writes the first frames together with the answer to the handshake, as one write. They are gathered in buf, which it returns for
+// the next connection. What it sends is not counted towards the bound.
+func (o *outbox) begin(buf []byte, frames ...[]byte) ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.closing {
+		return buf, net.ErrClosed
+	}
+	begun := o.answer != nil
+	buf = append(buf[:0], o.answer...)
+	o.answer = nil
+	for _, f := range frames {
+		buf = append(buf, f...)
+	}
+	n := 0
+	if !o.flushing {
+		var err error
+		if n, err = o.try(buf); err != nil || n == len(buf) {
+			return buf, err
+		}
+	}
+	o.wait(slices.Clone(buf[n:]), 0, begun || n > 0)
+	return buf, nil
+}
+
+// greet answers the handshake when the first frame has to wait.
+func (o *outbox) greet() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.answer != nil && !o.closed {
+		_ = o.put(nil, 0) // a broken socket shows itself to the reader
+	}
+}
+
 // put writes or queues b. The caller holds mu.
 func (o *outbox) put(b []byte, counted int) error {
-	begun := false
+	begun := o.answer != nil
+	if begun {
+		b, o.answer = append(o.answer, b...), nil
+	}
 	if !o.flushing {
 		n, err := o.try(b)
 		if err != nil {
@@ -111,7 +151,7 @@ func (o *outbox) put(b []byte, counted int) error {
 		if n == len(b) {
 			return nil
 		}
-		b, begun = b[n:], n > 0
+		b, begun = b[n:], begun || n > 0
 	}
 	o.wait(b, counted, begun)
 	return nil
@@ -310,7 +350,7 @@ func (o *outbox) leaving() bool {
 	return o.closing && !o.closed
 }
 
-// hijacker gives an outbox and small buffers to websocket.Accept.
+// hijacker gives an outbox and small buffers to websocket.Accept, and keeps the answer to the handshake for the first write.
 type hijacker struct {
 	refusal
 	bound int
@@ -324,6 +364,13 @@ const (
 	writeBuffer = 160
 )
 
+// WriteHeader implements [http.ResponseWriter]. Accept agrees to the handshake with it, before it hijacks.
+func (h *hijacker) WriteHeader(status int) {
+	if status != http.StatusSwitchingProtocols {
+		h.refusal.WriteHeader(status)
+	}
+}
+
 // Hijack implements [http.Hijacker].
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, brw, err := http.NewResponseController(h.ResponseWriter).Hijack()
@@ -336,5 +383,9 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		pre = append(pre, b...)
 	}
 	h.out = newOutbox(c, pre, h.bound, h.tasks)
+	answer := bytes.NewBufferString("HTTP/1.1 101 Switching Protocols\r\n")
+	_ = h.Header().Write(answer) // a buffer takes everything
+	answer.WriteString("\r\n")
+	h.out.answer = answer.Bytes()
 	return h.out, bufio.NewReadWriter(bufio.NewReaderSize(h.out, readBuffer), bufio.NewWriterSize(h.out, writeBuffer)), nil
 }

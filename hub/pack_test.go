@@ -131,18 +131,17 @@ func TestTheLoopDoesNotCompressSnapshots(t *testing.T) {
 	first := n.dial(t, anna)
 	n.Tell(bg, told(w.create(5000, carl, tidings.Mentions{})))
 	first.delta(5000, 1) // and the loop stands
-	served := make(chan struct{}, 1)
+	compressed := make(chan bool, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		n.Serve(rw, r, hub.Who{User: anna})
-		served <- struct{}{}
+		compressed <- n.Compressed(anna)
+		close(held)
 	}))
 	defer srv.Close()
 	m := &node{Hub: n.Hub, process: n.process, url: srv.URL}
 	s := m.open(t, anna, "packed")
-	<-served
-	if !n.Compressed(anna) {
+	if !<-compressed {
 		t.Error("the snapshot is left for the loop to compress")
 	}
-	close(held)
 	s.next("snapshot")
 }

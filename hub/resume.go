@@ -262,14 +262,14 @@ func (c *conn) reopen(hello *frame, missed []kept, floors map[discord.ChannelID]
 		return
 	}
 	c.state, c.floors = connLive, floors
-	b := slices.Clone(hello.b)
+	frames := append(make([][]byte, 0, 1+len(missed)), hello.b)
 	for _, k := range missed {
-		b = append(b, k.frame.wire(c.packed)...)
+		frames = append(frames, k.frame.wire(c.packed))
 		if k.message != nil {
 			c.missed = append(c.missed, k.delta)
 		}
 	}
-	c.send(b, true)
+	c.begin(frames...)
 	for _, x := range c.buffer {
 		if x.read != nil && x.read.Rev > rev {
 			c.add(readFrame(x.read, c.person.sees))
