@@ -99,6 +99,8 @@ func (s *shard) supervise(ctx context.Context) error {
 			held, failures = false, 0
 		case end.lasted >= s.bot.pace.steady:
 			failures = 0
+		case end.again:
+			failures = min(failures+1, againFailures)
 		default:
 			failures++
 		}
@@ -145,7 +147,11 @@ type ending struct {
 	err    error         // never nil
 	fatal  error         // what Run returns; nil when it is worth trying again
 	lasted time.Duration // since READY or RESUMED, 0 without
+	again  bool          // a session was resumed, and can be again: that uses up none of the day's new sessions
 }
+
+// againFailures is as how many failures in a row endings count at most that a resumption comes after: the wait stays at some seconds.
+const againFailures = 2
 
 // serve connects once and renews the lease meanwhile, then waits as long as the way it ended asks for.
 func (s *shard) serve(ctx context.Context, lease tidings.GatewaySession, failures int) ending {
@@ -176,6 +182,7 @@ func (s *shard) serve(ctx context.Context, lease tidings.GatewaySession, failure
 		end.err, end.fatal = cause, nil
 		return end
 	}
+	end.again = lease.Session != "" && end.lasted > 0
 	wait := s.judge(ctx, lease, &end, failures)
 	if end.fatal != nil {
 		return end
@@ -235,11 +242,11 @@ func (s *shard) judge(ctx context.Context, lease tidings.GatewaySession, end *en
 		end.fatal = s.bot.fatalClose(ctx, s.id, code)
 		return 0
 	case code == 4007 || code == 4009 || errors.Is(end.err, errSessionGone):
-		s.refused = session
+		s.refused, end.again = session, false
 		s.log.Warn("Discord has ended the session; starting a new one", "err", end.err, "wait", pause)
 		return max(pause, p.backoff(failures)/2)
 	case errors.Is(end.err, errLost):
-		s.refused, s.freshAt = session, time.Now()
+		s.refused, s.freshAt, end.again = session, time.Now(), false
 		s.log.Warn("Discord has left events out for good; starting a new session, which shows everything afresh", "wait", pause)
 		return pause
 	case errors.Is(end.err, errSessionPaused):
@@ -267,6 +274,9 @@ func (s *shard) judge(ctx context.Context, lease tidings.GatewaySession, end *en
 	}
 	if end.lasted >= p.steady || failures == 0 && end.lasted > 0 {
 		return rand.N(p.backoffMin)
+	}
+	if end.again {
+		failures = min(failures, againFailures)
 	}
 	return p.backoff(failures)
 }
