@@ -99,10 +99,8 @@ func (s *shard) supervise(ctx context.Context) error {
 			held, failures = false, 0
 		case end.lasted >= s.bot.pace.steady:
 			failures = 0
-		case end.again:
-			failures = min(failures+1, againFailures)
 		default:
-			failures++
+			failures = end.failures(failures + 1)
 		}
 	}
 }
@@ -147,11 +145,19 @@ type ending struct {
 	err    error         // never nil
 	fatal  error         // what Run returns; nil when it is worth trying again
 	lasted time.Duration // since READY or RESUMED, 0 without
-	again  bool          // a session was resumed, and can be again: that uses up none of the day's new sessions
+	again  bool          // what comes next is a resumption, as this was or was to be: that uses up none of the day's new sessions
 }
 
-// againFailures is as how many failures in a row endings count at most that a resumption comes after: the wait stays at some seconds.
-const againFailures = 2
+// failures counts an ending among those in a row, which the wait grows with. Where only resumptions are tried it stays at some seconds.
+func (e ending) failures(before int) int {
+	switch {
+	case e.again && e.lasted > 0:
+		return min(before, 2)
+	case e.again:
+		return min(before, 3)
+	}
+	return before
+}
 
 // serve connects once and renews the lease meanwhile, then waits as long as the way it ended asks for.
 func (s *shard) serve(ctx context.Context, lease tidings.GatewaySession, failures int) ending {
@@ -182,7 +188,7 @@ func (s *shard) serve(ctx context.Context, lease tidings.GatewaySession, failure
 		end.err, end.fatal = cause, nil
 		return end
 	}
-	end.again = lease.Session != "" && end.lasted > 0
+	end.again = lease.Session != ""
 	wait := s.judge(ctx, lease, &end, failures)
 	if end.fatal != nil {
 		return end
@@ -251,6 +257,7 @@ func (s *shard) judge(ctx context.Context, lease tidings.GatewaySession, end *en
 		return pause
 	case errors.Is(end.err, errSessionPaused):
 		// Discord says that the session may still be resumed. It may also never be.
+		end.again = false
 		if s.pauses++; s.pauses >= 5 {
 			s.pauses, s.refused = 0, session
 		}
@@ -275,10 +282,7 @@ func (s *shard) judge(ctx context.Context, lease tidings.GatewaySession, end *en
 	if end.lasted >= p.steady || failures == 0 && end.lasted > 0 {
 		return rand.N(p.backoffMin)
 	}
-	if end.again {
-		failures = min(failures, againFailures)
-	}
-	return p.backoff(failures)
+	return p.backoff(end.failures(failures))
 }
 
 // backoff returns a random wait around an exponentially growing one.

@@ -159,4 +159,11 @@ func TestALineThatKeepsBreakingIsResumedSoon(t *testing.T) {
 		c.dispatch(int64(3+2*n), "MESSAGE_CREATE", message9(100+n))
 		m.until(t, "what was said after it is put", func() bool { return len(m.messages()) == n+1 })
 	}
+	for range 16 { // Discord hangs up without a word.
+		c.drop()
+		c = f.dialed(t)
+	}
+	c.drop()
+	c = f.dialed(t)
+	c.expect(6)
 }
