@@ -184,6 +184,10 @@ func TestMessages(t *testing.T) {
 	if m := got.Messages[1]; m.Unread || m.Mentions_me || got.Next != m.ID {
 		t.Errorf("own message = %+v, next %s", m, got.Next)
 	}
+	// As Discord's own API is asked for a channel's beginning.
+	if status, body, _ := ask(t, newBrowser(t), "GET", ts.URL+"/api/messages?channel=10&after=0", "", "Authorization", "Bearer reader"); status != 200 || strings.Count(body, `"html"`) != 3 {
+		t.Errorf("GET /api/messages?after=0 = %d %s, want all three messages", status, body)
+	}
 	for _, field := range []string{`"complete_since":null`, `"edited_timestamp":null`, `"attachments":[]`, `"embeds":[]`, `"reactions":[]`} {
 		if !strings.Contains(body, field) {
 			t.Errorf("no %s in %s", field, body)
