@@ -100,7 +100,7 @@ func (s *shard) supervise(ctx context.Context) error {
 		case end.lasted >= s.bot.pace.steady:
 			failures = 0
 		default:
-			failures++
+			failures = end.failures(failures + 1)
 		}
 	}
 }
@@ -145,6 +145,18 @@ type ending struct {
 	err    error         // never nil
 	fatal  error         // what Run returns; nil when it is worth trying again
 	lasted time.Duration // since READY or RESUMED, 0 without
+	again  bool          // what comes next is a resumption, as this was or was to be: that uses up none of the day's new sessions
+}
+
+// failures counts an ending among those in a row, which the wait grows with. Where only resumptions are tried it stays at some seconds.
+func (e ending) failures(before int) int {
+	switch {
+	case e.again && e.lasted > 0:
+		return min(before, 2)
+	case e.again:
+		return min(before, 3)
+	}
+	return before
 }
 
 // serve connects once and renews the lease meanwhile, then waits as long as the way it ended asks for.
@@ -176,6 +188,7 @@ func (s *shard) serve(ctx context.Context, lease tidings.GatewaySession, failure
 		end.err, end.fatal = cause, nil
 		return end
 	}
+	end.again = lease.Session != ""
 	wait := s.judge(ctx, lease, &end, failures)
 	if end.fatal != nil {
 		return end
@@ -235,15 +248,16 @@ func (s *shard) judge(ctx context.Context, lease tidings.GatewaySession, end *en
 		end.fatal = s.bot.fatalClose(ctx, s.id, code)
 		return 0
 	case code == 4007 || code == 4009 || errors.Is(end.err, errSessionGone):
-		s.refused = session
+		s.refused, end.again = session, false
 		s.log.Warn("Discord has ended the session; starting a new one", "err", end.err, "wait", pause)
 		return max(pause, p.backoff(failures)/2)
 	case errors.Is(end.err, errLost):
-		s.refused, s.freshAt = session, time.Now()
+		s.refused, s.freshAt, end.again = session, time.Now(), false
 		s.log.Warn("Discord has left events out for good; starting a new session, which shows everything afresh", "wait", pause)
 		return pause
 	case errors.Is(end.err, errSessionPaused):
 		// Discord says that the session may still be resumed. It may also never be.
+		end.again = false
 		if s.pauses++; s.pauses >= 5 {
 			s.pauses, s.refused = 0, session
 		}
@@ -268,7 +282,7 @@ func (s *shard) judge(ctx context.Context, lease tidings.GatewaySession, end *en
 	if end.lasted >= p.steady || failures == 0 && end.lasted > 0 {
 		return rand.N(p.backoffMin)
 	}
-	return p.backoff(failures)
+	return p.backoff(end.failures(failures))
 }
 
 // backoff returns a random wait around an exponentially growing one.

@@ -141,3 +141,29 @@ func TestNoSessionIsStartedWhenTheDaysLimitIsUsedUp(t *testing.T) {
 	f.limits(1000, 1000, time.Hour, 1)
 	f.dialed(t).expect(2)
 }
+
+// A line that breaks again and again costs seconds each time, not a wait that doubles: a session that is resumed uses up none of the day's.
+func TestALineThatKeepsBreakingIsResumedSoon(t *testing.T) {
+	t.Parallel()
+	f, m := newFake(t), newMemory()
+	begin(t, f, m, func(b *Bot) { b.pace.backoffMin, b.pace.backoffMax = 20*time.Millisecond, time.Hour })
+	c := f.dialed(t)
+	c.expect(2)
+	c.ready("A", 7)
+	m.until(t, "the session is stored", func() bool { return m.session.Session == "A" })
+	for n := range 16 { // The last wait would be ten minutes.
+		c.drop()
+		c = f.dialed(t)
+		c.expect(6)
+		c.dispatch(int64(2+2*n), "RESUMED", `{}`)
+		c.dispatch(int64(3+2*n), "MESSAGE_CREATE", message9(100+n))
+		m.until(t, "what was said after it is put", func() bool { return len(m.messages()) == n+1 })
+	}
+	for range 16 { // Discord hangs up without a word.
+		c.drop()
+		c = f.dialed(t)
+	}
+	c.drop()
+	c = f.dialed(t)
+	c.expect(6)
+}

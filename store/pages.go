@@ -135,11 +135,14 @@ func (s *Store) Messages(ctx context.Context, q PageQuery) (Page, error) {
 
 func (q *PageQuery) check() error {
 	n := 0
-	for _, id := range []discord.MessageID{q.Before, q.After, q.Around} {
-		if int64(id) < 0 {
-			return tidings.InvalidField("id", "it is no id of Discord's")
+	for _, given := range []struct {
+		field string
+		id    discord.MessageID
+	}{{"before", q.Before}, {"after", q.After}, {"around", q.Around}} {
+		if int64(given.id) < 0 {
+			return tidings.InvalidField(given.field, "it is no id of Discord's")
 		}
-		if id != 0 {
+		if given.id != 0 {
 			n++
 		}
 	}

@@ -87,6 +87,10 @@ func TestPagesThatCannotBeRead(t *testing.T) {
 			t.Errorf("%s: Messages() = %v, want %v", tt.name, err, tt.want)
 		}
 	}
+	var field *tidings.FieldError
+	if _, err := w.Messages(t.Context(), PageQuery{Channel: general, After: discord.NullMessageID}); !errors.As(err, &field) || field.Field != "after" {
+		t.Errorf("Messages() after no id = %v, want after named", err)
+	}
 	if p, got := w.page(PageQuery{Channel: general}); len(got) != 0 || p.More {
 		t.Errorf("a channel without messages = %+v", p)
 	}

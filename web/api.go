@@ -158,6 +158,10 @@ func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) 
 		case !p.may(scope):
 			s.fail(w, r, scopeMissing(scope))
 		default:
+			if err := queryProblem(r); err != nil {
+				s.fail(w, r, err)
+				return
+			}
 			if what, ok := ctx.Operation().Metadata["limit"].(string); ok {
 				if err := s.limited(r.Context(), what, p, s.address(r)); err != nil {
 					s.fail(w, r, err)

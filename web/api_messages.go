@@ -38,7 +38,7 @@ type MessagesBody struct {
 type messagesInput struct {
 	Channel ID  `query:"channel" required:"true"`
 	Before  ID  `query:"before" doc:"Only messages older than this"`
-	After   ID  `query:"after" doc:"Only messages newer than this, the nearest ones"`
+	After   ID  `query:"after" doc:"Only messages newer than this, the nearest ones; 0 for the oldest ones"`
 	Around  ID  `query:"around" doc:"Messages on both sides of this one"`
 	Limit   int `query:"limit" default:"50" minimum:"1" maximum:"100"`
 }
@@ -50,6 +50,9 @@ func (s *Server) getMessages(ctx context.Context, in *messagesInput) (*messagesO
 	var errs [4]error
 	q.Channel, errs[0] = parseID[discord.ChannelID]("query.channel", in.Channel)
 	q.Before, errs[1] = parseID[discord.MessageID]("query.before", in.Before)
+	if in.After == "0" { // which is how Discord's own API is asked for a channel's beginning
+		in.After = "1"
+	}
 	q.After, errs[2] = parseID[discord.MessageID]("query.after", in.After)
 	q.Around, errs[3] = parseID[discord.MessageID]("query.around", in.Around)
 	for _, err := range errs {

@@ -54,7 +54,7 @@ type muteInput struct {
 	Scope ID `path:"scope" doc:"A channel, category, forum or guild"`
 	Body  *struct {
 		Until   *time.Time `json:"until,omitempty" doc:"When the mute ends. Without until and minutes: never"`
-		Minutes int        `json:"minutes,omitempty" minimum:"0" maximum:"5256000" doc:"Instead of until: how long from now"`
+		Minutes int        `json:"minutes,omitempty" minimum:"1" maximum:"5256000" doc:"Instead of until: how long from now"`
 	} `required:"false"`
 }
 

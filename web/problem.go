@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -76,7 +78,7 @@ func (s *Server) failed(ctx context.Context, what string, err error) error {
 	return p
 }
 
-// fail answers outside of huma: problem+json below /api and where there are no pages, a page elsewhere.
+// fail answers outside of huma: problem+json to machines and where there are no pages, a page elsewhere.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problem(err)
 	if p.Status >= 500 && r.Context().Err() == nil {
@@ -85,7 +87,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if h := huma.HeadersError(nil); errors.As(err, &h) {
 		maps.Copy(w.Header(), h.GetHeaders())
 	}
-	if !s.o.NoPages && !strings.HasPrefix(r.URL.Path, "/api/") {
+	if !s.o.NoPages && !forMachines(r) {
 		s.errorPage(w, r, p.Status, p.Title, p.Detail)
 		return
 	}
@@ -108,18 +110,58 @@ func writeProblem(w http.ResponseWriter, p *huma.ErrorModel) {
 // apiNotFound answers what no operation has taken: 405 where another method would have found one.
 func (s *Server) apiNotFound(mux *http.ServeMux) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var allowed []string
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
-			probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
-			if _, pattern := mux.Handler(probe); strings.HasPrefix(pattern, method+" ") || method == http.MethodHead && strings.HasPrefix(pattern, "GET ") {
-				allowed = append(allowed, method)
-			}
+		if !s.wrongMethod(mux, w, r) {
+			s.fail(w, r, problemf(http.StatusNotFound, "The API has no %s %s. GET /api describes what it has.", r.Method, r.URL.Path))
 		}
-		if len(allowed) > 0 {
-			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			s.fail(w, r, problemf(http.StatusMethodNotAllowed, "%s has no %s. It has: %s.", r.URL.Path, r.Method, strings.Join(allowed, ", ")))
-			return
-		}
-		s.fail(w, r, problemf(http.StatusNotFound, "The API has no %s %s. GET /api describes what it has.", r.Method, r.URL.Path))
 	}
+}
+
+// nothingHere is apiNotFound for everything that is not below /api/.
+func (s *Server) nothingHere(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case s.wrongMethod(mux, w, r):
+		case forMachines(r):
+			s.fail(w, r, problemf(http.StatusNotFound, "There is nothing at %s.", r.URL.Path))
+		default:
+			s.pageNotFound(w, r)
+		}
+	}
+}
+
+// wrongMethod answers 405 where another method finds something at the request's path, and says whether it did.
+func (s *Server) wrongMethod(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) bool {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := mux.Handler(probe); strings.HasPrefix(pattern, method+" ") || method == http.MethodHead && strings.HasPrefix(pattern, "GET ") {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		return false
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	s.fail(w, r, problemf(http.StatusMethodNotAllowed, "%s has no %s. It has: %s.", r.URL.Path, r.Method, strings.Join(allowed, ", ")))
+	return true
+}
+
+// forMachines tells whether what is asked for is no page.
+func forMachines(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/webhooks/")
+}
+
+// queryProblem is what is wrong with a query however it is understood: a part that cannot be read, and a parameter that is given twice, of
+// which one would be left out in silence.
+func queryProblem(r *http.Request) error {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return fieldProblem("query", "it cannot be read: "+err.Error(), nil)
+	}
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if len(q[name]) > 1 {
+			return fieldProblem("query."+name, "it is given more than once", nil)
+		}
+	}
+	return nil
 }

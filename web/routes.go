@@ -14,7 +14,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /saved", s.person(s.pageEmpty(view{Kind: "saved", Title: "Saved"})))
 	mux.HandleFunc("GET /settings", s.person(s.pageSettings))
 	mux.HandleFunc("GET /offline", s.pageOffline)
-	mux.HandleFunc("/", s.pageNotFound)
+	mux.HandleFunc("/", s.nothingHere(mux))
 
 	// Signing in and out.
 	mux.Handle("GET /login", s.sessions.LoadAndSave(http.HandlerFunc(s.login)))
@@ -67,6 +67,9 @@ func (s *Server) machineRoutes() *http.ServeMux {
 	mux := http.NewServeMux()
 	s.machines(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if s.wrongMethod(mux, w, r) {
+			return
+		}
 		s.fail(w, r, problemf(http.StatusNotFound, "This process has no web role: it answers GET /healthz, /readyz and /metrics alone. Ask one whose ROLES name web."))
 	})
 	return mux

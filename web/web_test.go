@@ -184,6 +184,10 @@ func TestMessages(t *testing.T) {
 	if m := got.Messages[1]; m.Unread || m.Mentions_me || got.Next != m.ID {
 		t.Errorf("own message = %+v, next %s", m, got.Next)
 	}
+	// As Discord's own API is asked for a channel's beginning.
+	if status, body, _ := ask(t, newBrowser(t), "GET", ts.URL+"/api/messages?channel=10&after=0", "", "Authorization", "Bearer reader"); status != 200 || strings.Count(body, `"html"`) != 3 {
+		t.Errorf("GET /api/messages?after=0 = %d %s, want all three messages", status, body)
+	}
 	for _, field := range []string{`"complete_since":null`, `"edited_timestamp":null`, `"attachments":[]`, `"embeds":[]`, `"reactions":[]`} {
 		if !strings.Contains(body, field) {
 			t.Errorf("no %s in %s", field, body)
@@ -291,6 +295,9 @@ func TestUnderstandableErrors(t *testing.T) {
 		{"GET", "/api/messages?channel=10&before=1&after=2", "", 422, "exclude each other"},
 		{"GET", "/api/messages?channel=10&limit=1000", "", 422, "query.limit"},
 		{"GET", "/api/messages?channel=10&chanel=1", "", 422, "chanel"},
+		{"GET", "/api/messages?channel=10&channel=20", "", 422, "query.channel"},
+		{"GET", "/api/feed?filter=all&channel=%zz", "", 422, "cannot be read"},
+		{"GET", "/api/feed?filter=all&channel=10&channel=20", "", 422, "query.channel"},
 		{"GET", "/api/feed?filter=nonsense", "", 422, "query.filter"},
 		{"POST", "/api/messages/read", `{"channel":"10"}`, 422, "up_to"},
 		{"POST", "/api/messages/read", `{"channel":"10","all":true,"up_to":"5"}`, 422, "exactly one"},
@@ -299,12 +306,19 @@ func TestUnderstandableErrors(t *testing.T) {
 		{"POST", "/api/messages/read", `{"channel":"10","up_to":"-5"}`, 422, "body.up_to"},
 		{"POST", "/api/messages/read", `{`, 400, ""},
 		{"POST", "/api/messages/read", ``, 400, "body"},
+		{"PUT", "/api/mutes/10", `{"minutes":0}`, 422, "body.minutes"},
 		{"POST", "/api/messages/undo", `{"rev":77}`, 409, "newer"},
 		{"POST", "/api/messages/read", `{"channel":"` + strings.Repeat("1", maxBody) + `"}`, 413, ""},
 	} {
 		status, body, h := ask(t, newBrowser(t), c.method, ts.URL+c.path, c.body, "Authorization", "Bearer both")
 		if status != c.status || !strings.Contains(body, c.says) || h.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s %s %.60s = %d %s (%s), want %d naming %q", c.method, c.path, c.body, status, body, h.Get("Content-Type"), c.status, c.says)
+		}
+	}
+	for path, allow := range map[string]string{"/": "GET, HEAD", "/healthz": "GET, HEAD", "/login": "GET, HEAD", "/logout": "POST"} {
+		status, _, h := ask(t, newBrowser(t), "PUT", ts.URL+path, "", "Authorization", "Bearer both")
+		if status != 405 || h.Get("Allow") != allow {
+			t.Errorf("PUT %s = %d, Allow %q, want 405 and %q", path, status, h.Get("Allow"), allow)
 		}
 	}
 	w.broken = errors.New("pq: password leaked in here")

@@ -150,13 +150,34 @@ func TestWebhooksThatAreNotKept(t *testing.T) {
 			if got != c.want {
 				t.Errorf("answered %d %q, want %d", got, text, c.want)
 			}
-			if said := strings.Contains(text, `"detail":"`); said != (got >= 400 && !strings.Contains(c.d.source, "discord/")) || strings.Contains(text, "json:") || strings.Contains(text, "Go ") {
+			if said := strings.Contains(text, `"detail":"`); said != (got >= 400) || strings.Contains(text, "json:") || strings.Contains(text, "Go ") {
 				t.Errorf("answered %q, want a problem in our own words", text)
 			}
 			if len(box.kept) > 0 {
 				t.Errorf("%d rows, want none", len(box.kept))
 			}
 		})
+	}
+}
+
+func TestTheWebhookAddressAnswersOtherMethodsAsTheAPIDoes(t *testing.T) {
+	t.Parallel()
+	ts := hooked(t, &inbox{})
+	for _, c := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{"GET", "/webhooks/discord/mill", 405, "POST"},
+		{"HEAD", "/webhooks/discord/mill", 405, "POST"},
+		{"PUT", "/webhooks/discord/mill", 405, "POST"},
+		{"POST", "/webhooks/discord", 404, ""},
+		{"POST", "/webhooks/discord/mill/", 404, ""},
+	} {
+		status, _, h := ask(t, newBrowser(t), c.method, ts.URL+c.path, "")
+		if status != c.status || h.Get("Allow") != c.allow || h.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s = %d, Allow %q (%s), want %d, Allow %q, as a problem", c.method, c.path, status, h.Get("Allow"), h.Get("Content-Type"), c.status, c.allow)
+		}
 	}
 }
 

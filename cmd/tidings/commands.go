@@ -71,6 +71,10 @@ func (t tokenCreateCmd) Run(ctx context.Context, c *Config, log *slog.Logger, ou
 	if err != nil || !id.IsValid() {
 		faults = append(faults, fmt.Sprintf("--user %q is not a Discord id: it is a long number; in Discord's settings switch on Developer Mode, then copy it from the person's menu.", t.User))
 	}
+	t.Scopes = strings.Fields(strings.Join(t.Scopes, " "))
+	if len(t.Scopes) == 0 {
+		faults = append(faults, "--scopes names none: there are read, ack, webhooks and admin.")
+	}
 	for _, s := range t.Scopes {
 		if !slices.Contains([]string{"read", "ack", "webhooks", "admin"}, s) {
 			faults = append(faults, fmt.Sprintf("--scopes names %q: there are read, ack, webhooks and admin.", s))

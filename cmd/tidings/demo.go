@@ -28,6 +28,9 @@ type simCmd struct {
 }
 
 func (cmd simCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
+	if _, _, err := net.SplitHostPort(c.listen()); err != nil {
+		return usageError{[]string{fmt.Sprintf("LISTEN %q is not host:port.", c.Listen)}}
+	}
 	o := sim.Options{Log: log.With("part", "sim"), Rand: cmd.Rand, OnReplay: newProgress(out.Err, time.Now).show}
 	if cmd.Demo {
 		o.World = "demo"

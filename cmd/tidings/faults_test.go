@@ -51,6 +51,8 @@ func TestExitCodes(t *testing.T) {
 		{"an unknown command", []string{"frobnicate"}, exitUsage},
 		{"an unknown flag", []string{"serve", "--frobnicate"}, exitUsage},
 		{"a user that is no id", []string{"token", "create", "--user", "me", "--discord-token", "x"}, exitUsage},
+		{"a token that may do nothing", []string{"token", "create", "--user", "5", "--scopes", "", "--discord-token", "x"}, exitUsage},
+		{"a simulator at no address", []string{"sim", "--listen", "nonsense"}, exitUsage},
 		{"nobody there", []string{"health", "--listen", "127.0.0.1:1"}, exitFailure},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -24,8 +24,8 @@ type scope struct {
 	Channel string `placeholder:"ID" help:"A channel and its threads."`
 }
 
-// ids reads what was named, and the faults in it.
-func (s scope) ids(user string) (guild discord.GuildID, channel discord.ChannelID, author discord.UserID, faults []string) {
+// ids reads what was named, and the faults in it. flags are those of the command.
+func (s scope) ids(user, flags string) (guild discord.GuildID, channel discord.ChannelID, author discord.UserID, faults []string) {
 	given := 0
 	id := func(flag, text string) discord.Snowflake {
 		if text == "" {
@@ -40,7 +40,7 @@ func (s scope) ids(user string) (guild discord.GuildID, channel discord.ChannelI
 	}
 	guild, channel, author = discord.GuildID(id("guild", s.Guild)), discord.ChannelID(id("channel", s.Channel)), discord.UserID(id("user", user))
 	if given != 1 {
-		faults = append(faults, "say what is meant with exactly one of --guild, --channel and --user.")
+		faults = append(faults, "say what is meant with exactly one of "+flags+".")
 	}
 	return guild, channel, author, faults
 }
@@ -54,7 +54,7 @@ type purgeCmd struct {
 }
 
 func (p purgeCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
-	guild, channel, author, faults := p.ids(p.User)
+	guild, channel, author, faults := p.ids(p.User, "--guild, --channel and --user")
 	if (p.OptOut || p.OptIn) && p.User == "" {
 		faults = append(faults, "--opt-out and --opt-in need --user.")
 	}
@@ -129,7 +129,7 @@ type exportedChannel struct {
 }
 
 func (e exportCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
-	guild, channel, _, faults := e.ids("")
+	guild, channel, _, faults := e.ids("", "--guild and --channel")
 	if len(faults) > 0 {
 		return usageError{faults}
 	}

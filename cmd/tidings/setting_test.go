@@ -2,8 +2,12 @@ package main
 
 import (
 	"bytes"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 )
 
 // Whoever has several settings wrong learns of all of them at once, whatever is wrong with each.
@@ -30,5 +34,37 @@ func TestAllFaultsOfTheConfigurationAreSaidAtOnce(t *testing.T) {
 	errs.Reset()
 	if code := run(t.Context(), []string{"migrate"}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "GATEWAY is") || !strings.Contains(errs.String(), "LOG_LEVEL is") {
 		t.Errorf("tidings migrate ended with %d: %s", code, errs.String())
+	}
+}
+
+// A setting that is there and empty, as a line of .env that nobody has filled in, is the default; lists may be written with spaces.
+func TestEmptySettingsAreTheDefaults(t *testing.T) {
+	var c, unset cli
+	var unread []string
+	read := func(c *cli) {
+		parser, err := kong.New(c, kong.Vars{"version": version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, flag := range parser.Model.Flags {
+			if len(flag.Tag.Envs) > 0 {
+				flag.Mapper = setting{flag.Mapper, &unread}
+				if flag.Tag.Envs[0] != "ADMINS" && c != &unset {
+					t.Setenv(flag.Tag.Envs[0], "")
+				}
+			}
+		}
+		if _, err := parser.Parse([]string{"serve"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("ADMINS", " 80351110224678912, 80351110224678913 80351110224678914,")
+	read(&unset)
+	read(&c)
+	if len(unread) > 0 || !reflect.DeepEqual(c.Config, unset.Config) {
+		t.Errorf("with everything empty the settings are %+v, want the defaults %+v (%v)", c.Config, unset.Config, unread)
+	}
+	if want := []string{"80351110224678912", "80351110224678913", "80351110224678914"}; !slices.Equal(c.Admins, want) {
+		t.Errorf("ADMINS = %q, want %q", c.Admins, want)
 	}
 }
