@@ -31,6 +31,15 @@ func (h *house) keepsCalm(t *testing.T) {
 	h.visit(t, b, "/?filter=mentions")
 	browsertest.Until(t, b, `document.querySelector('#mark').hidden && document.querySelector('#mark-more').hidden`)
 
+	// A view of some messages does not boast of the mentions in its channels.
+	h.say("tides", "<@"+h.readers["calm"].ID+"> no poll")
+	var view struct{ ID string }
+	if status := h.s.call(me, "POST", "/api/views", map[string]any{"name": "Polls", "has": []string{"poll"}, "channels": []string{h.guild.Channel("tides")}}, &view); status != http.StatusOK {
+		t.Fatalf("POST /api/views = %d", status)
+	}
+	h.visit(t, b, "/?view="+view.ID)
+	browsertest.Until(t, b, `document.querySelector('#mentions').textContent === '1' && document.querySelector('#where').textContent === 'All caught up'`)
+
 	// The menu of the lowest message stands above it.
 	for n := range 20 {
 		said = h.say("tides", fmt.Sprintf("calm line %d", n))

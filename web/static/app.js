@@ -125,10 +125,11 @@ function unreadOf(guild) {
 
 /** @param {{unread: number, mentions: number}} t */
 function summary(t) {
-  const mine = savedOf(page.view);
+  const mine = savedOf(page.view), whole = !mine || byChannel(mine);
+  const mentions = whole ? t.mentions : 0; // of a view of some messages, those of its channels say nothing
   const n = Object.values(page.state.channels).filter((c) => c.unread > 0 && !muted(c) && (!mine || inPlaces(mine, c, page.state, page.parents))).length;
-  if (!t.unread && !t.mentions) return words.allCaughtUp;
-  return [words.unreadCount(t.unread), t.mentions ? words.mentionsOf(t.mentions) : '', mine && !byChannel(mine) ? '' : words.inChannels(n)].filter(Boolean).join(' · ');
+  if (!t.unread && !mentions) return words.allCaughtUp;
+  return [words.unreadCount(t.unread), mentions ? words.mentionsOf(mentions) : '', whole ? words.inChannels(n) : ''].filter(Boolean).join(' · ');
 }
 
 /** @param {{unread: number, mentions: number}} t */
