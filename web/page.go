@@ -23,6 +23,7 @@ func parsePages(a *assets) (*pages, error) {
 		"asset":   a.url,
 		"modules": func() []string { return a.modules },
 		"initial": initial,
+		"tone":    tone,
 		"size":    humanSize,
 		"fields": func(title, of string, list []describedField) any {
 			return struct {
@@ -103,6 +104,15 @@ func initial(name string) string {
 		return strings.ToUpper(string(c))
 	}
 	return "?"
+}
+
+// tone is one of eight colours for who has no picture, the same that the page chooses (tone in static/render/dom.js).
+func tone(id fmt.Stringer) string {
+	n := uint32(7)
+	for _, digit := range id.String() {
+		n = n*31 + uint32(digit)
+	}
+	return fmt.Sprint("tone-", n*2_654_435_761>>29)
 }
 
 func humanSize(n int64) string {

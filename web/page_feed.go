@@ -203,9 +203,9 @@ func (s *Server) app(w http.ResponseWriter, r *http.Request, p who, f first) {
 // by itself, every five seconds.
 func (s *Server) nothingToRead(w http.ResponseWriter, r *http.Request, u tidings.User) {
 	n := notice{Title: "No channel for you yet", SignOut: true, Again: 5, Action: r.URL.RequestURI(), Label: "Look again", Steps: []string{
-		"The bot of this service is in no server that you are in, or you may read no channel there.",
-		"Ask whoever runs it to invite the bot to your server; or, in the server, for a role that may read something.",
-		"If you have just signed in, memberships may still be on their way: this page looks again by itself.",
+		"If you have just signed in, wait a moment: your servers may still be on their way, and this page looks again by itself.",
+		"Otherwise ask whoever runs this service to invite its bot to your server,",
+		"or ask in the server for a role that may read something.",
 	}}
 	n.Text = "You are signed in as " + u.Name + ", but you are in no server that this service knows, or you may read no channel there."
 	if s.o.Guilds != nil {

@@ -192,6 +192,15 @@ func TestFirstPage(t *testing.T) {
 	}
 }
 
+// The colour must not change when the page's scripts take over; web/static/parts.test.js has the same ids.
+func TestTheColourOfAPerson(t *testing.T) {
+	for id, want := range map[discord.UserID]string{8: "tone-5", 1443450134275948545: "tone-0", 1443450134275948547: "tone-1", 1575722076281634816: "tone-3"} {
+		if got := tone(id); got != want {
+			t.Errorf("tone(%d) = %s, want %s", id, got, want)
+		}
+	}
+}
+
 func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

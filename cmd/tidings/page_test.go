@@ -170,7 +170,7 @@ func press(t *testing.T, ctx context.Context, keys ...string) {
 
 // TestThePage lets a real browser do what people do, on one service.
 func TestThePage(t *testing.T) {
-	h := newHouse(t, "marks", "loses", "scrolls", "searches", "types", "swipes", "waits", "audits", "views", "beside", "shared")
+	h := newHouse(t, "marks", "loses", "scrolls", "searches", "types", "swipes", "waits", "audits", "views", "beside", "shared", "calm")
 	t.Run("mark all and undo in two browsers", h.marksInTwoBrowsers)
 	t.Run("a permission is lost while looking", h.losesAChannel)
 	t.Run("scrolling through a long history", h.scrolls)
@@ -180,6 +180,7 @@ func TestThePage(t *testing.T) {
 	t.Run("views and keywords", h.savesViews)
 	t.Run("threads, pins and a search beside the channel", h.looksBeside)
 	t.Run("a phone", h.holdsAPhone)
+	t.Run("what comes up is calm", h.keepsCalm)
 	t.Run("hostile messages stay text", h.hostile)
 	t.Run("other directions and less motion", h.turns)
 	t.Run("axe finds nothing", h.accessible)
@@ -296,7 +297,8 @@ func (h *house) searches(t *testing.T) {
 	browsertest.Do(t, b, evaluate(`document.activeElement.value = ''`)) // the protocol types the key itself, too
 	browsertest.Do(t, b, chromedp.KeyEvent("herring -quick in:nets\r"))
 	browsertest.Until(t, b, `location.search.includes('herring') && [...document.querySelectorAll('#stream article')].map((a) => a.dataset.id).join() === '`+wanted+`'`)
-	press(t, b, "\x1b", "j", "\r")
+	browsertest.Until(t, b, `document.activeElement.id === 'scroll'`) // so that the keys walk over what was found
+	press(t, b, "j", "\r")
 	browsertest.Until(t, b, `location.pathname === '/c/`+h.guild.Channel("nets")+`' && document.querySelector('article[data-selected]')?.dataset.id === '`+wanted+`'`)
 	browsertest.Until(t, b, `document.querySelector('#stream').innerText.includes('quick brown')`) // what stood around it
 	// What cannot be understood is said, not swallowed.
@@ -390,7 +392,7 @@ func (h *house) hostile(t *testing.T) {
 
 // turns reads what is written from right to left, and asks for less motion.
 func (h *house) turns(t *testing.T) {
-	hebrew, mixed := h.say("hostile", "שלום עולם\n> ציטוט"), h.say("hostile", "an English word, then שלום")
+	hebrew, mixed := h.say("hostile", "שלום עולם\n> ציטוט\n- נקודה"), h.say("hostile", "an English word, then שלום")
 	b := h.tab(t, "audits", "/c/"+h.guild.Channel("hostile"))
 	direction := func(id string) string {
 		return `getComputedStyle(document.querySelector('article[data-id="` + id + `"] .content')).direction`
@@ -401,6 +403,11 @@ func (h *house) turns(t *testing.T) {
 		const text = document.createRange(), p = document.querySelector('article[data-id="`+hebrew+`"] .content p'), box = p.getBoundingClientRect();
 		text.selectNodeContents(p);
 		return Math.abs(text.getBoundingClientRect().right - box.right) < 2 && getComputedStyle(document.querySelector('#stream')).direction === 'ltr';
+	})()`)
+	// The bar of a quotation and the points of a list stand where its lines begin.
+	browsertest.Until(t, b, `(() => {
+		const of = (s) => getComputedStyle(document.querySelector('article[data-id="`+hebrew+`"] .content ' + s));
+		return of('blockquote').borderRightWidth === '3px' && of('blockquote').borderLeftWidth === '0px' && parseFloat(of('ul').paddingRight) > 8;
 	})()`)
 	motion := func(how string) {
 		t.Helper()

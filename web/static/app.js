@@ -99,7 +99,8 @@ function paintHead(t) {
   byID('show-threads').hidden = !threads;
   say('threads-count', threads ? short(threads) : '');
   const mark = byID('mark');
-  byID('mark-more').hidden = mark.hidden = v.kind === 'search' || v.kind === 'saved' || v.kind === 'keywords' || Boolean(mine && (!byChannel(mine) || mine.mentions_only));
+  // What shows only some messages of a channel is no place to mark all of them as read.
+  byID('mark-more').hidden = mark.hidden = ['search', 'saved', 'keywords', 'mentions'].includes(v.kind) || Boolean(mine && (!byChannel(mine) || mine.mentions_only));
   mark.toggleAttribute('disabled', unread === 0);
   mark.title = c ? words.markChannelHint : mine ? words.markViewRead : v.guild ? words.markServerHint : words.markAllHint;
   say('mark-label', c || mine ? words.markRead : v.guild ? words.markServerRead : words.markAllRead);
@@ -124,10 +125,11 @@ function unreadOf(guild) {
 
 /** @param {{unread: number, mentions: number}} t */
 function summary(t) {
-  const mine = savedOf(page.view);
+  const mine = savedOf(page.view), whole = !mine || byChannel(mine);
+  const mentions = whole ? t.mentions : 0; // of a view of some messages, those of its channels say nothing
   const n = Object.values(page.state.channels).filter((c) => c.unread > 0 && !muted(c) && (!mine || inPlaces(mine, c, page.state, page.parents))).length;
-  if (!t.unread && !t.mentions) return words.allCaughtUp;
-  return [words.unreadCount(t.unread), t.mentions ? words.mentionsOf(t.mentions) : '', mine && !byChannel(mine) ? '' : words.inChannels(n)].filter(Boolean).join(' · ');
+  if (!t.unread && !mentions) return words.allCaughtUp;
+  return [words.unreadCount(t.unread), mentions ? words.mentionsOf(mentions) : '', whole ? words.inChannels(n) : ''].filter(Boolean).join(' · ');
 }
 
 /** @param {{unread: number, mentions: number}} t */
@@ -145,7 +147,6 @@ function paintStream(t) {
   older.classList.toggle('last', !follows());
   paintEnd(t);
   paintBanner();
-  paintPill();
   if (stick) {
     scroll.scrollTop = scroll.scrollHeight;
     page.below = 0;
@@ -154,6 +155,8 @@ function paintStream(t) {
     const by = n ? n.getBoundingClientRect().top - scroll.getBoundingClientRect().top - at.top : 0;
     if (Math.abs(by) >= 1) scroll.scrollTop += by;
   }
+  if (page.below && !page.list.newer && atBottom()) page.below = 0; // all of it is in sight
+  paintPill();
   keepFocus();
 }
 
@@ -211,12 +214,16 @@ function paintPill() {
 
 // What the person does --------------------------------------------------------------------------------------------------
 
-/** @param {boolean} out */
+/** drawer pulls the inbox out on a narrow page, or puts it away; the focus goes with it. @param {boolean} out */
 function drawer(out) {
+  const inside = byID('inbox').contains(document.activeElement);
   document.body.classList.toggle('drawer', out);
   byID('menu').setAttribute('aria-expanded', String(out));
   byID('inbox').toggleAttribute('inert', narrow.matches && !out);
   byID('main').toggleAttribute('inert', narrow.matches && out);
+  if (!narrow.matches) return;
+  if (out) /** @type {HTMLElement | null} */ (document.querySelector('#inbox [aria-current]') ?? document.querySelector('#inbox a'))?.focus({ preventScroll: true });
+  else if (inside) byID('menu').focus();
 }
 
 function findChannel() {
@@ -389,7 +396,8 @@ function listenAround() {
   });
   byID('search').addEventListener('submit', (e) => {
     e.preventDefault();
-    open(searchView(searchBox.value.trim()));
+    // With something found, the keys walk over it; / goes back to the words.
+    open(searchView(searchBox.value.trim())).then(() => { if (page.list.messages.length && document.activeElement === searchBox) scroll.focus({ preventScroll: true }); });
   });
   older.addEventListener('click', () => grow('older'));
   // A wheel or a finger at the very edge scrolls nothing, and wants more all the same.

@@ -17,11 +17,11 @@ import { besideModule, viewFormModule } from './lazy.js';
 
 /** @typedef {{text: string, key?: string, chosen?: boolean, act: () => void} | null} Item null is a line between; chosen is one of several, of which one holds */
 
-const menu = byID('menu-box'), landmark = byID('menu-place');
+const menu = byID('menu-box'), landmark = byID('menu-place'), narrow = matchMedia('(max-width: 480px)');
 /** @type {HTMLElement | null} */
 let opener = null;
 
-/** show opens a menu at a place. @param {Item[]} items @param {{x: number, y: number}} at @param {string} label */
+/** show opens a menu at a place, or above it where there is no room below. @param {Item[]} items @param {{x: number, y: number, above?: number}} at @param {string} label */
 function show(items, at, label) {
   opener = document.activeElement instanceof HTMLElement ? document.activeElement : null;
   menu.setAttribute('aria-label', label);
@@ -38,7 +38,8 @@ function show(items, at, label) {
   landmark.hidden = menu.hidden = false;
   const box = menu.getBoundingClientRect();
   menu.style.left = Math.max(8, Math.min(at.x, innerWidth - box.width - 8)) + 'px';
-  menu.style.top = Math.max(8, Math.min(at.y, innerHeight - box.height - 8)) + 'px';
+  const room = innerHeight - box.height - 8, above = (at.above ?? 0) - box.height - 4;
+  menu.style.top = Math.max(8, at.y > room && above >= 8 ? above : Math.min(at.y, room)) + 'px';
   /** @type {HTMLElement | null} */ (menu.querySelector('button'))?.focus();
 }
 
@@ -72,7 +73,7 @@ addEventListener('blur', () => close());
 /** below is the place under an element. @param {Element | null} node */
 function below(node) {
   const box = node?.getBoundingClientRect();
-  return { x: box ? box.left + 16 : 100, y: box ? Math.min(box.bottom, innerHeight / 2) : 100 };
+  return box ? { x: box.left + 16, y: box.bottom, above: box.top } : { x: 100, y: 100 };
 }
 
 // What is done with a message -------------------------------------------------------------------------------------------
@@ -147,6 +148,8 @@ export function ofMarks(node) {
     { text: words.markEverything, key: 'Shift+M', act: () => markAll() }, null,
     ...[1, 7, 30].map((days) => ({ text: words.olderThan(days), act: () => markOlder(days) })),
     null, { text: words.undoLast, key: 'u', act: () => undo() },
+    // What a phone has no room for in the bar.
+    ...(c && narrow.matches ? [null, { text: words.pins, act: () => beside('pins', c.id) }, { text: words.about, act: () => beside('about', c.id) }] : []),
   ], below(node), words.markAsRead);
 }
 
@@ -175,7 +178,7 @@ export function ofMessage(m, node, at) {
     { text: page.saved.has(m.id) ? words.unsave : words.saveForLater, key: 's', act: () => save(m) },
     null,
     { text: words.readToHere, key: 'm', act: () => markTo(m) },
-    { text: words.unreadFromHere, key: 'U', act: () => markUnreadFrom(m) },
+    { text: words.unreadFromHere, key: 'Shift+U', act: () => markUnreadFrom(m) },
     ...(m.author.id === page.me ? [] : /** @type {Item[]} */ ([null,
       { text: words.viewOfAuthor, act: () => viewOf(m.author) },
       { text: page.state.ignored.includes(m.author.id) ? words.countAgain(m.author.name) : words.ignore(m.author.name), act: () => ignore(m) }])),

@@ -1,6 +1,7 @@
 // Ctrl+K: go to any channel, server or command by a few letters of its name.
 
 import { byID, el, short } from './render/dom.js';
+import { glyphOf } from './render/inbox.js';
 import { compare } from './state.js';
 import { page } from './page.js';
 import { channelView, feedView, open, savedView } from './views.js';
@@ -57,7 +58,7 @@ function entries(typed) {
     for (const c of Object.values(page.state.channels)) {
       // With two words the first may be the server's.
       const w = rank(c.name, text) || (text.includes(' ') ? rank((page.state.guilds[c.guild]?.name ?? '') + ' ' + c.name, text) / 2 : 0);
-      if (w) all.push({ name: c.name, under: page.state.guilds[c.guild]?.name ?? '', glyph: c.type >= 10 && c.type <= 12 ? '↳' : '#', unread: c.unread, weight: w + (c.unread > 0 ? 3 : 0), last: c.last_id, act: () => open(channelView(c.id)) });
+      if (w) all.push({ name: c.name, under: page.state.guilds[c.guild]?.name ?? '', glyph: glyphOf(c), unread: c.unread, weight: w + (c.unread > 0 ? 3 : 0), last: c.last_id, act: () => open(channelView(c.id)) });
     }
     for (const v of page.views) {
       const w = rank(v.name, text);

@@ -77,7 +77,7 @@ export const words = {
   // Beside the stream
   pins: 'Pinned', nothingPinned: 'Nothing is pinned here.', about: 'About this channel', noThreads: 'There is no thread here.', noPosts: 'There is no post here yet.',
   /** @param {number} n */ pinnedElsewhere: (n) => `${count(n, 'pinned message')} older than what is kept here: `,
-  seeInDiscord: 'see Discord', nothingFound: 'Nothing found here.', messagesTitle: 'Messages', findHelp: 'Words, "a phrase", -without, from:, has:, before:',
+  seeInDiscord: 'see Discord', nothingFound: 'Nothing found here.', messagesTitle: 'Messages', findHelp: 'Words, from:, has:, before:',
   /** @param {string} name */ findIn: (name) => 'Find in ' + name,
   noTopic: 'No topic', topic: 'Topic', completeness: 'Completeness', completeSince: 'Complete since', completeUnknown: 'Not known to be complete',
   gaps: 'Being fetched', gapSince: 'noticed', itsPast: 'its past', recoveredLabel: 'Found late', inServerLabel: 'Server', inLabel: 'In', activeThreads: 'Threads',
@@ -104,7 +104,7 @@ export const words = {
   /** @param {string} id */ person: (id) => 'Person ' + id,
   /** @param {string} what */ remove: (what) => 'Remove ' + what,
 
-  noKeywords: 'There is none yet.', noViews: 'There is none yet. Press v in the feed to make one.', delete: 'Delete', hasFeed: 'with a secret address for feed readers',
+  noKeywords: 'There is none yet.', noViews: 'There is none yet. Make one with + in the inbox, or with v.', delete: 'Delete', hasFeed: 'with a secret address for feed readers',
   /** @param {string} word */ keywordGone: (word) => `“${word}” is no longer one of your keywords.`,
 
   // Messages

@@ -139,10 +139,13 @@ function heading(id, look) {
   return el('li', { class: 'parent' }, el('span', { class: 'glyph', 'aria-hidden': 'true' }, isForum(p?.type) ? '▤' : '#'), el('bdi', {}, p?.name ?? look.nameOf?.(id) ?? words.threads));
 }
 
+/** glyphOf is what stands before a channel's name. @param {{type: number}} c */
+export const glyphOf = ({ type }) => (type >= 10 && type <= 12 ? '↳' : type === 2 || type === 13 ? '◉' : type === 5 ? '◆' : '#');
+
 /** @param {Channel} c */
 function row(c) {
   return el('a', { href: '/c/' + c.id, 'data-open': c.id },
-    el('span', { class: 'glyph', 'aria-hidden': 'true' }, isThread(c) ? '↳' : c.type === 2 || c.type === 13 ? '◉' : c.type === 5 ? '◆' : '#'),
+    el('span', { class: 'glyph', 'aria-hidden': 'true' }, glyphOf(c)),
     el('span', { class: 'name' }, el('bdi', {}, c.name)), el('span', { class: 'badges' }));
 }
 
