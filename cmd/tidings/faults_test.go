@@ -62,6 +62,15 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestACommandNamesOnlyItsOwnFlags(t *testing.T) {
+	for command, want := range map[string]string{"export": "exactly one of --guild and --channel.", "purge": "exactly one of --guild, --channel and --user."} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{command}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), want) {
+			t.Errorf("tidings %s: exit code %d, %q, want %q", command, code, errs.String(), want)
+		}
+	}
+}
+
 func TestAWrongTokenStopsTheServiceAndIsNotHammered(t *testing.T) {
 	discord := simtest.Start(t, sim.Options{})
 	c := configFor(t, discord)

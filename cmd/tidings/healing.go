@@ -47,17 +47,7 @@ type backfillCmd struct {
 
 func (b backfillCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
 	var faults []string
-	id := func(flag, text string) discord.Snowflake {
-		if text == "" {
-			return 0
-		}
-		id, err := discord.ParseSnowflake(text)
-		if err != nil || !id.IsValid() {
-			faults = append(faults, fmt.Sprintf("--%s %q is not a Discord id.", flag, text))
-		}
-		return id
-	}
-	guild, channel := id("guild", b.Guild), id("channel", b.Channel)
+	guild, channel := idOf("guild", b.Guild, &faults), idOf("channel", b.Channel, &faults)
 	if b.Days == 0 {
 		b.Days = c.HistoryDays
 	}
