@@ -123,10 +123,10 @@ func TestADataDirectoryThatCannotBeUsedIsNamed(t *testing.T) {
 func TestADatabaseURLThatIsNoneIsSaidAtOnce(t *testing.T) {
 	discord := simtest.Start(t, sim.Options{})
 	c := configFor(t, discord)
-	c.DatabaseURL = "postgres://host:notaport/x"
+	c.DatabaseURL = "postgres://tidings:hunter2@host:notaport/x"
 	err := serve(t.Context(), c, slog.New(slog.DiscardHandler), func(string) {})
-	if err == nil || !strings.Contains(err.Error(), "database URL") {
-		t.Errorf("serve() = %v, want one that speaks of the database URL", err)
+	if err == nil || !strings.Contains(err.Error(), "database URL") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("serve() = %v, want one that speaks of the database URL and does not say its password", err)
 	}
 }
 
