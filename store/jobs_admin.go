@@ -39,34 +39,6 @@ func (s *Store) JobCounts(ctx context.Context) ([]JobCount, error) {
 	return counts, nil
 }
 
-// DeadJob is one that will not be tried again by itself.
-type DeadJob struct {
-	ID       int64           `db:"id" json:"id"`
-	Kind     string          `db:"kind" json:"kind"`
-	Key      string          `db:"key" json:"key"`
-	Guild    discord.GuildID `db:"guild_id" json:"guild"`
-	Payload  json.RawMessage `db:"payload" json:"payload"`
-	Attempts int             `db:"attempt" json:"attempts"`
-	Error    string          `db:"last_error" json:"error"`
-	At       time.Time       `db:"finished_at" json:"at"`
-}
-
-const deadJobs = `
-SELECT id, kind, key, guild_id, payload, attempt, last_error, finished_at
-FROM jobs
-WHERE state = 'dead'
-ORDER BY finished_at DESC, id DESC
-LIMIT $1`
-
-// DeadJobs lists the jobs that died last, newest first.
-func (s *Store) DeadJobs(ctx context.Context, limit int) ([]DeadJob, error) {
-	var jobs []DeadJob
-	if err := s.db.SelectContext(ctx, &jobs, deadJobs, limit); err != nil {
-		return nil, fmt.Errorf("list dead jobs: %w", err)
-	}
-	return jobs, nil
-}
-
 const reviveJob = `
 UPDATE jobs
 SET state = 'ready',
