@@ -72,7 +72,7 @@ type DeadLetterer interface {
 type Ledger interface {
 	// Listening notes that a shard is connected and past the replay, or that it is not.
 	Listening(ctx context.Context, g tidings.GatewaySession, on bool) error
-	// Heard says that a shard which listens still does. It is said every other second; what is not said lapses.
+	// Heard says that a shard which listens still does. It is said every 1½ seconds; what is not said for five lapses.
 	Heard(ctx context.Context, g tidings.GatewaySession, health tidings.ShardHealth) error
 	// NoteHole notes the lowest sequence that was left out, before anything after it goes to the sink; 0 that none is
 	// missing any more. before is an id below which nothing can be missing.

@@ -280,7 +280,7 @@ func (p pace) backoff(failures int) time.Duration {
 	return d/2 + rand.N(d)
 }
 
-// vouch says every other second, until ctx ends, that the shard still hears what Discord tells: as long as the connection is past its
+// vouch says every 1½ seconds, until ctx ends, that the shard still hears what Discord tells: as long as the connection is past its
 // replay and answers. Readers are told that nothing is missing only while that was said just now, so that a process which was
 // killed, or hangs, takes the statement with it.
 func (s *shard) vouch(ctx context.Context, lease tidings.GatewaySession) {

@@ -45,7 +45,7 @@ type Outgoing struct {
 // Bounds of one delivery.
 const (
 	hitsEach       = 20
-	outgoingAnswer = 4 << 10
+	outgoingAnswer = 4 << 10   // bytes of an answer that are read, which keeps the connection for the next
 	outgoingWait   = time.Hour // the longest that an address may ask us to wait
 )
 
@@ -160,12 +160,17 @@ func (o *Outgoing) post(ctx context.Context, url string, secret, body []byte) *r
 		o.Log.Debug("a webhook could not be reached", "err", err)
 		return &refusal{why: "it could not be reached"}
 	}
+	return answered(res, "it")
+}
+
+// answered takes an answer in: nil when it is a yes. who is whose it is, for the owner.
+func answered(res *http.Response, who string) *refusal {
 	defer res.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(res.Body, outgoingAnswer))
 	if res.StatusCode >= 200 && res.StatusCode <= 299 {
 		return nil
 	}
-	r := &refusal{why: fmt.Sprintf("it answered %d", res.StatusCode), status: res.StatusCode}
+	r := &refusal{why: fmt.Sprintf("%s answered %d", who, res.StatusCode), status: res.StatusCode}
 	if res.StatusCode >= 300 && res.StatusCode <= 399 {
 		r.why += ", and redirects are not followed"
 	}
