@@ -189,7 +189,8 @@ func lost(err error) bool {
 	return errors.As(err, &pe) && (pe.Code == "40001" || pe.Code == "40P01")
 }
 
-// unavailable adds [tidings.ErrUnavailable] to an error that says that Postgres, or the way to it, is away for now.
+// unavailable adds [tidings.ErrUnavailable] to an error that says that Postgres, or the way to it, is away for now, and
+// [tidings.ErrInvalid] to one that says that a text has a NUL or is not UTF-8.
 func unavailable(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -198,6 +199,9 @@ func unavailable(err error) error {
 	var ne net.Error
 	switch {
 	case errors.As(err, &pe):
+		if pe.Code == "22021" {
+			return fmt.Errorf("%w text: it has a NUL or is not UTF-8", tidings.ErrInvalid)
+		}
 		switch pe.Code.Class() {
 		case "08", "53", "57", "58": // Connections, resources, an operator, the system below.
 		case "40": // Lost to other transactions again and again.
