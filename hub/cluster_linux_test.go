@@ -1,7 +1,6 @@
 package hub_test
 
 import (
-	"fmt"
 	"net"
 	"os/exec"
 	"strconv"
@@ -227,14 +226,4 @@ func TestThroughACluster(t *testing.T) {
 	if f := s.delta(channels[0], v); f.K != "create" {
 		t.Errorf("what was missed = %s, want the change itself", f.raw)
 	}
-}
-
-// reaches waits until the socket was told of version v of a channel, or looked past it.
-func (s *socket) reaches(c discord.ChannelID, v int64) {
-	s.t.Helper()
-	eventually(s.t, fmt.Sprintf("version %d of channel %d", v, c), func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.version[c] >= v
-	})
 }

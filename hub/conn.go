@@ -3,7 +3,6 @@ package hub
 import (
 	"errors"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/coder/websocket"
@@ -19,6 +18,7 @@ type conn struct {
 	who Who
 	id  string // names the connection to its client
 	key sessionKey
+	pos int64 // Hub.pos when the connection was registered: what passes from there on comes to it
 	ws  *websocket.Conn
 	out *outbox
 	// packed says that the peer takes compressed frames.
@@ -122,7 +122,7 @@ func (c *conn) add(f *frame) {
 // snapshot is what a connection begins with.
 type snapshot struct {
 	*recent
-	hello  *frame
+	cursor cursor // for the hello
 	floors map[discord.ChannelID]int64
 	// ahead holds the versions that the hub had passed already where they are above the snapshot's: the frames between
 	// must be in the buffer.
@@ -134,11 +134,18 @@ func (c *conn) open(snap snapshot) {
 	if c.state != connAttaching {
 		return
 	}
-	c.state = connLive
-	c.send(slices.Concat(snap.hello.b, snap.frame.wire(c.packed)), true)
-	c.floors = snap.floors
+	c.state, c.floors = connLive, snap.floors
+	if c.follow(snap) {
+		snap.cursor.print = 0
+	}
+	hello := helloFrame(c.id, c.who.User, c.hub.timing.heartbeat, snap.cursor.String(), false)
+	c.begin(hello.b, snap.frame.wire(c.packed))
+}
+
+// follow adds what is newer than the snapshot to what leaves at the end of this pass, and reports whether something of that cannot be had again.
+func (c *conn) follow(snap snapshot) bool {
 	if len(c.buffer) == 0 && len(snap.ahead) == 0 {
-		return
+		return false
 	}
 	last := make(map[discord.ChannelID]int64, len(snap.versions))
 	for _, x := range snap.versions {
@@ -175,12 +182,25 @@ func (c *conn) open(snap snapshot) {
 		c.add(resetFrame(d.guild, id, d.version))
 	}
 	c.buffer, c.buffered = nil, 0
+	return len(unsure) > 0
 }
 
 // send hands bytes to the socket. A connection that cannot keep up is dropped.
 func (c *conn) send(b []byte, free bool) {
 	if err := c.out.send(b, free); err != nil {
 		c.failed(err)
+	}
+}
+
+// begin hands the first frames to the socket.
+func (c *conn) begin(frames ...[]byte) {
+	s := c.shard
+	var err error
+	if s.first, err = c.out.begin(s.first, frames...); err != nil {
+		c.failed(err)
+	}
+	if cap(s.first) > maxFirst {
+		s.first = nil
 	}
 }
 

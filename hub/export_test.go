@@ -1,6 +1,10 @@
 package hub
 
-import "time"
+import (
+	"time"
+
+	"github.com/diamondburned/arikawa/v3/discord"
+)
 
 // MaxSnapshotsAtOnce is how many snapshots are read at the same time.
 const MaxSnapshotsAtOnce = maxSnapshotsAtOnce
@@ -112,3 +116,13 @@ func (h *Hub) Journaled() bool {
 
 // Lasting is how long the word of a page holds that somebody looks at it.
 func (h *Hub) Lasting(d time.Duration) { h.present.lasts = d }
+
+// Compressed reports whether the newest snapshot of a person is so already. It can be asked once.
+func (h *Hub) Compressed(u discord.UserID) bool {
+	h.mu.Lock()
+	f := h.recent[u].frame
+	h.mu.Unlock()
+	is := true
+	f.packing.Do(func() { is, f.small = false, f.b })
+	return is
+}

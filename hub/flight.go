@@ -64,12 +64,9 @@ func (s *shard) fly() {
 	if r == nil || len(r.flights) == 0 {
 		return
 	}
+	var broken error
 	if len(r.flights) > 1 { // one costs no less through the ring
-		if err := r.fly(); err != nil {
-			s.hub.log.Warn("each write to a live socket is a call of its own from here on", "err", err)
-			s.ring = nil
-			r.close()
-		}
+		broken = r.fly()
 	}
 	for i := range r.flights {
 		f := &r.flights[i]
@@ -82,4 +79,9 @@ func (s *shard) fly() {
 	}
 	clear(r.flights)
 	r.flights = r.flights[:0]
+	if broken != nil {
+		s.hub.log.Warn("each write to a live socket is a call of its own from here on", "err", broken)
+		s.ring = nil
+		r.close()
+	}
 }

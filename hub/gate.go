@@ -26,19 +26,15 @@ type gate struct {
 func (h *Hub) dispatch(d *delta) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.denied[d.guild] {
-		h.sequence(d) // nobody sees it
-		return
-	}
 	g := h.gates[d.guild]
 	if d.accessVersion > h.applied[d.guild] && (g == nil || d.accessVersion > g.want) {
 		g = h.closeGate(d.guild, d.accessVersion, nil)
 	}
-	if g != nil {
+	if g != nil && !h.denied[d.guild] {
 		h.wait(g, d)
 		return
 	}
-	h.sequence(d)
+	h.sequence(d) // of a hidden guild too, because nobody sees it
 }
 
 func (h *Hub) wait(g *gate, d *delta) {
@@ -125,7 +121,11 @@ func (h *Hub) openGate(ctx context.Context, id discord.GuildID, g *gate) {
 			// than it is.
 			version = max(want, h.access.Version(id))
 		}
-		for _, u := range h.concerned(id, users, all) {
+		us, ok := h.concerned(id, g, want, users, all)
+		if !ok {
+			continue
+		}
+		for _, u := range us {
 			h.refresh(u)
 		}
 		if h.pass(id, g, version) {
@@ -149,17 +149,21 @@ func (h *Hub) reload(ctx context.Context, id discord.GuildID, want int64) error 
 	return h.access.Reload(ctx, id, want)
 }
 
-// concerned lists the connected people whose channels must be compared. A guild that was hidden is so no longer.
-func (h *Hub) concerned(id discord.GuildID, users map[discord.UserID]struct{}, all bool) []*user {
+// concerned lists the connected people whose channels must be compared. A guild that was hidden is so no longer, unless a change was
+// heard of meanwhile: what has passed unseen since may be of that, and can still be given to who comes back.
+func (h *Hub) concerned(id discord.GuildID, g *gate, want int64, users map[discord.UserID]struct{}, all bool) ([]*user, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.denied[id] {
+		if g.want > want {
+			return nil, false
+		}
 		delete(h.denied, id)
 		h.denials++
 		h.log.Info("access of a guild is known again", "guild", id)
 	}
 	if all {
-		return slices.Collect(maps.Values(h.users))
+		return slices.Collect(maps.Values(h.users)), true
 	}
 	var us []*user
 	for u := range users {
@@ -167,7 +171,7 @@ func (h *Hub) concerned(id discord.GuildID, users map[discord.UserID]struct{}, a
 			us = append(us, u)
 		}
 	}
-	return us
+	return us, true
 }
 
 // deny hides a guild from everybody, because who may see what in it is not known.

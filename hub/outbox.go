@@ -2,9 +2,12 @@ package hub
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,8 +17,11 @@ import (
 // sendBuffer caps the kernel's share, which would grow to 4 MB a connection and show nowhere.
 const sendBuffer = 128 << 10
 
-// flushWait is how long a socket may take no byte before it is given up.
-const flushWait = 10 * time.Second
+// flushWait is how long a socket may take for flushPart bytes before it is given up: who reads slowly and steadily gets a long snapshot too.
+const (
+	flushWait = 10 * time.Second
+	flushPart = 16 << 10
+)
 
 // partWait is how long a close frame may wait for a peer that is not waited for otherwise.
 const partWait = 2 * time.Second
@@ -45,8 +51,9 @@ type outbox struct {
 	tasks *sync.WaitGroup // owns the flusher
 
 	mu       sync.Mutex
+	answer   []byte  // the server's half of the handshake, which leaves with the first frame
 	queue    []chunk // what waits while the socket is full
-	waiting  int     // counted bytes in queue and in the flusher's hand
+	waiting  int     // counted bytes in queue
 	max      int
 	flushing bool // a flusher owns the socket
 	closing  bool // a close frame is written or queued: nothing may follow it
@@ -60,7 +67,7 @@ type outbox struct {
 type chunk struct {
 	b       []byte
 	counted int  // towards the bound
-	begun   bool // the socket has taken a part: the rest must follow, whatever happens
+	begun   bool // the socket has taken a part, or it begins with the answer to the handshake: it must leave, whatever happens
 }
 
 func newOutbox(c net.Conn, pre []byte, bound int, tasks *sync.WaitGroup) *outbox {
@@ -96,9 +103,46 @@ func (o *outbox) send(b []byte, free bool) error {
 	return o.put(b, counted)
 }
 
+// begin writes the first frames together with the answer to the handshake, as one write. They are gathered in buf, which it returns for
+// the next connection. What it sends is not counted towards the bound.
+func (o *outbox) begin(buf []byte, frames ...[]byte) ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.closing {
+		return buf, net.ErrClosed
+	}
+	begun := o.answer != nil
+	buf = append(buf[:0], o.answer...)
+	o.answer = nil
+	for _, f := range frames {
+		buf = append(buf, f...)
+	}
+	n := 0
+	if !o.flushing {
+		var err error
+		if n, err = o.try(buf); err != nil || n == len(buf) {
+			return buf, err
+		}
+	}
+	o.wait(slices.Clone(buf[n:]), 0, begun || n > 0)
+	return buf, nil
+}
+
+// greet answers the handshake when the first frame has to wait.
+func (o *outbox) greet() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.answer != nil && !o.closed {
+		_ = o.put(nil, 0) // a broken socket shows itself to the reader
+	}
+}
+
 // put writes or queues b. The caller holds mu.
 func (o *outbox) put(b []byte, counted int) error {
-	begun := false
+	begun := o.answer != nil
+	if begun {
+		b, o.answer = append(o.answer, b...), nil
+	}
 	if !o.flushing {
 		n, err := o.try(b)
 		if err != nil {
@@ -107,7 +151,7 @@ func (o *outbox) put(b []byte, counted int) error {
 		if n == len(b) {
 			return nil
 		}
-		b, begun = b[n:], n > 0
+		b, begun = b[n:], begun || n > 0
 	}
 	o.wait(b, counted, begun)
 	return nil
@@ -145,7 +189,7 @@ func (o *outbox) shut(b []byte, drop bool) {
 	o.ending.Store(true)
 }
 
-// flush exists only while the socket is full. It writes chunk by chunk until nothing waits.
+// flush exists only while the socket is full. It writes part by part until nothing waits.
 func (o *outbox) flush() {
 	for {
 		o.mu.Lock()
@@ -161,18 +205,24 @@ func (o *outbox) flush() {
 			}
 			return
 		}
-		next := o.queue[0]
-		o.queue = o.queue[1:]
+		o.queue[0].begun = true // and stays first
+		b := o.queue[0].b
+		b = b[:min(len(b), flushPart)]
 		if !o.parting {
 			_ = o.Conn.SetWriteDeadline(time.Now().Add(flushWait))
 		}
 		o.mu.Unlock()
-		if _, err := o.Conn.Write(next.b); err != nil {
+		if _, err := o.Conn.Write(b); err != nil {
 			o.drop()
 			continue
 		}
 		o.mu.Lock()
-		o.waiting -= next.counted
+		if first := &o.queue[0]; len(b) < len(first.b) {
+			first.b = first.b[len(b):]
+		} else {
+			o.waiting -= first.counted
+			o.queue = o.queue[1:]
+		}
 		o.mu.Unlock()
 	}
 }
@@ -278,10 +328,15 @@ func (o *outbox) drop() error {
 		return nil
 	}
 	o.closed = true
+	said := o.closing
 	o.mu.Unlock()
 	o.ending.Store(true)
 	if o.poller != nil {
 		o.poller.forget(o.token.Load())
+	}
+	if c, ok := o.Conn.(*tls.Conn); ok && !said {
+		// TLS would say goodbye, for which a socket that is full makes it wait for seconds.
+		_ = c.NetConn().Close()
 	}
 	err := o.Conn.Close()
 	o.wake() // its reader sees the end
@@ -295,7 +350,7 @@ func (o *outbox) leaving() bool {
 	return o.closing && !o.closed
 }
 
-// hijacker gives an outbox and small buffers to websocket.Accept.
+// hijacker gives an outbox and small buffers to websocket.Accept, and keeps the answer to the handshake for the first write.
 type hijacker struct {
 	refusal
 	bound int
@@ -309,6 +364,13 @@ const (
 	writeBuffer = 160
 )
 
+// WriteHeader implements [http.ResponseWriter]. Accept agrees to the handshake with it, before it hijacks.
+func (h *hijacker) WriteHeader(status int) {
+	if status != http.StatusSwitchingProtocols {
+		h.refusal.WriteHeader(status)
+	}
+}
+
 // Hijack implements [http.Hijacker].
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, brw, err := http.NewResponseController(h.ResponseWriter).Hijack()
@@ -321,5 +383,9 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		pre = append(pre, b...)
 	}
 	h.out = newOutbox(c, pre, h.bound, h.tasks)
+	answer := bytes.NewBufferString("HTTP/1.1 101 Switching Protocols\r\n")
+	_ = h.Header().Write(answer) // a buffer takes everything
+	answer.WriteString("\r\n")
+	h.out.answer = answer.Bytes()
 	return h.out, bufio.NewReadWriter(bufio.NewReaderSize(h.out, readBuffer), bufio.NewWriterSize(h.out, writeBuffer)), nil
 }

@@ -2,9 +2,13 @@ package hub
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
 	"net"
+	"net/http/httptest"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -64,5 +68,91 @@ func TestDroppingWhatWaitsKeepsFramesWhole(t *testing.T) {
 		}
 		tasks.Wait()
 		peer.Close()
+	}
+}
+
+// steadyConn takes so many bytes for each wait that it is given, as a narrow link does.
+type steadyConn struct {
+	net.Conn
+	left, most int
+	got        bytes.Buffer
+}
+
+func (c *steadyConn) SetWriteDeadline(time.Time) error {
+	c.left = c.most
+	return nil
+}
+
+func (c *steadyConn) Write(b []byte) (int, error) {
+	n := min(len(b), c.left)
+	c.left -= n
+	c.got.Write(b[:n])
+	if n < len(b) {
+		return n, os.ErrDeadlineExceeded
+	}
+	return n, nil
+}
+
+func (c *steadyConn) Close() error { return nil }
+
+// A snapshot may take longer than a socket may take nothing: who reads slowly and steadily gets all of it, and what follows.
+func TestALongFrameToASlowReader(t *testing.T) {
+	t.Parallel()
+	c := &steadyConn{most: 100_000}
+	var tasks sync.WaitGroup
+	o := newOutbox(c, nil, 256<<10, &tasks)
+	long, short := textFrame(bytes.Repeat([]byte("long"), 200_000)), textFrame([]byte("short"))
+	if err := o.send(long.b, true); err != nil {
+		t.Fatal(err)
+	}
+	o.send(short.b, false)
+	tasks.Wait()
+	if want := len(long.b) + len(short.b); c.got.Len() != want || o.closed {
+		t.Errorf("%d bytes of %d came, closed = %v", c.got.Len(), want, o.closed)
+	}
+}
+
+// fullConn notes what is written to it once it is full; a socket would make that wait.
+type fullConn struct {
+	net.Conn
+	full   atomic.Bool
+	waited atomic.Int64
+}
+
+func (c *fullConn) Write(b []byte) (int, error) {
+	if c.full.Load() {
+		c.waited.Add(1)
+		return 0, os.ErrDeadlineExceeded
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *fullConn) Close() error {
+	c.full.Store(false)
+	return c.Conn.Close()
+}
+
+// The loop drops who was silent too long, and must not wait for a socket that is full to take TLS' goodbye.
+func TestDroppingDoesNotWaitForTLS(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(nil)
+	srv.StartTLS()
+	defer srv.Close()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := &fullConn{Conn: ours}
+	peer := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true})
+	var tasks sync.WaitGroup
+	tasks.Go(func() { _ = peer.Handshake() })
+	conn := tls.Server(c, srv.TLS)
+	if err := conn.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	tasks.Wait()
+	o := newOutbox(conn, nil, 1<<20, &tasks)
+	c.full.Store(true)
+	o.drop()
+	if n := c.waited.Load(); n > 0 {
+		t.Errorf("%d writes to a full socket", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -118,4 +119,29 @@ func (n *node) packed(t *testing.T, user discord.UserID) *rawSocket {
 		r.anyFrame()
 	}
 	return r
+}
+
+// A long snapshot takes as long to compress as hundreds of writes. Others' frames do not wait for that.
+func TestTheLoopDoesNotCompressSnapshots(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna}, ids(t, 100)...)
+	held := make(chan struct{})
+	n := start(t, newProcess(w), hub.Options{Trace: func(hub.Delivery) { <-held }}, nil)
+	first := n.dial(t, anna)
+	n.Tell(bg, told(w.create(5000, carl, tidings.Mentions{})))
+	first.delta(5000, 1) // and the loop stands
+	compressed := make(chan bool, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		n.Serve(rw, r, hub.Who{User: anna})
+		compressed <- n.Compressed(anna)
+		close(held)
+	}))
+	defer srv.Close()
+	m := &node{Hub: n.Hub, process: n.process, url: srv.URL}
+	s := m.open(t, anna, "packed")
+	if !<-compressed {
+		t.Error("the snapshot is left for the loop to compress")
+	}
+	s.next("snapshot")
 }

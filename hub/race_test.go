@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -124,6 +125,38 @@ func TestResetsWaitForAccessToo(t *testing.T) {
 	a.settle()
 	for _, f := range a.all() {
 		if f.Op == "delta" && f.C == c1 && f.V > 1 {
+			t.Errorf("frame of a lost channel: %s", f.raw)
+		}
+	}
+}
+
+// Scenario 5: what is told while a guild is hidden may be of access that the hub has not heard of, and must not be given later to who lost it.
+func TestHiddenGuildIsShownAsOfTheNewestWord(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna, ben}, c1, c2)
+	p := newProcess(w)
+	n := start(t, p, hub.Options{}, nil)
+	b, a := n.dial(t, ben), n.dial(t, anna)
+	n.Tell(bg, told(w.create(c1, carl, tidings.Mentions{})))
+	b.delta(c1, 1)
+	a.delta(c1, 1)
+	cursor := a.leave(n)
+	eventually(t, "she has left", func() bool { return !n.Connected(anna) })
+	p.breakReload(errors.New("away"))
+	n.Tell(bg, tidings.Result{Access: []tidings.AccessChange{w.allow(ben, c2, false)}})
+	b.next("access")         // nothing is seen of it
+	w.allow(anna, c1, false) // lost on its way
+	n.Tell(bg, told(w.create(c1, carl, tidings.Mentions{})))
+	p.mu.Lock()
+	p.loaded[g1] = 2 // access is back, as far as what was told
+	p.mu.Unlock()
+	p.breakReload(nil)
+	b.next("access")
+	again, _ := n.resume(t, anna, cursor, a)
+	again.settle()
+	for _, f := range again.all() {
+		if f.Op == "delta" && f.C == c1 {
 			t.Errorf("frame of a lost channel: %s", f.raw)
 		}
 	}

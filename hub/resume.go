@@ -19,7 +19,7 @@ import (
 
 // cursor says how far a connection has been told: everything that this hub had passed at pos, the person's marks up to rev,
 // and what they may see by its print. It is made with Hub.mu held and sent through the shard, so that all of that has been
-// given to the connection before it.
+// given to the connection before it. One that is sent before what it would stand for stands for less: a connection may break between any two frames.
 type cursor struct {
 	epoch string // of the hub
 	pos   int64
@@ -54,7 +54,7 @@ const epochBytes = 8
 // before it lets go.
 func (h *Hub) cursorOf(u *user) cursor {
 	c := cursor{h.epoch, h.pos, u.rev, u.print}
-	if u.queued || u.catchUp || len(u.wants) > 0 || len(h.gates) > 0 && h.gated(u) {
+	if u.queued || u.catchUp || len(u.wants) > 0 || len(h.gates) > 0 && h.gated(u) || u.shard.behind() {
 		c.print = 0
 	}
 	return c
@@ -205,7 +205,7 @@ func (h *Hub) resume(ctx context.Context, c *conn, cur cursor) bool {
 			return false
 		}
 		defer h.mu.Unlock()
-		h.reopen(c, missed, floors, rev)
+		h.reopen(c, missed, floors, cur)
 		return true
 	}
 	h.mu.Lock()
@@ -217,7 +217,7 @@ func (h *Hub) resume(ctx context.Context, c *conn, cur cursor) bool {
 	if !ok {
 		return false
 	}
-	h.reopen(c, missed, nil, rev)
+	h.reopen(c, missed, nil, cur)
 	return true
 }
 
@@ -246,18 +246,14 @@ func (h *Hub) since(u *user, pos int64) ([]kept, bool) {
 	return missed, true
 }
 
-// reopen hands the shard what a connection has missed. The caller holds h.mu.
-func (h *Hub) reopen(c *conn, missed []kept, floors map[discord.ChannelID]int64, rev int64) {
+// reopen hands the shard what a connection has missed since cur, which is the hello's cursor too, because all of that follows it. The caller holds h.mu.
+func (h *Hub) reopen(c *conn, missed []kept, floors map[discord.ChannelID]int64, cur cursor) {
 	u := c.user
-	u.rev = max(u.rev, rev)
-	hello := cursor{h.epoch, h.pos, rev, u.print}
-	if h.gated(u) {
-		hello.print = 0
-	}
+	u.rev = max(u.rev, cur.rev)
 	c.live = true
 	h.metrics.resumed.Inc()
-	f := helloFrame(c.id, c.who.User, h.timing.heartbeat, hello.String(), true)
-	c.shard.do(func(*shard) { c.reopen(f, missed, floors, rev) })
+	f := helloFrame(c.id, c.who.User, h.timing.heartbeat, cur.String(), true)
+	c.shard.do(func(*shard) { c.reopen(f, missed, floors, cur.rev) })
 }
 
 // reopen sends what was missed. Deltas that came since the registration are among them, or follow in the inbox.
@@ -266,14 +262,14 @@ func (c *conn) reopen(hello *frame, missed []kept, floors map[discord.ChannelID]
 		return
 	}
 	c.state, c.floors = connLive, floors
-	b := slices.Clone(hello.b)
+	frames := append(make([][]byte, 0, 1+len(missed)), hello.b)
 	for _, k := range missed {
-		b = append(b, k.frame.wire(c.packed)...)
+		frames = append(frames, k.frame.wire(c.packed))
 		if k.message != nil {
 			c.missed = append(c.missed, k.delta)
 		}
 	}
-	c.send(b, true)
+	c.begin(frames...)
 	for _, x := range c.buffer {
 		if x.read != nil && x.read.Rev > rev {
 			c.add(readFrame(x.read, c.person.sees))

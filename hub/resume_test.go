@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,13 +81,10 @@ func TestWhoComesBackGetsExactlyWhatWasMissed(t *testing.T) {
 	if strings.Join(got, ", ") != strings.Join(want, ", ") {
 		t.Errorf("after coming back:\n%s, want\n%s", strings.Join(got, ", "), strings.Join(want, ", "))
 	}
-	// The cursor of the hello is as good as that of a pong.
+	// Whoever comes back with the cursor of the hello gets all of that once more, and what came since.
 	b.ws.CloseNow()
 	n.Tell(bg, told(w.create(c2, ben, tidings.Mentions{})))
-	b.mu.Lock()
-	b.version[c1] = 3 // as it was at the hello
-	b.mu.Unlock()
-	c, again := n.resume(t, anna, hello.Cursor, b)
+	c, again := n.resume(t, anna, hello.Cursor, a)
 	if !again.Resumed {
 		t.Fatalf("hello = %s, want it resumed", again.raw)
 	}
@@ -191,6 +189,132 @@ func TestCursorDoesNotStandForWhatIsOnItsWay(t *testing.T) {
 		t.Errorf("resumed although the counts asked for had not come")
 	}
 	b.next("snapshot")
+}
+
+// A connection may break between any two frames: a cursor stands for what came before it, never for what follows.
+func TestACursorStandsForWhatCameBeforeIt(t *testing.T) {
+	t.Parallel()
+	create := func(w *world, n *node) { n.Tell(bg, told(w.create(c1, carl, tidings.Mentions{}))) }
+	for _, tt := range []struct {
+		name string
+		// cursor returns one, and the connection on which it came, as if that had broken right after it.
+		cursor func(t *testing.T, w *world, n *node) (string, *socket)
+		missed func(frame) bool
+	}{
+		{"the hello of who came back", func(t *testing.T, w *world, n *node) (string, *socket) {
+			a := n.dial(t, anna)
+			cursor := a.leave(n)
+			create(w, n)
+			b, hello := n.resume(t, anna, cursor, a)
+			b.delta(c1, 1)
+			b.ws.CloseNow()
+			return hello.Cursor, a
+		}, isDelta(c1, 1)},
+		{"a snapshot, before a delta", func(t *testing.T, w *world, n *node) (string, *socket) {
+			var once sync.Once
+			n.summaries = func(*tidings.Unread) { once.Do(func() { create(w, n) }) }
+			a := n.open(t, anna)
+			hello := a.next("hello")
+			a.delta(c1, 1)
+			a.ws.CloseNow()
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.version[c1] = 0
+			return hello.Cursor, a
+		}, isDelta(c1, 1)},
+		{"a snapshot, before a mark", func(t *testing.T, w *world, n *node) (string, *socket) {
+			create(w, n)
+			var once sync.Once
+			n.summaries = func(*tidings.Unread) {
+				once.Do(func() {
+					r, err := n.MarkRead(bg, w.set(anna), tidings.MarkRead{Channel: c1, UpTo: w.newest()})
+					if err != nil {
+						t.Error(err)
+					}
+					n.Tell(bg, tidings.Result{Reads: []tidings.ReadResult{r}})
+				})
+			}
+			a := n.open(t, anna)
+			hello := a.next("hello")
+			a.next("read")
+			a.ws.CloseNow()
+			return hello.Cursor, a
+		}, func(f frame) bool { return f.Op == "read" }},
+		{"a snapshot that is older than what has passed", func(t *testing.T, w *world, n *node) (string, *socket) {
+			create(w, n)
+			n.summaries = func(u *tidings.Unread) {
+				u.Guilds[0].Channels[0].Version = 0
+				n.summaries = nil
+			}
+			a := n.open(t, anna)
+			hello := a.next("hello")
+			a.delta(c1, 1)
+			a.ws.CloseNow()
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.version[c1] = 0
+			return hello.Cursor, a
+		}, isDelta(c1, 1)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			w.guild(g1, []discord.UserID{anna, ben}, c1, c2, c3)
+			n := start(t, newProcess(w), hub.Options{}, nil)
+			other := n.dial(t, ben)
+			n.Tell(bg, told(w.create(c2, carl, tidings.Mentions{})))
+			other.delta(c2, 1) // access is known: nothing waits for it from here on
+			cursor, before := tt.cursor(t, w, n)
+			eventually(t, "she has left", func() bool { return !n.Connected(anna) })
+			s, hello := n.resume(t, anna, cursor, before)
+			s.settle()
+			if hello.Resumed && !slices.ContainsFunc(s.all(), tt.missed) {
+				t.Errorf("who comes back to %s is not given what they missed:%s", hello.raw, s.tail())
+			}
+		})
+	}
+}
+
+// Likewise a pong that comes before the reset which stands for more than a shard could take.
+func TestACursorDoesNotStandForAResetBehindIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna}, c1, c2, c3)
+	p := newProcess(w)
+	heeded, held := make(chan struct{}), make(chan struct{})
+	p.counted = func([]discord.ChannelID) { close(heeded) }
+	n := start(t, p, hub.Options{Trace: func(d hub.Delivery) {
+		if d.Channel == c2 {
+			<-held
+		}
+	}}, func(h *hub.Hub) { h.BoundDeltas(1) })
+	a := n.dial(t, anna)
+	n.Tell(bg, told(w.create(c2, carl, tidings.Mentions{})))
+	a.delta(c2, 1) // the loop stands now
+	n.Tell(bg, told(w.create(c3, carl, tidings.Mentions{})))
+	n.Tell(bg, told(w.create(c1, carl, tidings.Mentions{}))) // has no room
+	a.send(`{"op":"ping"}`)
+	a.send(`{"op":"sync","channels":["1002"]}`)
+	<-heeded
+	close(held)
+	cursor := a.next("pong").Cursor
+	if f := a.delta(c1, 1); f.K != "reset" {
+		t.Fatalf("frame for what had no room = %s, want a reset", f.raw)
+	}
+	a.ws.CloseNow()
+	eventually(t, "she has left", func() bool { return n.Users() == 0 })
+	a.mu.Lock()
+	a.version[c1] = 0 // as if it had broken after the pong
+	a.mu.Unlock()
+	b, hello := n.resume(t, anna, cursor, a)
+	b.settle()
+	if hello.Resumed && !slices.ContainsFunc(b.all(), isDelta(c1, 1)) {
+		t.Errorf("who comes back to %s is not given what they missed:%s", hello.raw, b.tail())
+	}
+}
+
+func isDelta(c discord.ChannelID, v int64) func(frame) bool {
+	return func(f frame) bool { return f.Op == "delta" && f.C == c && f.V == v }
 }
 
 // A channel is gained on a connection and lost again after it broke. The cursor from before both would fit what may be read now; the client would go on

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -272,5 +273,42 @@ func TestUnderTLS(t *testing.T) {
 	}
 	if err := ws.Close(websocket.StatusNormalClosure, ""); err != nil {
 		t.Errorf("Close() = %v", err)
+	}
+}
+
+// The answer to the handshake travels with the first frame, but waits no longer than a beat for it: a client must not believe that
+// nobody is there while the counts take long.
+func TestTheHandshakeIsAnsweredWhileCountsAreRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna, ben}, c1)
+	p := newProcess(w)
+	turn := make(chan struct{})
+	p.summaries = func(*tidings.Unread) { <-turn }
+	n := start(t, p, hub.Options{}, nil)
+	release := sync.OnceFunc(func() { close(turn) })
+	t.Cleanup(release)
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("X-Content-Type-Options", "nosniff")
+		n.Serve(rw, r, hub.Who{User: ben})
+	}))
+	defer srv.Close()
+	defer n.stop()
+	plain := n.open(t, anna)
+	ws, resp, err := websocket.Dial(bg, srv.URL, &websocket.DialOptions{HTTPClient: srv.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	if got := resp.Header.Get("X-Content-Type-Options"); got != "nosniff" {
+		t.Errorf("X-Content-Type-Options is %q in the answer, want what the handler set", got)
+	}
+	release()
+	plain.next("hello")
+	plain.next("snapshot")
+	for _, want := range []string{`{"op":"hello"`, `{"op":"snapshot"`} {
+		if _, b, err := ws.Read(bg); err != nil || !strings.HasPrefix(string(b), want) {
+			t.Errorf("got %s, %v, want %s", b, err, want)
+		}
 	}
 }

@@ -31,7 +31,8 @@ type shard struct {
 	touched []*conn
 	joined  map[uint64]join
 	seed    maphash.Seed
-	ring    *ring // nil: each write is a call of its own
+	ring    *ring  // nil: each write is a call of its own
+	first   []byte // the first write to a connection, kept for its memory
 }
 
 // item is one thing for the loop: a delta, or something to do.
@@ -107,6 +108,13 @@ func (s *shard) postDelta(d *delta) {
 	}
 	s.mu.Unlock()
 	signal(s.kick)
+}
+
+// behind reports whether a reset is to come that stands for more than the inbox could take: after whatever is posted meanwhile.
+func (s *shard) behind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.lost) > 0
 }
 
 // do runs f in the loop, after everything that was posted before. There are few of these, in proportion to connections
@@ -215,6 +223,9 @@ func (s *shard) traced(list []Delivery, d *delta) []Delivery {
 	return append(list, Delivery{Channel: d.channel, ID: id, Begun: time.Now(), Sockets: sockets})
 }
 
+// maxFirst bounds what is kept of the largest first write.
+const maxFirst = 64 << 10
+
 // maxAge leaves out what was found again, and maxTraced bounds what one pass looks at.
 const (
 	maxAge    = 10 * time.Minute
@@ -309,7 +320,7 @@ func (s *shard) join(fs []*frame, packed bool) []byte {
 	return b
 }
 
-// beat pings, and drops who has not been heard.
+// beat pings, answers handshakes that wait for their snapshot, and drops who has not been heard.
 func (s *shard) beat(now time.Time) {
 	silence := s.hub.timing.heartbeat * 5 / 2
 	for _, p := range s.people {
@@ -318,6 +329,9 @@ func (s *shard) beat(now time.Time) {
 				s.hub.metrics.dropped.WithLabelValues("silent").Inc()
 				c.out.drop()
 				continue
+			}
+			if c.state == connAttaching {
+				c.out.greet() // its counts take long
 			}
 			if now.Sub(c.pinged) >= s.hub.timing.heartbeat {
 				c.pinged = now

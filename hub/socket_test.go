@@ -274,6 +274,16 @@ func (s *socket) delta(c discord.ChannelID, v int64) frame {
 	return s.until(fmt.Sprintf("delta %d of channel %d", v, c), func(f frame) bool { return f.Op == "delta" && f.C == c && f.V == v })
 }
 
+// reaches waits until the socket was told of version v of a channel, or looked past it.
+func (s *socket) reaches(c discord.ChannelID, v int64) {
+	s.t.Helper()
+	eventually(s.t, fmt.Sprintf("version %d of channel %d", v, c), func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.version[c] >= v
+	})
+}
+
 // end waits for the close frame.
 func (s *socket) end() websocket.CloseError {
 	s.t.Helper()

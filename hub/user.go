@@ -84,7 +84,7 @@ func (h *Hub) register(c *conn) error {
 	u.conns = append(u.conns, c)
 	h.conns++
 	h.metrics.connections.Set(float64(h.conns))
-	c.user, c.shard, c.checked = u, u.shard, time.Now()
+	c.user, c.shard, c.pos, c.checked = u, u.shard, h.pos, time.Now()
 	u.shard.do(func(s *shard) { s.enter(u.id, c) })
 	return nil
 }
@@ -152,6 +152,7 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 			next[a.key.guild] = h.intern(a)
 		}
 	}
+	live := slices.ContainsFunc(u.conns, func(c *conn) bool { return c.live }) // else nobody is told
 	moved := map[discord.GuildID]*audience{}
 	var gained, lost []discord.ChannelID
 	for g, a := range next {
@@ -159,6 +160,9 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 			continue
 		}
 		moved[g] = a
+		if !live {
+			continue
+		}
 		var had []discord.ChannelID
 		if old := u.audiences[g]; old != nil {
 			had = old.channels
@@ -178,20 +182,9 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 	u.audiences = next
 	u.print = fingerprint(u.id, u.set, next)
 
-	roles, recount := changedRoles(before, u.set)
 	var f *frame
-	if slices.ContainsFunc(u.conns, func(c *conn) bool { return c.live }) && len(gained)+len(lost)+len(roles) > 0 {
-		for _, id := range append(recount, gained...) {
-			h.want(u, id, everyone)
-		}
-		for g := range next {
-			if !slices.ContainsFunc(before.Guilds, func(b tidings.VisibleGuild) bool { return b.Guild.ID == g }) {
-				// What the person mutes and suppresses there may be from an earlier time.
-				u.catchUp, u.missed = true, true
-				h.queue(u)
-			}
-		}
-		f = accessFrame(full.Epoch, gained, lost, roles, h.cursorOf(u))
+	if live {
+		f = h.newSight(u, before, gained, lost)
 	}
 	if len(moved) == 0 && f == nil {
 		return
@@ -211,6 +204,26 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 			c.add(f)
 		}
 	})
+}
+
+// newSight makes the frame that tells a person's live sockets what they may see now and before did not, and the other way round; it is nil
+// when there is nothing to tell. What has to be counted anew is asked for. The caller holds h.mu.
+func (h *Hub) newSight(u *user, before *tidings.VisibleSet, gained, lost []discord.ChannelID) *frame {
+	roles, recount := changedRoles(before, u.set)
+	if len(gained)+len(lost)+len(roles) == 0 {
+		return nil
+	}
+	for _, id := range append(recount, gained...) {
+		h.want(u, id, everyone)
+	}
+	for g := range u.audiences {
+		if !slices.ContainsFunc(before.Guilds, func(b tidings.VisibleGuild) bool { return b.Guild.ID == g }) {
+			// What the person mutes and suppresses there may be from an earlier time.
+			u.catchUp, u.missed = true, true
+			h.queue(u)
+		}
+	}
+	return accessFrame(u.full.Epoch, gained, lost, roles, h.cursorOf(u))
 }
 
 // without leaves hidden guilds out of a set. The caller holds h.mu.
@@ -267,6 +280,7 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 	if h.attachRecalled(ctx, c) {
 		return nil
 	}
+	full := len(h.snapshots) == cap(h.snapshots)
 	select {
 	case h.snapshots <- struct{}{}:
 	case <-ctx.Done():
@@ -274,7 +288,7 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 	}
 	defer func() { <-h.snapshots }()
 	// While this one waited for its turn, another one of the person's may have had it, as when everybody comes back at once.
-	if h.attachRecalled(ctx, c) {
+	if full && h.attachRecalled(ctx, c) {
 		return nil
 	}
 	u := c.user
@@ -330,6 +344,7 @@ func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string
 // begin hands the snapshot to the shard, unless what the person may see has changed since it was asked for.
 func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
 	snap := snapshot{recent: r}
+	r.frame.wire(c.packed) // compressed here, so that the loop need not
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := c.user
@@ -354,7 +369,9 @@ func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
 	}
 	u.rev = max(u.rev, r.rev)
 	c.live = true
-	snap.hello = helloFrame(c.id, c.who.User, h.timing.heartbeat, h.cursorOf(u).String(), false)
+	// What passed since the registration, or was marked since the snapshot was read, may follow the snapshot and not be in it.
+	snap.cursor = h.cursorOf(u)
+	snap.cursor.pos, snap.cursor.rev = c.pos, r.rev
 	c.shard.do(func(*shard) { c.open(snap) })
 	return true
 }

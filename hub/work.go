@@ -94,20 +94,19 @@ func (h *Hub) answer(ctx context.Context, u *user) time.Duration {
 	}
 	u.failed++
 	h.log.Warn("counts cannot be read", "user", u.id, "err", err)
-	if u.failed == maxFailed {
+	if u.failed%maxFailed == 0 && len(wants) > 0 {
 		h.giveUp(u)
 	}
 	return min(time.Duration(u.failed)*100*time.Millisecond, time.Second)
 }
 
-// maxFailed is how many attempts in a row are made before clients are told that counts are not to be had.
+// maxFailed is how many attempts in a row are made before clients that wait for counts are told that these are not to be had.
 const maxFailed = 5
 
 // giveUp tells everybody who waits for counts to ask again later.
 func (h *Hub) giveUp(u *user) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	u.failed = 0
 	clear(u.wants)
 	f := errorFrame("unavailable", "the counts cannot be read now; ask for them again in a few seconds")
 	u.shard.do(func(s *shard) {

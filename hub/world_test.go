@@ -183,6 +183,7 @@ type process struct {
 	epoch     int64
 	asked     atomic.Int64                // calls of Revs
 	broken    error                       // of Reload
+	uncounted atomic.Bool                 // Counts fails
 	reloading func()                      // called before a guild is reloaded
 	summaries func(*tidings.Unread)       // called with a summary before it is answered
 	counted   func([]discord.ChannelID)   // called before counts are read
@@ -298,6 +299,9 @@ func (p *process) Summary(_ context.Context, set *tidings.VisibleSet) (*tidings.
 func (p *process) Counts(_ context.Context, set *tidings.VisibleSet, ids []discord.ChannelID) ([]tidings.ReadChannel, error) {
 	if p.counted != nil {
 		p.counted(ids)
+	}
+	if p.uncounted.Load() {
+		return nil, errors.New("the database is away")
 	}
 	var out []tidings.ReadChannel
 	p.world.mu.Lock()
