@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -139,10 +140,10 @@ type refusal struct {
 	wait   time.Duration
 }
 
-func (o *Outgoing) post(ctx context.Context, url string, secret, body []byte) *refusal {
+func (o *Outgoing) post(ctx context.Context, address string, secret, body []byte) *refusal {
 	ctx, cancel := context.WithTimeout(ctx, outgoingTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return &refusal{why: "the address cannot be read"}
 	}
@@ -157,10 +158,18 @@ func (o *Outgoing) post(ctx context.Context, url string, secret, body []byte) *r
 	case err != nil && ctx.Err() != nil:
 		return &refusal{why: "it did not answer in time"}
 	case err != nil:
-		o.Log.Debug("a webhook could not be reached", "err", err)
+		o.Log.Debug("a webhook could not be reached", "err", withoutAddress(err))
 		return &refusal{why: "it could not be reached"}
 	}
 	return answered(res, "it")
+}
+
+// withoutAddress is an error of an http.Client without the address that was asked: whoever knows it may write there.
+func withoutAddress(err error) error {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		return u.Err
+	}
+	return err
 }
 
 // answered takes an answer in: nil when it is a yes. who is whose it is, for the owner.

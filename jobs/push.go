@@ -305,7 +305,7 @@ func (p *Push) post(ctx context.Context, target *PushTarget, keys PushKeys, n No
 	case err != nil && ctx.Err() != nil:
 		return &refusal{why: "the push service did not answer in time"}
 	case err != nil:
-		p.Log.Debug("a push service could not be reached", "err", err)
+		p.Log.Debug("a push service could not be reached", "err", withoutAddress(err))
 		return &refusal{why: "the push service could not be reached"}
 	}
 	return answered(res, "the push service")
