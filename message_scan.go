@@ -56,19 +56,19 @@ func scanMessage(b []byte, w *wireMessage) bool {
 			at, ok = 1<<10, s.roles(w)
 		case "attachments":
 			at = 1 << 11
-			w.Attachments, ok = s.raw(1)
+			w.Attachments, ok = s.raw()
 		case "embeds":
 			at = 1 << 12
-			w.Embeds, ok = s.raw(1)
+			w.Embeds, ok = s.raw()
 		case "poll":
 			at = 1 << 13
-			w.Poll, ok = s.raw(1)
+			w.Poll, ok = s.raw()
 		case "sticker_items":
 			at = 1 << 14
-			w.Stickers, ok = s.raw(1)
+			w.Stickers, ok = s.raw()
 		case "message_snapshots":
 			at = 1 << 15
-			w.Snapshots, ok = s.raw(1)
+			w.Snapshots, ok = s.raw()
 		default:
 			return s.skip(1)
 		}
@@ -314,7 +314,7 @@ func (s *scan) text() (string, bool) {
 		return "", s.null()
 	}
 	from := s.i
-	ascii, plain := true, true
+	plain := true
 	for {
 		s.plain()
 		if s.i >= len(s.b) {
@@ -324,7 +324,7 @@ func (s *scan) text() (string, bool) {
 		case c == '"':
 			raw := s.b[from:s.i]
 			s.i++
-			if ascii = isASCII(raw); !ascii && !utf8.Valid(raw) {
+			if !isASCII(raw) && !utf8.Valid(raw) {
 				return "", false // encoding/json repairs it.
 			}
 			if plain {
@@ -421,10 +421,10 @@ func hex4(b []byte) rune {
 }
 
 // raw returns the bytes of a value.
-func (s *scan) raw(depth int) ([]byte, bool) {
+func (s *scan) raw() ([]byte, bool) {
 	s.space()
 	from := s.i
-	ok := s.skip(depth)
+	ok := s.skip(1)
 	return s.b[from:s.i], ok
 }
 

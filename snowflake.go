@@ -41,11 +41,6 @@ func Hour(id discord.MessageID) int {
 	return int(uint64(id) >> 22 / 3_600_000 % 24)
 }
 
-// DayEnd returns the first id of the day after d.
-func DayEnd(d int32) discord.MessageID {
-	return discord.MessageID((uint64(d) + 1) * 86_400_000 << 22)
-}
-
 // known turns what means "no id", 0 and JSON's null, and what can be none, into 0.
 func known[T ~uint64](id T) T {
 	if uint64(id) > math.MaxInt64 {

@@ -10,7 +10,7 @@
 // bounded buffer of 100,000 events or 256 MiB a shard. When that is full the socket is dropped, what is held is worked
 // off, and the session is resumed from the last sequence that was committed, which [Sessions] holds; Discord replays the
 // rest. So an overflow loses nothing as long as Discord's replay window lasts, which it says is a few minutes. When
-// the window is over a new session starts, [Options.OnReady] says so, and the gap is for the jobs to heal.
+// the window is over a new session starts, [Sessions] is given it to keep, and what lies between is a gap for the jobs to heal.
 //
 // A reconnect resumes from the committed sequence too. What was received but not committed comes twice, and recording is
 // idempotent.
@@ -72,7 +72,7 @@ type DeadLetterer interface {
 type Ledger interface {
 	// Listening notes that a shard is connected and past the replay, or that it is not.
 	Listening(ctx context.Context, g tidings.GatewaySession, on bool) error
-	// Heard says that a shard which listens still does. It is said every other second; what is not said lapses.
+	// Heard says that a shard which listens still does. It is said every 1½ seconds; what is not said for five lapses.
 	Heard(ctx context.Context, g tidings.GatewaySession, health tidings.ShardHealth) error
 	// NoteHole notes the lowest sequence that was left out, before anything after it goes to the sink; 0 that none is
 	// missing any more. before is an id below which nothing can be missing.
@@ -91,17 +91,6 @@ type GuildLister interface {
 	GuildIDs(ctx context.Context) ([]discord.GuildID, error)
 }
 
-// Ready says that a shard has a session.
-type Ready struct {
-	Shard, Shards int
-	Session       string
-	// Resumed is false for a new session: what happened between the last event of the old one and At was not told.
-	Resumed bool
-	// Guilds are those of the shard; only for a new session.
-	Guilds []discord.GuildID
-	At     time.Time
-}
-
 // Options says what a [Bot] needs. Only Token is needed for REST; Sink and Sessions are needed for Run.
 type Options struct {
 	Token    string // with or without "Bot "
@@ -112,11 +101,7 @@ type Options struct {
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer // nil: none
 	Owner    string                // names this process in leases; "" makes one up
-	Shards   int                   // 0: as many as Discord recommends
 	Limiter  Limiter               // nil: one of this process
-	// OnReady is called in the order of events: after everything of the session before and before anything of this
-	// one. It must not wait for long.
-	OnReady func(context.Context, Ready)
 }
 
 // Bot is one bot's connection to Discord. New starts nothing.
@@ -130,8 +115,6 @@ type Bot struct {
 	http     *http.Client
 	log      *slog.Logger
 	owner    string
-	count    int // of shards; 0 asks Discord
-	onReady  func(context.Context, Ready)
 	rest     *REST
 	metrics  *metrics
 	pace     pace
@@ -187,8 +170,8 @@ func New(o Options) (*Bot, error) {
 		o.Owner = fmt.Sprintf("%s/%d/%d", host, os.Getpid(), time.Now().UnixNano())
 	}
 	b := &Bot{
-		token: token, sink: o.Sink, sessions: o.Sessions, http: plainClient(o.HTTP), log: o.Log, owner: o.Owner, count: o.Shards,
-		onReady: o.OnReady, pace: discordPace, strange: newOnce(),
+		token: token, sink: o.Sink, sessions: o.Sessions, http: plainClient(o.HTTP), log: o.Log, owner: o.Owner,
+		pace: discordPace, strange: newOnce(),
 	}
 	b.dead, _ = o.Sink.(DeadLetterer)
 	b.guilds, _ = o.Sessions.(GuildLister)
@@ -215,10 +198,7 @@ func (b *Bot) Run(ctx context.Context) error {
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	n := b.count
-	if n <= 0 {
-		n = max(info.Shards, 1)
-	}
+	n := max(info.Shards, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	b.mu.Lock()
 	b.shards = nil

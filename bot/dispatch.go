@@ -33,7 +33,6 @@ func (s *shard) deliver(ctx context.Context) {
 			}
 			s.listening(ctx, *it.session, true)
 			s.unheard(ctx, *it.session)
-			s.tell(ctx, Ready{Session: it.session.Session, Resumed: true, At: it.at})
 		default:
 			s.event(ctx, it)
 		}
@@ -101,13 +100,6 @@ func (s *shard) unheard(ctx context.Context, g tidings.GatewaySession) {
 	s.mu.Unlock()
 	if over {
 		s.listening(ctx, g, false)
-	}
-}
-
-func (s *shard) tell(ctx context.Context, r Ready) {
-	if s.bot.onReady != nil {
-		r.Shard, r.Shards = s.id, s.n
-		s.bot.onReady(ctx, r)
 	}
 }
 
@@ -226,7 +218,6 @@ func (s *shard) started(ctx context.Context, it queued) {
 			return
 		}
 	}
-	s.tell(ctx, Ready{Session: session.Session, Guilds: guilds, At: it.at})
 	for _, g := range gone {
 		s.log.Info("the bot is no longer in a guild", "guild", g)
 		ev := tidings.Event{Guild: g, Body: tidings.GuildGone{}}

@@ -294,7 +294,7 @@ func (p pace) backoff(failures int) time.Duration {
 	return d/2 + rand.N(d)
 }
 
-// vouch says every other second, until ctx ends, that the shard still hears what Discord tells: as long as the connection is past its
+// vouch says every 1½ seconds, until ctx ends, that the shard still hears what Discord tells: as long as the connection is past its
 // replay and answers. Readers are told that nothing is missing only while that was said just now, so that a process which was
 // killed, or hangs, takes the statement with it.
 func (s *shard) vouch(ctx context.Context, lease tidings.GatewaySession) {
@@ -365,9 +365,9 @@ func (s *shard) renew(ctx context.Context, lease tidings.GatewaySession) error {
 func (b *Bot) fatalClose(ctx context.Context, shard, code int) error {
 	switch code {
 	case 4010:
-		return fmt.Errorf("connect shard %d: Discord says that the shard is invalid (4010); check the number of shards", shard)
+		return fmt.Errorf("connect shard %d: Discord says that there is no such shard (4010); start again, which asks Discord how many there should be", shard)
 	case 4011:
-		return fmt.Errorf("connect shard %d: the bot is in too many servers for this number of shards (4011); restart so that Discord's recommendation is used, or raise it", shard)
+		return fmt.Errorf("connect shard %d: the bot is in too many servers for this number of shards (4011); start again, which asks Discord how many there should be", shard)
 	case 4012:
 		return fmt.Errorf("connect shard %d: Discord no longer speaks gateway version 10 (4012); a newer release is needed", shard)
 	case 4013:

@@ -77,7 +77,8 @@ func TestStoppingKeepsTheSessionForTheNextStart(t *testing.T) {
 func TestShardsIdentifyOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	begin(t, f, newMemory(), func(b *Bot) { b.count, b.pace.leaseTTL = 3, time.Hour })
+	f.gateway["shards"] = 3
+	begin(t, f, newMemory(), func(b *Bot) { b.pace.leaseTTL = time.Hour })
 	seen := map[int]bool{}
 	for range 3 {
 		var d struct{ Shard [2]int }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+	"golang.org/x/oauth2"
 
 	"tidings"
 	"tidings/sim"
@@ -220,7 +221,7 @@ func TestSigningInAtTheSimulator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier := NewVerifier()
+	verifier := oauth2.GenerateVerifier()
 	page, err := url.Parse(o.AuthURL("st", verifier, back))
 	if err != nil {
 		t.Fatal(err)
@@ -250,9 +251,6 @@ func TestSigningInAtTheSimulator(t *testing.T) {
 	guilds, err := o.MyGuilds(t.Context(), token)
 	if err != nil || len(guilds) != 1 || guilds[0].ID.String() != w.guild.ID {
 		t.Fatalf("MyGuilds() = %v, %v", guilds, err)
-	}
-	if m, err := o.MyMember(t.Context(), token, guilds[0].ID); err != nil || m.User != me.ID {
-		t.Errorf("MyMember() = %+v, %v", m, err)
 	}
 	if _, err := o.Exchange(t.Context(), code, verifier, back); !errors.Is(err, tidings.ErrInvalid) {
 		t.Errorf("Exchange() of a used code = %v, want ErrInvalid", err)

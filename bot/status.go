@@ -35,16 +35,6 @@ type ShardStatus struct {
 	RoundTrip   time.Duration `json:"round_trip_ns"` // of the last heartbeat, 0 when none was acknowledged
 }
 
-// Ready reports whether every shard has a session and there is at least one.
-func (s Status) Ready() bool {
-	for _, sh := range s.Shards {
-		if sh.State != "ready" {
-			return false
-		}
-	}
-	return len(s.Shards) > 0
-}
-
 // Status returns how the gateway does now. There are no shards before Run has asked Discord for their number.
 func (b *Bot) Status() Status {
 	b.mu.Lock()

@@ -105,10 +105,10 @@ func (b *postgresBackend) url(user, database string) string {
 func (b *postgresBackend) attached(string) {}
 
 func (b *postgresBackend) ping(ctx context.Context) error {
-	return b.do(ctx, appName, appName, func(db *sql.DB) error { return db.PingContext(ctx) })
+	return b.do(appName, appName, func(db *sql.DB) error { return db.PingContext(ctx) })
 }
 
-func (b *postgresBackend) do(ctx context.Context, user, database string, f func(*sql.DB) error) error {
+func (b *postgresBackend) do(user, database string, f func(*sql.DB) error) error {
 	db, err := sql.Open("postgres", b.url(user, database))
 	if err != nil {
 		return err
@@ -247,7 +247,7 @@ func (b *postgresBackend) answer(ctx context.Context, c *child) error {
 	tell := time.NewTicker(10 * time.Second)
 	defer tell.Stop()
 	for {
-		err := b.do(ctx, superuser, "postgres", func(db *sql.DB) error { return makeDatabase(ctx, db) })
+		err := b.do(superuser, "postgres", func(db *sql.DB) error { return makeDatabase(ctx, db) })
 		if err == nil {
 			return b.ping(ctx)
 		}

@@ -85,7 +85,6 @@ func (i *Ingest) record(ctx context.Context, batch []*item) {
 	for n, it := range batch {
 		events[n] = it.ev
 	}
-	start := time.Now()
 	err := i.persist(ctx, len(batch) == 1, func() error {
 		marks := i.marks.due(events)
 		begun := time.Now()
@@ -95,7 +94,7 @@ func (i *Ingest) record(ctx context.Context, batch []*item) {
 		}
 		done := time.Now()
 		i.marks.saved(marks)
-		i.metrics.recorded(events, start)
+		i.metrics.recorded(events)
 		i.teller.Tell(ctx, r)
 		if i.o.Trace != nil {
 			told := time.Now()

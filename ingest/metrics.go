@@ -40,7 +40,7 @@ func (m *metrics) taken(ev tidings.Event) {
 	m.events.WithLabelValues(ev.Source.String()).Inc()
 }
 
-func (m *metrics) recorded(events []tidings.Event, start time.Time) {
+func (m *metrics) recorded(events []tidings.Event) {
 	m.batch.Observe(float64(len(events)))
 	now := time.Now()
 	for _, ev := range events {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -45,7 +46,7 @@ type Outgoing struct {
 // Bounds of one delivery.
 const (
 	hitsEach       = 20
-	outgoingAnswer = 4 << 10
+	outgoingAnswer = 4 << 10   // bytes of an answer that are read, which keeps the connection for the next
 	outgoingWait   = time.Hour // the longest that an address may ask us to wait
 )
 
@@ -139,10 +140,10 @@ type refusal struct {
 	wait   time.Duration
 }
 
-func (o *Outgoing) post(ctx context.Context, url string, secret, body []byte) *refusal {
+func (o *Outgoing) post(ctx context.Context, address string, secret, body []byte) *refusal {
 	ctx, cancel := context.WithTimeout(ctx, outgoingTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return &refusal{why: "the address cannot be read"}
 	}
@@ -157,15 +158,28 @@ func (o *Outgoing) post(ctx context.Context, url string, secret, body []byte) *r
 	case err != nil && ctx.Err() != nil:
 		return &refusal{why: "it did not answer in time"}
 	case err != nil:
-		o.Log.Debug("a webhook could not be reached", "err", err)
+		o.Log.Debug("a webhook could not be reached", "err", withoutAddress(err))
 		return &refusal{why: "it could not be reached"}
 	}
+	return answered(res, "it")
+}
+
+// withoutAddress is an error of an http.Client without the address that was asked: whoever knows it may write there.
+func withoutAddress(err error) error {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// answered takes an answer in: nil when it is a yes. who is whose it is, for the owner.
+func answered(res *http.Response, who string) *refusal {
 	defer res.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(res.Body, outgoingAnswer))
 	if res.StatusCode >= 200 && res.StatusCode <= 299 {
 		return nil
 	}
-	r := &refusal{why: fmt.Sprintf("it answered %d", res.StatusCode), status: res.StatusCode}
+	r := &refusal{why: fmt.Sprintf("%s answered %d", who, res.StatusCode), status: res.StatusCode}
 	if res.StatusCode >= 300 && res.StatusCode <= 399 {
 		r.why += ", and redirects are not followed"
 	}

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -465,5 +466,32 @@ func TestVerifySomeSeesWhatIsWrong(t *testing.T) {
 		if _, err := db.Exec(`UPDATE live_buckets SET n = n + 1`); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// noWay leads nowhere.
+type noWay struct{}
+
+func (noWay) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("no route to host")
+}
+
+// Whoever knows such an address may write there, so it is in no log, however much is logged.
+func TestAddressesThatAreToldAreNotLogged(t *testing.T) {
+	t.Parallel()
+	p := newPhone(t, true)
+	var log bytes.Buffer
+	p.out.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	p.push.Log = p.out.Log
+	p.out.HTTP, p.push.HTTP = &http.Client{Transport: noWay{}}, &http.Client{Transport: noWay{}}
+	p.say(501, 9, "hello <@7>", `,"mentions":[{"id":"7"}]`)
+	if err := p.send(); err == nil {
+		t.Error("the webhook is told")
+	}
+	if err := p.push.Handle(t.Context(), store.Job{Kind: store.SendPush, Key: fmt.Sprint(p.sub.ID)}); err == nil {
+		t.Error("the browser is told")
+	}
+	if text := log.String(); strings.Count(text, "no route to host") != 2 || strings.Contains(text, p.at.URL) || strings.Contains(text, p.Endpoint) {
+		t.Errorf("the log is %s, want twice why it could not be reached, and no address", text)
 	}
 }

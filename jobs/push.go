@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -62,8 +61,6 @@ const (
 	pushesEach = 40
 	// pushMessages bounds how many notifications one look makes; each is of a channel.
 	pushMessages = 5
-	// pushAnswer is how much of an answer is read.
-	pushAnswer = 4 << 10
 	// hereFor is how long after a message was written a person who looks at a page may still go away without having seen it: the lid of
 	// a laptop is closed faster than its connection ends.
 	hereFor = 2 * time.Minute
@@ -308,17 +305,8 @@ func (p *Push) post(ctx context.Context, target *PushTarget, keys PushKeys, n No
 	case err != nil && ctx.Err() != nil:
 		return &refusal{why: "the push service did not answer in time"}
 	case err != nil:
-		p.Log.Debug("a push service could not be reached", "err", err)
+		p.Log.Debug("a push service could not be reached", "err", withoutAddress(err))
 		return &refusal{why: "the push service could not be reached"}
 	}
-	defer res.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(res.Body, pushAnswer))
-	if res.StatusCode >= 200 && res.StatusCode <= 299 {
-		return nil
-	}
-	r := &refusal{why: fmt.Sprintf("the push service answered %d", res.StatusCode), status: res.StatusCode}
-	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
-		r.wait = min(time.Duration(min(s, 1<<20))*time.Second, outgoingWait)
-	}
-	return r
+	return answered(res, "the push service")
 }

@@ -103,7 +103,7 @@ type Auditor interface {
 	EnqueueAudits(ctx context.Context, limit int) (int, error)
 }
 
-// auditsAtOnce bounds how many channels one look asks for: with a look each minute it is a twentieth of Discord's global limit.
+// auditsAtOnce bounds how many channels one look asks for: with a look each half minute it is a tenth of Discord's global limit.
 const auditsAtOnce = 150
 
 // AuditMoved is the handler of [AuditKind].

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 
 	"tidings"
@@ -99,12 +98,7 @@ func (a *Alerter) Handle(ctx context.Context, j store.Job) error {
 	req.Header.Set("User-Agent", "Tidings")
 	resp, err := a.HTTP.Do(req)
 	if err != nil {
-		// The address is a secret, and the error names it.
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
-		return fmt.Errorf("tell of an alert: %w", err)
+		return fmt.Errorf("tell of an alert: %w", withoutAddress(err))
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)

@@ -32,7 +32,7 @@ func TestMessageCarriesWhatDiscordShows(t *testing.T) {
 		"reactions":[{"count":2,"emoji":{"id":null,"name":"👍"}},{"count":1,"emoji":{"id":"77","name":"cat"}},{"count":0,"emoji":{"name":"x"}}],
 		"poll":{"question":{"text":"Q"},"answers":[{"answer_id":1,"poll_media":{"text":"yes","emoji":{"name":"✅"}}}],"expiry":null,"results":{"is_finalized":true,"answer_counts":[{"id":1,"count":4}]}},
 		"nonce":12,"components":[{"type":17,"components":[{"type":10,"content":"# hi"},{"type":1,"components":[{"type":2,"label":"Go","url":"https://b.test"}]}]},{"type":999}]}`)
-	v := Message(m)
+	v := New(Options{}).Message(m)
 	got, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestMessageOfEveryKind(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			m := message(t, base+c.object)
-			v := Message(m)
+			v := New(Options{}).Message(m)
 			if v.System != c.system || string(v.HTML) != c.html {
 				t.Errorf("View = system %q, html %q, want %q, %q", v.System, v.HTML, c.system, c.html)
 			}
@@ -98,10 +98,10 @@ func TestMessageOfEveryKind(t *testing.T) {
 			}
 		})
 	}
-	if v := Message(message(t, base+`"type":19,"content":"x","message_reference":{"message_id":"8"},"referenced_message":null}`)); v.Reply == nil || !v.Reply.Deleted {
+	if v := New(Options{}).Message(message(t, base+`"type":19,"content":"x","message_reference":{"message_id":"8"},"referenced_message":null}`)); v.Reply == nil || !v.Reply.Deleted {
 		t.Errorf("Reply to a deleted message = %+v", v.Reply)
 	}
-	if v := Message(tidings.Message{ID: 9, Channel: 2, Content: "x"}); v.HTML != "<p>x</p>" || v.Author.Name != "Unknown" {
+	if v := New(Options{}).Message(tidings.Message{ID: 9, Channel: 2, Content: "x"}); v.HTML != "<p>x</p>" || v.Author.Name != "Unknown" {
 		t.Errorf("View without payload = %+v", v)
 	}
 }
@@ -109,7 +109,7 @@ func TestMessageOfEveryKind(t *testing.T) {
 // What is heard, seen or passed on rather than written keeps what the page needs to show it.
 func TestMessageKeepsWhatIsNotText(t *testing.T) {
 	t.Parallel()
-	v := Message(message(t, `{"id":"9","channel_id":"2","author":{"id":"5","username":"ada"},"type":0,"flags":8192,"content":"",
+	v := New(Options{}).Message(message(t, `{"id":"9","channel_id":"2","author":{"id":"5","username":"ada"},"type":0,"flags":8192,"content":"",
 		"attachments":[{"id":"1","filename":"voice-message.ogg","content_type":"audio/ogg","size":9,"url":"https://cdn.discordapp.com/v.ogg","duration_secs":3.5,"waveform":"AAF/"},
 			{"id":"2","filename":"a.ogg","waveform":"\"><b>"}],
 		"sticker_items":[{"id":"6","name":"wave","format_type":4}],

@@ -30,9 +30,6 @@ type Renderer struct {
 // New returns a Renderer.
 func New(o Options) *Renderer { return &Renderer{cdn: o.DiscordCDN} }
 
-// Message renders a message without loading anything from Discord.
-func Message(m tidings.Message) View { return New(Options{}).Message(m) }
-
 // Encode renders a message as the JSON object that the live socket carries.
 func (r *Renderer) Encode(m tidings.Message) ([]byte, error) {
 	var b bytes.Buffer

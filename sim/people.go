@@ -80,7 +80,7 @@ func (s *Sim) act() {
 			s.react(p.ch, m, u.ID, 0, reactionsOf[s.rand.IntN(len(reactionsOf))])
 		}
 	case chance < 0.955:
-		s.correct(p.ch, recent)
+		s.correct(recent)
 	case chance < 0.975:
 		// Somebody thinks better of what they said a moment ago.
 		for _, m := range recent[:min(4, len(recent))] {
@@ -192,7 +192,7 @@ func (s *Sim) line(p place, recent []*Message) string {
 }
 
 // correct edits a recent message: a word more, or a typo gone.
-func (s *Sim) correct(ch *Channel, recent []*Message) {
+func (s *Sim) correct(recent []*Message) {
 	for _, m := range recent {
 		if m.Type > typeReply || m.Type == typePin || m.Content == "" || m.WebhookID != 0 {
 			continue

@@ -1,7 +1,5 @@
 package sim
 
-import "time"
-
 // Perm is a set of Discord's permission bits.
 type Perm uint64
 
@@ -56,7 +54,7 @@ const (
 )
 
 // base is what a member may in a guild before any channel has its say. It is 0 for who is not a member.
-func (g *Guild) base(user ID, now time.Time) Perm {
+func (g *Guild) base(user ID) Perm {
 	m := g.Members[user]
 	if m == nil {
 		return 0
@@ -83,7 +81,7 @@ func (s *Sim) permissions(user ID, ch *Channel) Perm {
 		return 0
 	}
 	m := g.Members[user]
-	p := g.base(user, s.now())
+	p := g.base(user)
 	if m == nil || p == 0 {
 		return 0
 	}

@@ -393,7 +393,7 @@ func (c *call) inText() (*Channel, Perm, error) {
 
 // need asks for guild-wide permissions.
 func (c *call) need(g *Guild, p Perm) error {
-	if g.base(c.user.ID, c.now())&p != p {
+	if g.base(c.user.ID)&p != p {
 		return errPermissions()
 	}
 	return nil

@@ -147,7 +147,7 @@ type roleRequest struct {
 
 // apply changes a role. Nobody gives a permission that they do not have.
 func (in *roleRequest) apply(c *call, g *Guild, r *Role) error {
-	if in.Permissions.There() && in.Permissions.V&^g.base(c.user.ID, c.now())&allPermissions&^r.Permissions != 0 {
+	if in.Permissions.There() && in.Permissions.V&^g.base(c.user.ID)&allPermissions&^r.Permissions != 0 {
 		return errPermissions()
 	}
 	r.Name = in.Name.Or(r.Name)

@@ -129,7 +129,7 @@ func (c *call) patchMember() (any, error) {
 		if err := c.need(g, ModerateMembers); err != nil {
 			return nil, err
 		}
-		if !above || g.base(m.UserID, c.now())&Administrator != 0 {
+		if !above || g.base(m.UserID)&Administrator != 0 {
 			return nil, errPermissions()
 		}
 		if in.Timeout.V.After(c.now().Add(28 * 24 * time.Hour)) {

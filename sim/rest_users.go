@@ -166,7 +166,7 @@ func (c *call) getMyGuilds() (any, error) {
 			continue
 		}
 		w := g.wire()
-		x := guild{ID: g.ID, Name: g.Name, Icon: w.Icon, Owner: g.OwnerID == c.user.ID, Permissions: g.base(c.user.ID, c.now()), Features: w.Features}
+		x := guild{ID: g.ID, Name: g.Name, Icon: w.Icon, Owner: g.OwnerID == c.user.ID, Permissions: g.base(c.user.ID), Features: w.Features}
 		if c.r.URL.Query().Get("with_counts") == "true" {
 			x.Members, x.Presences = ptr(len(g.Members)), ptr(len(g.Members))
 		}

@@ -146,7 +146,7 @@ func (b *batch) concern(ev tidings.Event, id discord.MessageID, whole bool) {
 	m.whole = m.whole || whole
 }
 
-func (b *batch) channel(ev tidings.Event) *channelRow {
+func (b *batch) channel(ev tidings.Event) {
 	c := b.channels[ev.Channel]
 	if c == nil {
 		c = &channelRow{}
@@ -155,7 +155,6 @@ func (b *batch) channel(ev tidings.Event) *channelRow {
 	if c.said == 0 {
 		c.said = ev.Guild
 	}
-	return c
 }
 
 // apply changes the batch's rows as one event says, and notes the delta that this makes.

@@ -142,7 +142,7 @@ SET listening = $4,
     heard_until = CASE WHEN $4 THEN now() + $5 * interval '1 millisecond' ELSE heard_until END
 WHERE shard = $1 AND shards = $2 AND lease_epoch = $3`
 
-// Listening notes whether a shard is connected and past the replay. While it is not, and unless [Store.Heard] says every other second
+// Listening notes whether a shard is connected and past the replay. While it is not, and unless [Store.Heard] says every 1½ seconds
 // that it still is, nothing of its guilds is stated to be complete. The error is [tidings.ErrLeaseLost] when somebody has leased the shard since.
 func (s *Store) Listening(ctx context.Context, g tidings.GatewaySession, on bool) error {
 	if err := s.underLease(ctx, listening, g.Shard, g.Shards, g.Epoch, on, heardFor.Milliseconds()); err != nil {

@@ -316,7 +316,9 @@ func (s *Store) releaseJob(ctx context.Context, j Job, attempt, more int, wait t
 	return nil
 }
 
-const reclaimJobs = `
+// giveBackLost gives running jobs back whose worker was lost; what follows it says which. The try counts, so that a job that ends
+// its process each time dies in the end.
+const giveBackLost = `
 UPDATE jobs
 SET state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'ready' END,
     finished_at = CASE WHEN attempt >= max_attempts THEN now() END,
@@ -326,10 +328,12 @@ SET state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'ready' END,
     lease_until = NULL,
     worker = '',
     last_error = 'its worker was lost'
-WHERE state = 'running' AND left(worker, length($1) + 1) = $1 || '#'`
+WHERE state = 'running' AND `
+
+const reclaimJobs = giveBackLost + `left(worker, length($1) + 1) = $1 || '#'`
 
 // ReclaimJobs gives back what an earlier process of a name left running when it ended without a word, and returns how many
-// jobs that are. The try counts, so that a job that ends its process each time dies in the end.
+// jobs that are.
 func (s *Store) ReclaimJobs(ctx context.Context, name string) (int, error) {
 	res, err := s.db.ExecContext(ctx, reclaimJobs, name)
 	if err != nil {
@@ -350,17 +354,7 @@ func jobError(err error) string {
 	return text
 }
 
-const expireJobs = `
-UPDATE jobs
-SET state = CASE WHEN attempt >= max_attempts THEN 'dead' ELSE 'ready' END,
-    finished_at = CASE WHEN attempt >= max_attempts THEN now() END,
-    run_at = now(),
-    turn = now() - priority * interval '5 minutes',
-    again = false,
-    lease_until = NULL,
-    worker = '',
-    last_error = 'its worker was lost'
-WHERE state = 'running' AND lease_until < now()`
+const expireJobs = giveBackLost + `lease_until < now()`
 
 const buryOrphans = `
 UPDATE jobs

@@ -34,37 +34,9 @@ ORDER BY kind, state`
 func (s *Store) JobCounts(ctx context.Context) ([]JobCount, error) {
 	var counts []JobCount
 	if err := s.db.SelectContext(ctx, &counts, jobCounts); err != nil {
-		return nil, fmt.Errorf("count jobs: %w", err)
+		return nil, fmt.Errorf("count jobs: %w", unavailable(err))
 	}
 	return counts, nil
-}
-
-// DeadJob is one that will not be tried again by itself.
-type DeadJob struct {
-	ID       int64           `db:"id" json:"id"`
-	Kind     string          `db:"kind" json:"kind"`
-	Key      string          `db:"key" json:"key"`
-	Guild    discord.GuildID `db:"guild_id" json:"guild"`
-	Payload  json.RawMessage `db:"payload" json:"payload"`
-	Attempts int             `db:"attempt" json:"attempts"`
-	Error    string          `db:"last_error" json:"error"`
-	At       time.Time       `db:"finished_at" json:"at"`
-}
-
-const deadJobs = `
-SELECT id, kind, key, guild_id, payload, attempt, last_error, finished_at
-FROM jobs
-WHERE state = 'dead'
-ORDER BY finished_at DESC, id DESC
-LIMIT $1`
-
-// DeadJobs lists the jobs that died last, newest first.
-func (s *Store) DeadJobs(ctx context.Context, limit int) ([]DeadJob, error) {
-	var jobs []DeadJob
-	if err := s.db.SelectContext(ctx, &jobs, deadJobs, limit); err != nil {
-		return nil, fmt.Errorf("list dead jobs: %w", err)
-	}
-	return jobs, nil
 }
 
 const reviveJob = `
@@ -84,7 +56,7 @@ func (s *Store) ReviveJob(ctx context.Context, id int64) error {
 		return fmt.Errorf("revive job %d: it is open already: %w", id, tidings.ErrConflict)
 	}
 	if err != nil {
-		return fmt.Errorf("revive job %d: %w", id, err)
+		return fmt.Errorf("revive job %d: %w", id, unavailable(err))
 	}
 	if n, err := res.RowsAffected(); err == nil && n == 0 {
 		return fmt.Errorf("revive job %d: %w", id, tidings.ErrNotFound)
@@ -101,7 +73,7 @@ ON CONFLICT DO NOTHING`
 // PauseJobs lets no job of a kind start, in any process, until ResumeJobs. What runs goes on.
 func (s *Store) PauseJobs(ctx context.Context, kind string) error {
 	if _, err := s.db.ExecContext(ctx, pauseJobs, kind); err != nil {
-		return fmt.Errorf("pause %s: %w", kind, err)
+		return fmt.Errorf("pause %s: %w", kind, unavailable(err))
 	}
 	return nil
 }
@@ -113,10 +85,10 @@ WHERE kind = $1`
 // ResumeJobs ends a pause.
 func (s *Store) ResumeJobs(ctx context.Context, kind string) error {
 	if _, err := s.db.ExecContext(ctx, resumeJobs, kind); err != nil {
-		return fmt.Errorf("resume %s: %w", kind, err)
+		return fmt.Errorf("resume %s: %w", kind, unavailable(err))
 	}
 	if _, err := s.db.ExecContext(ctx, notifyJobs); err != nil {
-		return fmt.Errorf("resume %s: %w", kind, err)
+		return fmt.Errorf("resume %s: %w", kind, unavailable(err))
 	}
 	return nil
 }

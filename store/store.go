@@ -22,6 +22,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -68,9 +70,25 @@ func (s *Store) TellTime(now func() time.Time) { s.clock = now }
 // into the 100 that Postgres allows by default.
 const maxConns = 16
 
+// CheckURL says what is wrong with the address of a database, nil for nothing. Nobody is asked.
+func CheckURL(address string) error {
+	_, err := readURL(address)
+	return err
+}
+
+// readURL reads a URL, or libpq's key=value pairs. What cannot be read is not repeated: it may hold a password.
+func readURL(address string) (pq.Config, error) {
+	_, bad := url.Parse(address)
+	cfg, err := pq.NewConfig(address)
+	if err != nil && (bad != nil || !strings.Contains(address, "://")) {
+		return cfg, errors.New("it must be like postgres://user:password@host:5432/name, with a password's @ : / ? # % written as %40 %3A %2F %3F %23 %25")
+	}
+	return cfg, err
+}
+
 // Open connects to Postgres and brings its schema up to date. The caller keeps o.Redis and closes it after the store.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	cfg, err := pq.NewConfig(o.DatabaseURL)
+	cfg, err := readURL(o.DatabaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err)
 	}
@@ -171,7 +189,8 @@ func lost(err error) bool {
 	return errors.As(err, &pe) && (pe.Code == "40001" || pe.Code == "40P01")
 }
 
-// unavailable adds [tidings.ErrUnavailable] to an error that says that Postgres, or the way to it, is away for now.
+// unavailable adds [tidings.ErrUnavailable] to an error that says that Postgres, or the way to it, is away for now, and
+// [tidings.ErrInvalid] to one that says that a text has a NUL or is not UTF-8.
 func unavailable(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -180,6 +199,9 @@ func unavailable(err error) error {
 	var ne net.Error
 	switch {
 	case errors.As(err, &pe):
+		if pe.Code == "22021" {
+			return fmt.Errorf("%w text: it has a NUL or is not UTF-8", tidings.ErrInvalid)
+		}
 		switch pe.Code.Class() {
 		case "08", "53", "57", "58": // Connections, resources, an operator, the system below.
 		case "40": // Lost to other transactions again and again.

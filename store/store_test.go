@@ -49,6 +49,45 @@ func TestADatabaseThatIsAwayIsWorthWaitingFor(t *testing.T) {
 	}
 }
 
+func TestOperatorsAreToldThatTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	db, err := sqlx.Open("postgres", "postgres:///x?sslmode=disable&host="+t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	s := &Store{db: db}
+	_, counted := s.JobCounts(t.Context())
+	for what, err := range map[string]error{
+		"JobCounts": counted, "ReviveJob": s.ReviveJob(t.Context(), 1), "PauseJobs": s.PauseJobs(t.Context(), "k"), "ResumeJobs": s.ResumeJobs(t.Context(), "k"),
+	} {
+		if !errors.Is(err, tidings.ErrUnavailable) {
+			t.Errorf("%s() without a server = %v, want ErrUnavailable", what, err)
+		}
+	}
+}
+
+// Postgres holds no NUL and nothing that is not UTF-8; whoever sends it is told so, and nobody's log.
+func TestWhatIsNoTextIsInvalid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, bad := range []string{"a\x00b", "a\xffb"} {
+		_, token := w.CreateToken(t.Context(), me, bad, []string{"read"})
+		_, view := w.CreateView(t.Context(), me, bad, ViewFilters{})
+		_, webhook := w.CreateOutgoing(t.Context(), OutgoingWebhook{User: me, URL: "https://example.org/" + bad, Secret: []byte("x"), Mentions: true})
+		_, jobs := w.ListJobs(t.Context(), "dead", bad, 10)
+		for what, err := range map[string]error{"a token": token, "a view": view, "a webhook": webhook, "jobs": jobs, "a pause": w.PauseJobs(t.Context(), bad)} {
+			if !errors.Is(err, tidings.ErrInvalid) {
+				t.Errorf("%s with %q = %v, want ErrInvalid", what, bad, err)
+			}
+		}
+		// What Discord says is kept all the same.
+		if u, err := w.SaveUser(t.Context(), tidings.User{ID: me, Name: bad}); err != nil || u.Name != "a\uFFFDb" {
+			t.Errorf("SaveUser() = %+v, %v", u, err)
+		}
+	}
+}
+
 func TestAnEventThatCannotBeStoredIsNotWorthWaitingFor(t *testing.T) {
 	t.Parallel()
 	s := open(t)

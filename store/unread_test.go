@@ -12,6 +12,7 @@ import (
 
 func TestUnreadAndMentionsOfOneChannel(t *testing.T) {
 	t.Parallel()
+	tomorrow := at(12, 0) // the first id of the day
 	tests := []struct {
 		name             string
 		given            func(w *world)
@@ -91,15 +92,13 @@ func TestUnreadAndMentionsOfOneChannel(t *testing.T) {
 			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(at(-39, 1)))
 		}, 3, 0, at(-38, 1), at(-39, 1)},
 		{"a position at the last id of a day", func(w *world) {
-			end := tidings.DayEnd(tidings.Day(at(0, 0)))
-			w.post(general, alice, nobody, end-2, end-1, end, end+1)
-			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(end-1))
-		}, 2, 0, tidings.DayEnd(tidings.Day(at(0, 0))), tidings.DayEnd(tidings.Day(at(0, 0))) - 1},
+			w.post(general, alice, nobody, tomorrow-2, tomorrow-1, tomorrow, tomorrow+1)
+			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(tomorrow-1))
+		}, 2, 0, tomorrow, tomorrow - 1},
 		{"a position at the first id of a day", func(w *world) {
-			start := tidings.DayEnd(tidings.Day(at(0, 0)))
-			w.post(general, alice, nobody, start-1, start, start+1, start+2)
-			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(start))
-		}, 2, 0, tidings.DayEnd(tidings.Day(at(0, 0))) + 1, tidings.DayEnd(tidings.Day(at(0, 0)))},
+			w.post(general, alice, nobody, tomorrow-1, tomorrow, tomorrow+1, tomorrow+2)
+			w.exec(`INSERT INTO read_positions VALUES ($1, $2, $3, false, 1)`, int64(me), int64(general), int64(tomorrow))
+		}, 2, 0, tomorrow + 1, tomorrow},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

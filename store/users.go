@@ -28,7 +28,7 @@ func (s *Store) SaveUser(ctx context.Context, u tidings.User) (tidings.User, err
 	if int64(u.ID) <= 0 {
 		return saved, fmt.Errorf("save user: %w id", tidings.ErrInvalid)
 	}
-	if err := s.db.GetContext(ctx, &saved, saveUser, int64(u.ID), u.Name, u.Avatar); err != nil {
+	if err := s.db.GetContext(ctx, &saved, saveUser, int64(u.ID), clean(u.Name), clean(u.Avatar)); err != nil {
 		return tidings.User{}, fmt.Errorf("save user %d: %w", u.ID, unavailable(err))
 	}
 	return saved, nil

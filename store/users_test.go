@@ -168,18 +168,3 @@ func TestWebSessions(t *testing.T) {
 		t.Errorf("Find() after Delete() = %v, %v", found, err)
 	}
 }
-
-func TestAVisitTellsOfTheOneBefore(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	if last, err := s.Visit(t.Context(), me, 0); err != nil || !last.IsZero() {
-		t.Errorf("the first Visit() = %v, %v, want the zero time", last, err)
-	}
-	kept := one[time.Time](t, s, `SELECT last_visit_at FROM visits`)
-	if last, err := s.Visit(t.Context(), me, 0); err != nil || !last.Equal(kept) {
-		t.Errorf("the second Visit() = %v, %v, want %v", last, err, kept)
-	}
-	if last, err := s.Visit(t.Context(), me, 5); err != nil || !last.IsZero() {
-		t.Errorf("Visit() elsewhere = %v, %v, want the zero time", last, err)
-	}
-}

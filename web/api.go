@@ -33,7 +33,7 @@ func (s *Server) api(mux *http.ServeMux) {
 	}
 	api := humago.New(mux, config)
 	s.described = api.OpenAPI()
-	api.UseMiddleware(s.authorize(api))
+	api.UseMiddleware(s.authorize)
 
 	get(api, "/api/messages", "Messages of a channel, newest first", s.getMessages)
 	post(api, "/api/messages/read", "Mark as read up to a message", s.postRead)
@@ -145,31 +145,29 @@ func operationID(method, path string) string {
 }
 
 // authorize answers 401, 403 and 429 before an operation looks at its input.
-func (s *Server) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
-		r, w := humago.Unwrap(ctx)
-		scope, _ := ctx.Operation().Metadata["scope"].(string)
-		p, err := s.identify(r)
-		switch {
-		case err != nil:
+func (s *Server) authorize(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	scope, _ := ctx.Operation().Metadata["scope"].(string)
+	p, err := s.identify(r)
+	switch {
+	case err != nil:
+		s.fail(w, r, err)
+	case p.user == 0:
+		s.fail(w, r, notSignedIn())
+	case !p.may(scope):
+		s.fail(w, r, scopeMissing(scope))
+	default:
+		if err := queryProblem(r); err != nil {
 			s.fail(w, r, err)
-		case p.user == 0:
-			s.fail(w, r, notSignedIn())
-		case !p.may(scope):
-			s.fail(w, r, scopeMissing(scope))
-		default:
-			if err := queryProblem(r); err != nil {
+			return
+		}
+		if what, ok := ctx.Operation().Metadata["limit"].(string); ok {
+			if err := s.limited(r.Context(), what, p, s.address(r)); err != nil {
 				s.fail(w, r, err)
 				return
 			}
-			if what, ok := ctx.Operation().Metadata["limit"].(string); ok {
-				if err := s.limited(r.Context(), what, p, s.address(r)); err != nil {
-					s.fail(w, r, err)
-					return
-				}
-			}
-			next(huma.WithValue(huma.WithValue(ctx, whoKey{}, p), askedKey{}, asked{s.base(r), s.address(r), r.UserAgent()}))
 		}
+		next(huma.WithValue(huma.WithValue(ctx, whoKey{}, p), askedKey{}, asked{s.base(r), s.address(r), r.UserAgent()}))
 	}
 }
 

@@ -122,6 +122,7 @@ func (f *fresh) linksOf(ctx context.Context, m tidings.Message) (map[string]stri
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		makeRoom(f.links)
 		f.links[store.Quoted{Channel: m.Channel, ID: m.ID}] = signed{until: time.Now().Add(linksFor)} // unless it is on the page
 		for _, p := range page {
 			makeRoom(f.links)

@@ -183,3 +183,17 @@ func TestAnExpiredLinkOpens(t *testing.T) {
 	// Now they are good, and are followed as any other.
 	until(t, b, `[...document.querySelectorAll('#stream .file a')].every((a) => !a.href.includes('ex=1&'))`)
 }
+
+// A channel whose history the bot has lost answers with empty pages, however many messages of it are asked about.
+func TestWhatIsRememberedOfLinksIsBounded(t *testing.T) {
+	t.Parallel()
+	f := newFresh(&freshOnDiscord{})
+	for id := range discord.MessageID(freshKept + 10) {
+		if _, err := f.linksOf(t.Context(), tidings.Message{Channel: 1, ID: id + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(f.links) > freshKept {
+		t.Errorf("links of %d messages are remembered, want %d at most", len(f.links), freshKept)
+	}
+}

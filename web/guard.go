@@ -159,12 +159,17 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 	w.Write([]byte("ok\n"))
 }
 
+// readyz says to this machine alone what is wrong: it names servers.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if s.o.Ready != nil {
 		if err := s.o.Ready(r.Context()); err != nil {
+			why := ""
+			if onThisMachine(r) {
+				why = ": " + err.Error()
+			}
 			w.WriteHeader(http.StatusServiceUnavailable)
-			w.Write([]byte("not ready: " + err.Error() + "\n"))
+			w.Write([]byte("not ready" + why + "\n"))
 			return
 		}
 	}

@@ -55,6 +55,10 @@ func TestReadyz(t *testing.T) {
 	if status, body, _ := ask(t, newBrowser(t), "GET", ts.URL+"/readyz", ""); status != 503 || !strings.Contains(body, "the database is away") {
 		t.Errorf("GET /readyz = %d %s", status, body)
 	}
+	// Where the database is, and who signs in there, is nothing for strangers.
+	if status, body, _ := ask(t, newBrowser(t), "GET", ts.URL+"/readyz", "", "X-Forwarded-For", "203.0.113.7"); status != 503 || body != "not ready\n" {
+		t.Errorf("GET /readyz from elsewhere = %d %s", status, body)
+	}
 	if status, _, _ := ask(t, newBrowser(t), "GET", ts.URL+"/healthz", ""); status != 200 {
 		t.Errorf("GET /healthz = %d", status)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"tidings"
 	"tidings/access"
@@ -90,8 +91,7 @@ func (t tokenCreateCmd) Run(ctx context.Context, c *Config, log *slog.Logger, ou
 		return usageError{faults}
 	}
 	return withBackends(ctx, c, log, func(st *store.Store, servers *backends) error {
-		// A service that runs has the same limits of Discord's.
-		limiter, err := bot.NewSharedLimiter(bot.SharedOptions{Redis: servers.redis, Prefix: c.RedisPrefix, Token: c.DiscordToken, Log: log.With("part", "bot")})
+		limiter, err := newLimiter(c, servers, log, nil)
 		if err != nil {
 			return err
 		}
@@ -118,6 +118,13 @@ func (t tokenCreateCmd) Run(ctx context.Context, c *Config, log *slog.Logger, ou
 		}
 		fmt.Fprintln(out.Out, token)
 		return nil
+	})
+}
+
+// newLimiter shares Discord's limits with all processes that have the same Redis: a command may run beside a service.
+func newLimiter(c *Config, servers *backends, log *slog.Logger, metrics prometheus.Registerer) (*bot.SharedLimiter, error) {
+	return bot.NewSharedLimiter(bot.SharedOptions{
+		Redis: servers.redis, Prefix: c.RedisPrefix, Token: c.DiscordToken, Log: log.With("part", "bot"), Metrics: metrics,
 	})
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"tidings/hub"
 	"tidings/jobs"
+	"tidings/store"
 	"tidings/web"
 )
 
@@ -145,6 +146,11 @@ func (c *Config) serverFaults() []string {
 		// Its text is not said: whoever has it can write there.
 		if u, err := url.Parse(c.AlertWebhookURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 			bad("ALERT_WEBHOOK_URL is not an http or https address.")
+		}
+	}
+	for _, s := range [][2]string{{"DATABASE_URL", c.DatabaseURL}, {"DATABASE_DIRECT_URL", c.DatabaseDirectURL}} {
+		if err := store.CheckURL(s[1]); err != nil && s[1] != "" {
+			bad("%s cannot be read: %v.", s[0], err)
 		}
 	}
 	if c.RedisURL != "" {

@@ -50,7 +50,7 @@ func watchDisk(c *Config, log *slog.Logger, r prometheus.Registerer) *diskWatch 
 	return d
 }
 
-// newDiskWatch watches path; least is in megabytes, 0 for never closing the door.
+// newDiskWatch watches path. leastMB 0 never closes the door.
 func newDiskWatch(path string, leastMB int, log *slog.Logger, r prometheus.Registerer) *diskWatch {
 	d := &diskWatch{
 		path: path, least: uint64(leastMB) << 20, warn: 4 * uint64(leastMB) << 20, statfs: statfs, log: log, every: diskEvery, room: make(chan struct{}),

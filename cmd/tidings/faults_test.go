@@ -64,6 +64,15 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestACommandNamesOnlyItsOwnFlags(t *testing.T) {
+	for command, want := range map[string]string{"export": "exactly one of --guild and --channel.", "purge": "exactly one of --guild, --channel and --user."} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{command}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), want) {
+			t.Errorf("tidings %s: exit code %d, %q, want %q", command, code, errs.String(), want)
+		}
+	}
+}
+
 func TestAWrongTokenStopsTheServiceAndIsNotHammered(t *testing.T) {
 	discord := simtest.Start(t, sim.Options{})
 	c := configFor(t, discord)
@@ -116,10 +125,10 @@ func TestADataDirectoryThatCannotBeUsedIsNamed(t *testing.T) {
 func TestADatabaseURLThatIsNoneIsSaidAtOnce(t *testing.T) {
 	discord := simtest.Start(t, sim.Options{})
 	c := configFor(t, discord)
-	c.DatabaseURL = "postgres://host:notaport/x"
+	c.DatabaseURL = "postgres://tidings:hunter2@host:notaport/x"
 	err := serve(t.Context(), c, slog.New(slog.DiscardHandler), func(string) {})
-	if err == nil || !strings.Contains(err.Error(), "database URL") {
-		t.Errorf("serve() = %v, want one that speaks of the database URL", err)
+	if err == nil || !strings.Contains(err.Error(), "database URL") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("serve() = %v, want one that speaks of the database URL and does not say its password", err)
 	}
 }
 

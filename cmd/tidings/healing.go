@@ -47,17 +47,7 @@ type backfillCmd struct {
 
 func (b backfillCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
 	var faults []string
-	id := func(flag, text string) discord.Snowflake {
-		if text == "" {
-			return 0
-		}
-		id, err := discord.ParseSnowflake(text)
-		if err != nil || !id.IsValid() {
-			faults = append(faults, fmt.Sprintf("--%s %q is not a Discord id.", flag, text))
-		}
-		return id
-	}
-	guild, channel := id("guild", b.Guild), id("channel", b.Channel)
+	guild, channel := idOf("guild", b.Guild, &faults), idOf("channel", b.Channel, &faults)
 	if b.Days == 0 {
 		b.Days = c.HistoryDays
 	}
@@ -70,7 +60,7 @@ func (b backfillCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *
 	if len(faults) > 0 {
 		return usageError{faults}
 	}
-	return withStore(ctx, c, log, func(st *store.Store) error {
+	return withBackends(ctx, c, log, func(st *store.Store, servers *backends) error {
 		n, err := st.WantPast(ctx, discord.GuildID(guild), discord.ChannelID(channel), time.Now().Add(-days(b.Days)))
 		if err != nil {
 			return err
@@ -79,7 +69,7 @@ func (b backfillCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *
 		if !b.Wait {
 			return nil
 		}
-		return fetchPasts(ctx, c, st, log, out)
+		return fetchPasts(ctx, c, st, servers, log, out)
 	})
 }
 
@@ -89,15 +79,19 @@ type quiet struct{}
 func (quiet) Tell(context.Context, tidings.Result) {}
 
 // fetchPasts does the jobs of backfilling in this process, beside whatever service runs, until none is left.
-func fetchPasts(ctx context.Context, c *Config, st *store.Store, log *slog.Logger, out *output) error {
-	b, err := bot.New(bot.Options{Token: c.DiscordToken, URL: c.DiscordURL, Sessions: st, Log: log.With("part", "bot")})
+func fetchPasts(ctx context.Context, c *Config, st *store.Store, servers *backends, log *slog.Logger, out *output) error {
+	limiter, err := newLimiter(c, servers, log, nil)
+	if err != nil {
+		return err
+	}
+	b, err := bot.New(bot.Options{Token: c.DiscordToken, URL: c.DiscordURL, Log: log.With("part", "bot"), Limiter: limiter})
 	if err != nil {
 		return err
 	}
 	door := ingest.New(st, quiet{}, ingest.Options{Log: log.With("part", "ingest")})
 	fetch := &jobs.Fetch{History: history{b.REST()}, Door: door, Gaps: st}
 	work := jobs.New(st, jobs.Options{Log: log.With("part", "jobs"), Poll: time.Second, Name: randomName()})
-	work.Handle(store.Backfill, fetch.Backfill, 2)
+	work.Handle(store.Backfill, politely(fetch.Backfill), 2)
 
 	outer := ctx
 	ctx, stop := context.WithCancel(ctx)

@@ -13,6 +13,7 @@ import (
 	"tidings/hub/client"
 	"tidings/sim"
 	"tidings/sim/simtest"
+	"tidings/store"
 )
 
 // Whoever opens a channel is served first: healing in general is paused here, and only what somebody looks at is fetched. They
@@ -121,6 +122,37 @@ func TestBackfillFetchesThePastAndSaysHowFarItIs(t *testing.T) {
 	s.settle(c.DatabaseURL, time.Second)
 	if out := cmd(backfillCmd{Days: 7, Wait: true}); !strings.Contains(out, "0 channels have a past") {
 		t.Errorf("backfill again says %q", out)
+	}
+}
+
+// Otherwise a service and a backfill beside it would ask Discord for almost twice what it allows.
+func TestBackfillSharesDiscordsLimitWithAService(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 4, sim.Options{})
+	for range 20 {
+		s.act()
+	}
+	c := configFor(t, s.d)
+	c.HistoryDays = 0
+	makeToken(t, c, s.people[0].ID)
+	c.RedisPrefix = "backfill" + c.RedisPrefix // so that what is found there is the backfill's alone
+	log := slog.New(slog.NewTextHandler(logWriter{t}, nil))
+	if err := (backfillCmd{Days: 7, Wait: true}).Run(t.Context(), c, log, &output{io.Discard, io.Discard}); err != nil {
+		t.Fatal(err)
+	}
+	err := withBackends(t.Context(), c, log, func(_ *store.Store, servers *backends) error {
+		limiter, err := newLimiter(c, servers, log, nil)
+		if err != nil {
+			return err
+		}
+		budget, err := limiter.Budget(t.Context())
+		if budget.Processes != 1 {
+			t.Errorf("of the processes that share Discord's limit a service sees %d, want the backfill's", budget.Processes)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

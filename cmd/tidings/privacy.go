@@ -24,25 +24,33 @@ type scope struct {
 	Channel string `placeholder:"ID" help:"A channel and its threads."`
 }
 
-// ids reads what was named, and the faults in it. flags are those of the command.
-func (s scope) ids(user, flags string) (guild discord.GuildID, channel discord.ChannelID, author discord.UserID, faults []string) {
+// ids reads what was named, and the faults in it. flags are those that the command has.
+func (s scope) ids(flags, user string) (guild discord.GuildID, channel discord.ChannelID, author discord.UserID, faults []string) {
 	given := 0
-	id := func(flag, text string) discord.Snowflake {
-		if text == "" {
-			return 0
+	for _, text := range []string{s.Guild, s.Channel, user} {
+		if text != "" {
+			given++
 		}
-		given++
-		id, err := discord.ParseSnowflake(text)
-		if err != nil || !id.IsValid() {
-			faults = append(faults, fmt.Sprintf("--%s %q is not a Discord id.", flag, text))
-		}
-		return id
 	}
-	guild, channel, author = discord.GuildID(id("guild", s.Guild)), discord.ChannelID(id("channel", s.Channel)), discord.UserID(id("user", user))
 	if given != 1 {
 		faults = append(faults, "say what is meant with exactly one of "+flags+".")
 	}
+	guild = discord.GuildID(idOf("guild", s.Guild, &faults))
+	channel = discord.ChannelID(idOf("channel", s.Channel, &faults))
+	author = discord.UserID(idOf("user", user, &faults))
 	return guild, channel, author, faults
+}
+
+// idOf reads the id that a flag names, 0 for none, and adds what is wrong with it to faults.
+func idOf(flag, text string, faults *[]string) discord.Snowflake {
+	if text == "" {
+		return 0
+	}
+	id, err := discord.ParseSnowflake(text)
+	if err != nil || !id.IsValid() {
+		*faults = append(*faults, fmt.Sprintf("--%s %q is not a Discord id.", flag, text))
+	}
+	return id
 }
 
 // purgeCmd is "tidings purge".
@@ -54,7 +62,7 @@ type purgeCmd struct {
 }
 
 func (p purgeCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
-	guild, channel, author, faults := p.ids(p.User, "--guild, --channel and --user")
+	guild, channel, author, faults := p.ids("--guild, --channel and --user", p.User)
 	if (p.OptOut || p.OptIn) && p.User == "" {
 		faults = append(faults, "--opt-out and --opt-in need --user.")
 	}
@@ -129,7 +137,7 @@ type exportedChannel struct {
 }
 
 func (e exportCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *output) error {
-	guild, channel, _, faults := e.ids("", "--guild and --channel")
+	guild, channel, _, faults := e.ids("--guild and --channel", "")
 	if len(faults) > 0 {
 		return usageError{faults}
 	}

@@ -105,9 +105,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		second *secondLook
 		alerts *jobs.Alerts // has webhooks and browsers told of new messages
 	)
-	limiter, err := bot.NewSharedLimiter(bot.SharedOptions{
-		Redis: backends.redis, Prefix: c.RedisPrefix, Token: c.DiscordToken, Log: part("bot"), Metrics: metrics,
-	})
+	limiter, err := newLimiter(c, backends, log, metrics)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 func TestAllFaultsOfTheConfigurationAreSaidAtOnce(t *testing.T) {
 	for name, value := range map[string]string{
 		"LOG_LEVEL": "foo", "LISTEN": "nonsense", "RETENTION_DAYS": "abc", "HISTORY_DAYS": "-1", "GATEWAY": "maybe", "ROLES": "foo", "LIVE_WINDOW": "soon",
-		"ALLOW_DISCORD_CDN": "perhaps",
+		"ALLOW_DISCORD_CDN": "perhaps", "DATABASE_URL": "postgres://tidings:hunter2@host:port/x", "DATABASE_DIRECT_URL": "password=hunter2 again",
 	} {
 		t.Setenv(name, value)
 	}
@@ -25,11 +25,14 @@ func TestAllFaultsOfTheConfigurationAreSaidAtOnce(t *testing.T) {
 	for _, want := range []string{
 		"LOG_LEVEL is \"foo\"", "LISTEN \"nonsense\"", "RETENTION_DAYS is \"abc\": it must be a whole number", "HISTORY_DAYS is -1",
 		"GATEWAY is \"maybe\": it must be one of on, off", "ROLES names \"foo\"", "LIVE_WINDOW is \"soon\"", "ALLOW_DISCORD_CDN is \"perhaps\"",
-		"MIN_FREE_DISK is \"much\"", "DISCORD_TOKEN is not set",
+		"MIN_FREE_DISK is \"much\"", "DISCORD_TOKEN is not set", "DATABASE_URL cannot be read", "DATABASE_DIRECT_URL cannot be read",
 	} {
 		if strings.Count(errs.String(), want) != 1 {
 			t.Errorf("it does not say once %q:\n%s", want, errs.String())
 		}
+	}
+	if strings.Contains(errs.String(), "hunter2") {
+		t.Errorf("it says a password:\n%s", errs.String())
 	}
 	errs.Reset()
 	if code := run(t.Context(), []string{"migrate"}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "GATEWAY is") || !strings.Contains(errs.String(), "LOG_LEVEL is") {
