@@ -15,19 +15,22 @@ import (
 // movedTries bounds how often one question is asked again because an event came between.
 const movedTries = 5
 
+// inTheirName asks Discord about the membership of the person whose token it has.
+type inTheirName = func(context.Context, discord.GuildID) (*tidings.Member, error)
+
 // Enroll asks Discord in which guilds a person is a member, before their first look or when they sign in again. hint names the
 // guilds that are worth asking about, such as those of their OAuth token; nil asks about all. Guilds that are not in memory
-// are left out.
+// are left out. own asks in the person's name, where the bot's question has failed; nil where nobody can.
 //
 // What could not be asked stays as it was, which is denied for somebody new; it is part of the error, and Run asks again.
-func (a *Access) Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error {
+func (a *Access) Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID, own inTheirName) error {
 	var mu sync.Mutex
 	var failed []error
 	var group errgroup.Group
 	group.SetLimit(a.o.Asks)
 	for _, g := range a.present(hint) {
 		group.Go(func() error {
-			if err := a.ask(ctx, g, u); err != nil {
+			if err := a.ask(ctx, g, u, own); err != nil {
 				a.asks.put(question{guild: g, user: u, tries: 1, rank: rankRest}, a.o.Backoff(1))
 				mu.Lock()
 				failed = append(failed, err)
@@ -68,13 +71,13 @@ func (a *Access) present(hint []discord.GuildID) []discord.GuildID {
 
 // ask settles one membership: it marks the member as watched first, so that an event which comes while Discord answers is
 // noticed, and then asks again. Whatever moved is in memory when it returns.
-func (a *Access) ask(ctx context.Context, g discord.GuildID, u discord.UserID) error {
+func (a *Access) ask(ctx context.Context, g discord.GuildID, u discord.UserID, own inTheirName) error {
 	for range movedTries {
 		events, err := a.loader.WatchMember(ctx, g, u)
 		if err != nil {
 			return fmt.Errorf("member %d of guild %d: %w", u, g, err)
 		}
-		m, err := a.fetch(ctx, g, u)
+		m, err := a.fetch(ctx, g, u, own)
 		if err != nil {
 			return fmt.Errorf("member %d of guild %d: %w", u, g, err)
 		}
@@ -96,8 +99,15 @@ func (a *Access) ask(ctx context.Context, g discord.GuildID, u discord.UserID) e
 }
 
 // fetch asks Discord; nil means: not a member.
-func (a *Access) fetch(ctx context.Context, g discord.GuildID, u discord.UserID) (*tidings.Member, error) {
+func (a *Access) fetch(ctx context.Context, g discord.GuildID, u discord.UserID, own inTheirName) (*tidings.Member, error) {
 	m, err := a.fetcher.Member(ctx, g, u)
+	if err != nil && !errors.Is(err, tidings.ErrNotFound) && own != nil {
+		if mine, failed := own(ctx, g); failed == nil || errors.Is(failed, tidings.ErrNotFound) {
+			m, err = mine, failed
+		} else {
+			err = errors.Join(err, failed)
+		}
+	}
 	if errors.Is(err, tidings.ErrNotFound) {
 		return nil, nil
 	}

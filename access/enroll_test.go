@@ -48,7 +48,7 @@ func TestEnroll(t *testing.T) {
 	before := a.Visible(7)
 
 	// Guild 99 is one that the bot is not in, guild 2 one that the person has left since.
-	if err := a.Enroll(t.Context(), 7, []discord.GuildID{1, 2, 99, 1}); err != nil {
+	if err := a.Enroll(t.Context(), 7, []discord.GuildID{1, 2, 99, 1}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.Visible(7).ChannelIDs(); !slices.Equal(got, []discord.ChannelID{10}) {
@@ -63,13 +63,13 @@ func TestEnroll(t *testing.T) {
 	if got := heard.all(); len(got) != 1 || got[0].Guild != 1 || !slices.Equal(got[0].Users, []discord.UserID{7}) {
 		t.Errorf("told %+v, want the change in guild 1", got)
 	}
-	if err := a.Enroll(t.Context(), 7, nil); err != nil {
+	if err := a.Enroll(t.Context(), 7, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !a.CanRead(7, 10) || a.CanRead(7, 20) || !a.CanRead(7, 30) {
 		t.Error("after asking about all guilds the wrong channels can be read")
 	}
-	if err := a.Enroll(t.Context(), 7, []discord.GuildID{}); err != nil || w.fetches.Load() != 5 {
+	if err := a.Enroll(t.Context(), 7, []discord.GuildID{}, nil); err != nil || w.fetches.Load() != 5 {
 		t.Errorf("an empty hint asked about something (%v)", err)
 	}
 }
@@ -92,7 +92,7 @@ func TestARemovalWhileDiscordAnswers(t *testing.T) {
 		})
 	}
 	a := load(t, w, access.Options{})
-	if err := a.Enroll(t.Context(), 7, nil); err != nil {
+	if err := a.Enroll(t.Context(), 7, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if a.CanRead(7, 10) {
@@ -117,7 +117,7 @@ func TestAskingAgainEndsAtSomeTime(t *testing.T) {
 		}
 	}
 	a := load(t, w, access.Options{Backoff: soon, Rate: 1000})
-	if err := a.Enroll(t.Context(), 7, nil); !errors.Is(err, tidings.ErrUnavailable) {
+	if err := a.Enroll(t.Context(), 7, nil, nil); !errors.Is(err, tidings.ErrUnavailable) {
 		t.Errorf("Enroll() = %v, want ErrUnavailable", err)
 	}
 	if n := w.fetches.Load(); n > 10 {
@@ -140,7 +140,7 @@ func TestAFailedQuestionIsAskedAgainInTheBackground(t *testing.T) {
 	var heard told
 	a := load(t, w, access.Options{Backoff: soon, Rate: 1000, Tell: heard.tell})
 	run(t, a)
-	if err := a.Enroll(t.Context(), 7, nil); !errors.Is(err, w.fetchErr) {
+	if err := a.Enroll(t.Context(), 7, nil, nil); !errors.Is(err, w.fetchErr) {
 		t.Errorf("Enroll() = %v, want Discord's error", err)
 	}
 	eventually(t, "it is asked again", func() bool { return w.fetches.Load() >= 3 })
@@ -150,6 +150,44 @@ func TestAFailedQuestionIsAskedAgainInTheBackground(t *testing.T) {
 	w.edit(func() { w.fetchErr = nil })
 	eventually(t, "the answer arrives", func() bool { return a.CanRead(7, 10) })
 	eventually(t, "it is told", func() bool { return len(heard.all()) == 1 })
+}
+
+// Where the bot cannot ask, the person's own token may.
+func TestAPersonsOwnTokenAnswersWhereTheBotCannot(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		bot     error
+		own     *tidings.Member
+		failed  error
+		reads   bool
+		settled bool
+	}{
+		{"they are a member", errors.New("502 bad gateway"), &tidings.Member{User: 7}, nil, true, true},
+		{"they are none", errors.New("502 bad gateway"), nil, tidings.ErrNotFound, false, true},
+		{"their question fails as well", errors.New("502 bad gateway"), nil, errors.New("500 internal"), false, false},
+		{"the bot knows better", tidings.ErrNotFound, &tidings.Member{User: 7}, nil, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			w.add(1, "one", text(10))
+			w.fetchErr = tt.bot
+			a := load(t, w, access.Options{Backoff: soon, Rate: 1000})
+			err := a.Enroll(t.Context(), 7, nil, func(_ context.Context, g discord.GuildID) (*tidings.Member, error) {
+				if g != 1 {
+					t.Errorf("asked about guild %d", g)
+				}
+				return tt.own, tt.failed
+			})
+			if (err == nil) != tt.settled {
+				t.Errorf("Enroll() = %v, settled is to be %t", err, tt.settled)
+			}
+			if got := a.CanRead(7, 10); got != tt.reads {
+				t.Errorf("CanRead() = %t, want %t", got, tt.reads)
+			}
+		})
+	}
 }
 
 func TestPeopleInANewGuildAreAskedAbout(t *testing.T) {

@@ -81,7 +81,7 @@ func (a *Access) answer(ctx context.Context, q question) {
 			return
 		}
 	}
-	if err := a.ask(ctx, q.guild, q.user); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+	if err := a.ask(ctx, q.guild, q.user, nil); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		q.tries++
 		wait := a.o.Backoff(q.tries)
 		a.log.Warn("membership could not be asked", "guild", q.guild, "user", q.user, "tries", q.tries, "wait", wait, "err", err)

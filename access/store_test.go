@@ -100,12 +100,12 @@ func TestOnTheRealStore(t *testing.T) {
 	}
 
 	see("before anybody was asked")
-	if err := a.Enroll(t.Context(), u, nil); err != nil {
+	if err := a.Enroll(t.Context(), u, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	see("after signing in", 10, 11)
 	epoch := a.Visible(u).Epoch
-	if err := a.Enroll(t.Context(), u, nil); err != nil {
+	if err := a.Enroll(t.Context(), u, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.Visible(u).Epoch; got != epoch {
@@ -135,7 +135,7 @@ func TestOnTheRealStore(t *testing.T) {
 		}
 	}
 	d.mu.Unlock()
-	if err := a.Enroll(t.Context(), u, nil); err != nil {
+	if err := a.Enroll(t.Context(), u, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	see("after a kick while Discord answered")

@@ -19,8 +19,8 @@ import (
 	"tidings"
 )
 
-// scopes are what people are asked for: who they are, and which guilds they are in. Their roles there the bot asks for itself.
-var scopes = []string{"identify", "guilds"}
+// scopes are what people are asked for: who they are, which guilds they are in, and their own roles there, for when the bot cannot ask.
+var scopes = []string{"identify", "guilds", "guilds.members.read"}
 
 // OAuthOptions says what [OAuth] needs.
 type OAuthOptions struct {
@@ -154,6 +154,19 @@ func (o *OAuth) MyGuilds(ctx context.Context, t *oauth2.Token) ([]tidings.Guild,
 		}
 	}
 	return guilds, nil
+}
+
+// MyMember asks for the person's own membership of a guild; [tidings.ErrNotFound] when there is none.
+func (o *OAuth) MyMember(ctx context.Context, t *oauth2.Token, g discord.GuildID) (*tidings.Member, error) {
+	var raw json.RawMessage
+	if err := o.get(ctx, t, "users/@me/guilds/"+g.String()+"/member", &raw); err != nil {
+		return nil, fmt.Errorf("ask for the person's membership of guild %d: %w", g, err)
+	}
+	m, err := parseMember(raw, g, 0)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the person's membership of guild %d: %w", g, err)
+	}
+	return &m, nil
 }
 
 // CheckClient asks Discord for a token of the client's own, which tells whether id and secret belong together. Its error is

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diamondburned/arikawa/v3/discord"
 	"golang.org/x/oauth2"
 
 	"tidings"
@@ -38,7 +39,7 @@ func TestSigningInEndToEnd(t *testing.T) {
 	q := u.Query()
 	sum := sha256.Sum256([]byte(verifier))
 	for name, want := range map[string]string{
-		"response_type": "code", "client_id": "12", "state": "st", "scope": "identify guilds",
+		"response_type": "code", "client_id": "12", "state": "st", "scope": "identify guilds guilds.members.read",
 		"redirect_uri": "https://tidings.example/login/callback", "code_challenge_method": "S256",
 		"code_challenge": base64.RawURLEncoding.EncodeToString(sum[:]),
 	} {
@@ -70,11 +71,18 @@ func TestSigningInEndToEnd(t *testing.T) {
 	}
 	f.on("GET /users/@me", as(`{"id":"3","username":"ann","global_name":"Ann","avatar":"h"}`))
 	f.on("GET /users/@me/guilds", as(`[{"id":"7","name":"G","permissions":"0"},{"id":"8"}]`))
+	f.on("GET /users/@me/guilds/7/member", as(`{"user":{"id":"3"},"roles":["20"]}`))
 	if me, err := o.Me(t.Context(), token); err != nil || me != (tidings.User{ID: 3, Name: "Ann", Avatar: "h"}) {
 		t.Errorf("Me() = %+v, %v", me, err)
 	}
 	if g, err := o.MyGuilds(t.Context(), token); err != nil || !slices.Equal(g, []tidings.Guild{{ID: 7, Name: "G"}, {ID: 8}}) {
 		t.Errorf("MyGuilds() = %v, %v", g, err)
+	}
+	if m, err := o.MyMember(t.Context(), token, 7); err != nil || m.User != 3 || !slices.Equal(m.Roles, []discord.RoleID{20}) {
+		t.Errorf("MyMember() = %+v, %v", m, err)
+	}
+	if _, err := o.MyMember(t.Context(), token, 8); !errors.Is(err, tidings.ErrNotFound) {
+		t.Errorf("MyMember() of another guild = %v, want ErrNotFound", err)
 	}
 }
 

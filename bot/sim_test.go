@@ -252,6 +252,9 @@ func TestSigningInAtTheSimulator(t *testing.T) {
 	if err != nil || len(guilds) != 1 || guilds[0].ID.String() != w.guild.ID {
 		t.Fatalf("MyGuilds() = %v, %v", guilds, err)
 	}
+	if m, err := o.MyMember(t.Context(), token, guilds[0].ID); err != nil || m.User != me.ID {
+		t.Errorf("MyMember() = %+v, %v", m, err)
+	}
 	if _, err := o.Exchange(t.Context(), code, verifier, back); !errors.Is(err, tidings.ErrInvalid) {
 		t.Errorf("Exchange() of a used code = %v, want ErrInvalid", err)
 	}

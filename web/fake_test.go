@@ -408,7 +408,7 @@ func (w *world) Guild(g discord.GuildID) (*tidings.GuildState, bool) {
 	return &tidings.GuildState{Roles: []tidings.Role{{Guild: g, ID: 50, Name: "Gardeners", Color: 0x4c56c8}}}, g == 4<<22
 }
 
-func (w *world) Enroll(_ context.Context, _ discord.UserID, hint []discord.GuildID) error {
+func (w *world) Enroll(_ context.Context, _ discord.UserID, hint []discord.GuildID, _ func(context.Context, discord.GuildID) (*tidings.Member, error)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.enrolled = append(w.enrolled, hint)
@@ -437,6 +437,10 @@ func (d discordSide) Exchange(_ context.Context, code, verifier, _ string) (*oau
 
 func (d discordSide) Me(context.Context, *oauth2.Token) (tidings.User, error) {
 	return tidings.User{ID: ada, Name: "Ada"}, nil
+}
+
+func (d discordSide) MyMember(context.Context, *oauth2.Token, discord.GuildID) (*tidings.Member, error) {
+	return nil, tidings.ErrNotFound
 }
 
 func (d discordSide) MyGuilds(context.Context, *oauth2.Token) ([]tidings.Guild, error) {

@@ -125,7 +125,10 @@ func (s *Server) admit(ctx context.Context, user tidings.User, guilds []tidings.
 	}
 	wait, cancel := context.WithTimeout(ctx, enrolTime)
 	defer cancel()
-	if err := s.o.Access.Enroll(wait, user.ID, hint); err != nil {
+	own := func(ctx context.Context, g discord.GuildID) (*tidings.Member, error) {
+		return s.o.OAuth.MyMember(ctx, token, g)
+	}
+	if err := s.o.Access.Enroll(wait, user.ID, hint, own); err != nil {
 		s.log.Warn("enrol a person", "user", user.ID, "err", err)
 	}
 	if err := s.sessions.RenewToken(ctx); err != nil {

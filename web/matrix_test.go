@@ -34,7 +34,7 @@ func (w *whole) person(u discord.UserID, member bool, roles []discord.RoleID, sc
 		w.roles[u] = roles
 		w.mu.Unlock()
 	}
-	if err := w.access.Enroll(ctx, u, nil); err != nil {
+	if err := w.access.Enroll(ctx, u, nil, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	token, err := w.store.CreateToken(ctx, u, "test", scopes)

@@ -118,7 +118,7 @@ type Access interface {
 	Visible(u discord.UserID) *tidings.VisibleSet
 	// Guild is all that is known of a guild.
 	Guild(g discord.GuildID) (*tidings.GuildState, bool)
-	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID) error
+	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID, own func(context.Context, discord.GuildID) (*tidings.Member, error)) error
 	// CatchUp reads what other processes have changed and not told yet, at most once a second.
 	CatchUp(ctx context.Context) error
 	// Permissions are what a person may do in a channel now.
@@ -150,6 +150,8 @@ type OAuth interface {
 	Exchange(ctx context.Context, code, verifier, redirect string) (*oauth2.Token, error)
 	Me(ctx context.Context, t *oauth2.Token) (tidings.User, error)
 	MyGuilds(ctx context.Context, t *oauth2.Token) ([]tidings.Guild, error)
+	// MyMember is the person's own membership of a guild; ErrNotFound when there is none.
+	MyMember(ctx context.Context, t *oauth2.Token, g discord.GuildID) (*tidings.Member, error)
 }
 
 // Options are all that web needs.

@@ -95,7 +95,7 @@ func newWholeOn(t *testing.T, database string) *whole {
 	if err := w.access.Load(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.access.Enroll(ctx, ada, nil); err != nil {
+	if err := w.access.Enroll(ctx, ada, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if w.token, err = s.CreateToken(ctx, ada, "test", []string{"read", "ack"}); err != nil {

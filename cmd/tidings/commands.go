@@ -155,7 +155,7 @@ func enroll(ctx context.Context, st *store.Store, b *bot.Bot, user discord.UserI
 	if err := who.Load(ctx); err != nil {
 		return err
 	}
-	return who.Enroll(ctx, user, nil)
+	return who.Enroll(ctx, user, nil, nil)
 }
 
 // healthCmd is "tidings health", for a container's health check, which has no curl.
