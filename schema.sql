@@ -518,6 +518,15 @@ CREATE TABLE IF NOT EXISTS identify_turns (
 	taken_till timestamptz NOT NULL
 );
 
+-- Which processes would run more shards than they do, until when: they say it again every ten seconds. Who runs at least two more than one
+-- of them hands it one. A name's later run stands here, or nobody of that name.
+CREATE TABLE IF NOT EXISTS gateway_waiters (
+	name   text        PRIMARY KEY,
+	owner  text        NOT NULL,                       -- the name and its run, as in gateway_sessions
+	shards int         NOT NULL,
+	until  timestamptz NOT NULL
+);
+
 -- The bot may manage threads there, and so see private ones that it is not in.
 ALTER TABLE channels ADD COLUMN IF NOT EXISTS bot_manages boolean NOT NULL DEFAULT false;
 

@@ -112,6 +112,8 @@ type Bot struct {
 	dead     DeadLetterer // nil when Sink cannot
 	guilds   GuildLister  // nil when Sessions cannot
 	ledger   Ledger       // nil when Sessions cannot
+	sharer   Sharer       // nil when Sessions cannot
+	flusher  Flusher      // nil when Sink cannot
 	http     *http.Client
 	log      *slog.Logger
 	owner    string
@@ -141,6 +143,8 @@ type pace struct {
 	heard      time.Duration // between two words that the shard still listens
 	prompt     time.Duration // how long an acknowledgement may take before the connection is doubted
 	identify   time.Duration // between two IDENTIFY of one key: Discord's five seconds and some for the clocks
+	share      time.Duration // between two shards that are handed over, and how long one is kept that was taken
+	given      time.Duration // between two looks whether a shard was given to this process, while that may be
 	queue      int
 	queueBytes int
 }
@@ -149,6 +153,7 @@ var discordPace = pace{
 	leaseTTL: 30 * time.Second, ready: 60 * time.Second, backoffMin: time.Second, backoffMax: time.Minute,
 	steady: 30 * time.Second, pauseMin: time.Second, pauseMax: 5 * time.Second, hole: 2 * time.Second,
 	holeEvery: 30 * time.Second, holeFresh: 2 * time.Minute, drain: 5 * time.Second, heard: 1500 * time.Millisecond, prompt: 3 * time.Second, identify: 5500 * time.Millisecond,
+	share: 10 * time.Second, given: 500 * time.Millisecond,
 	queue: maxQueued, queueBytes: maxQueuedBytes,
 }
 
@@ -176,6 +181,8 @@ func New(o Options) (*Bot, error) {
 	b.dead, _ = o.Sink.(DeadLetterer)
 	b.guilds, _ = o.Sessions.(GuildLister)
 	b.ledger, _ = o.Sessions.(Ledger)
+	b.sharer, _ = o.Sessions.(Sharer)
+	b.flusher, _ = o.Sink.(Flusher)
 	if b.metrics, err = newMetrics(o.Metrics, b.Status); err != nil {
 		return nil, fmt.Errorf("register the bot's metrics: %w", err)
 	}
@@ -210,6 +217,16 @@ func (b *Bot) Run(ctx context.Context) error {
 	b.log.Info("connecting to the gateway", "shards", n, "session_starts_left", info.Remaining)
 	for _, s := range shards {
 		g.Go(func() error { return s.run(ctx) })
+	}
+	if b.sharer != nil && b.flusher != nil && n > 1 {
+		g.Go(func() error {
+			b.await(ctx, shards)
+			return nil
+		})
+		g.Go(func() error {
+			b.offer(ctx, shards)
+			return nil
+		})
 	}
 	return g.Wait()
 }

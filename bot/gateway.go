@@ -138,6 +138,13 @@ func (s *shard) connect(ctx context.Context, lease tidings.GatewaySession) endin
 			if err := l.forsake(session); err != nil {
 				stop(err)
 			}
+		case done := <-s.hand:
+			if end == nil && l.part() {
+				s.handing = done
+				stop(errGiven)
+			} else {
+				close(done)
+			}
 		}
 		if end != nil {
 			l.end()
@@ -157,6 +164,10 @@ func (s *shard) connect(ctx context.Context, lease tidings.GatewaySession) endin
 		s.badResume = 0
 	}
 	e := ending{err: end}
+	if errors.Is(end, errGiven) {
+		e.left = *l.session
+		e.left.Seq = l.top
+	}
 	if !l.since.IsZero() {
 		e.lasted = time.Since(l.since)
 	}

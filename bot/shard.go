@@ -25,10 +25,13 @@ type shard struct {
 	queue *queue
 	// afresh asks for a new session in place of one, because something of that was understood too little. Deliver alone sends.
 	afresh chan string
+	hand   chan chan struct{} // asks that the shard be handed over; what is sent is closed when that was tried
+	given  chan struct{}      // says that the lease was handed to this process
 
 	mu     sync.Mutex
 	status ShardStatus
-	conn   *conn // the current one, for its round trip
+	conn   *conn     // the current one, for its round trip
+	taken  time.Time // when the lease became ours
 
 	// The rest belongs to supervise alone, and to the reader of the connection that it waits for.
 	refused   string    // a session that Discord will not resume
@@ -42,7 +45,8 @@ type shard struct {
 	// the second time it is left out.
 	badFrames map[int64]bool
 	badOf     string
-	freshAt   time.Time // when a hole last cost a session
+	freshAt   time.Time     // when a hole last cost a session
+	handing   chan struct{} // closed when the shard was handed over, or could not be
 
 	// These belong to deliver alone.
 	self     discord.UserID // who READY says that the bot is
@@ -52,7 +56,7 @@ type shard struct {
 func newShard(b *Bot, i, n int) *shard {
 	return &shard{
 		bot: b, id: i, n: n, log: b.log.With("shard", i), queue: newQueue(b.pace.queue, b.pace.queueBytes),
-		afresh: make(chan string, 1),
+		afresh: make(chan string, 1), hand: make(chan chan struct{}), given: make(chan struct{}, 1),
 		status: ShardStatus{Shard: i, State: "starting"},
 	}
 }
@@ -88,6 +92,11 @@ func (s *shard) supervise(ctx context.Context) error {
 		if err != nil {
 			return nil // Only ctx ends the wait for a lease.
 		}
+		if !held {
+			s.mu.Lock()
+			s.taken = time.Now()
+			s.mu.Unlock()
+		}
 		lease, held = got, true
 		end := s.serve(ctx, lease, failures)
 		switch {
@@ -97,10 +106,16 @@ func (s *shard) supervise(ctx context.Context) error {
 			return end.fatal
 		case errors.Is(end.err, tidings.ErrLeaseLost):
 			held, failures = false, 0
+		case errors.Is(end.err, errGiven):
+			held, failures = !s.handOver(ctx, end), 0
 		case end.lasted >= s.bot.pace.steady:
 			failures = 0
 		default:
 			failures = end.failures(failures + 1)
+		}
+		if s.handing != nil {
+			close(s.handing)
+			s.handing = nil
 		}
 	}
 }
@@ -134,8 +149,15 @@ func (s *shard) lease(ctx context.Context) (tidings.GatewaySession, error) {
 			away++
 			s.set(func(st *ShardStatus) { st.State = "waiting" })
 		}
-		if err := sleep(ctx, wait); err != nil {
-			return g, err
+		next := time.NewTimer(wait)
+		select {
+		case <-next.C:
+		case <-s.given:
+		case <-ctx.Done():
+		}
+		next.Stop()
+		if ctx.Err() != nil {
+			return g, ctx.Err()
 		}
 	}
 }
@@ -146,6 +168,9 @@ type ending struct {
 	fatal  error         // what Run returns; nil when it is worth trying again
 	lasted time.Duration // since READY or RESUMED, 0 without
 	again  bool          // what comes next is a resumption, as this was or was to be: that uses up none of the day's new sessions
+	// left is the session as far as it was received, when that is for another process, and known how far the database knows it.
+	left  tidings.GatewaySession
+	known int64
 }
 
 // failures counts an ending among those in a row, which the wait grows with. Where only resumptions are tried it stays at some seconds.
@@ -189,6 +214,15 @@ func (s *shard) serve(ctx context.Context, lease tidings.GatewaySession, failure
 		return end
 	}
 	end.again = lease.Session != ""
+	if errors.Is(end.err, errGiven) {
+		s.set(func(st *ShardStatus) { st.State = "waiting" })
+		var err error
+		if end.known, err = s.committed(ctx, end.left); err == nil || ctx.Err() != nil {
+			end.known = max(end.known, lease.Seq)
+			return end
+		}
+		end.err = errors.New("what was received is not recorded yet, so the shard is not handed over")
+	}
 	wait := s.judge(ctx, lease, &end, failures)
 	if end.fatal != nil {
 		return end

@@ -185,6 +185,20 @@ func (i *Ingest) Settle(ctx context.Context, m tidings.Mark) error {
 	}
 }
 
+// Flush is Settle, and has the database know how far the session is committed, which it is told somewhat later otherwise; 0 when nothing
+// of it was put. It is for who leaves the session to another process: that goes on from what the database knows.
+func (i *Ingest) Flush(ctx context.Context, m tidings.Mark) (upTo int64, err error) {
+	if err := i.Settle(ctx, m); err != nil {
+		return 0, err
+	}
+	marks := i.marks.unsaved()
+	if err := i.recorder.SaveMarks(ctx, marks); err != nil {
+		return 0, err
+	}
+	i.marks.saved(marks)
+	return i.marks.upTo(m), nil
+}
+
 func (i *Ingest) put(ctx context.Context, it *item) error {
 	if ev := it.ev; ev.Barrier() {
 		// A person who signs in right now is asked about at Discord afterwards, so skipping loses nothing.

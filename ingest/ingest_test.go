@@ -208,6 +208,27 @@ func TestMarksDoNotGoWithEachBatch(t *testing.T) {
 	})
 }
 
+// Who goes on with the session is told nothing again that was stored.
+func TestAFlushKeepsHowFarASessionIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeStore{delay: func(ev tidings.Event) time.Duration { return time.Duration(ev.Mark.Seq%3) * 10 * time.Millisecond }}
+		i, stop := run(t, f, Options{})
+		defer stop()
+		for n := range int64(50) {
+			put(t, i, message(1, discord.ChannelID(n%7+1), discord.MessageID(n+1), n+1))
+		}
+		upTo, err := i.Flush(t.Context(), message(1, 1, 1, 0).Mark)
+		if err != nil || upTo != 50 {
+			t.Fatalf("Flush() = %d, %v, want 50", upTo, err)
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.mark != 50 || len(f.log) < 50 {
+			t.Errorf("after Flush() the mark is %d, want 50", f.mark)
+		}
+	})
+}
+
 // Scenario 5 of the design: deny, then a message, on different lanes.
 func TestABarrierWaitsForWhatCameBeforeAndHoldsWhatComesAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -158,6 +158,16 @@ func (t *tracker) settled(m tidings.Mark, seqs []int64) bool {
 	return p == nil || !slices.ContainsFunc(seqs, func(seq int64) bool { return p.open[seq] > 0 })
 }
 
+// upTo is the sequence up to which a stream is committed; 0 when nothing of it was given.
+func (t *tracker) upTo(m tidings.Mark) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.streams[streamOf(m)]; p != nil {
+		return p.upTo
+	}
+	return 0
+}
+
 // unsaved returns the marks that the database does not know yet.
 func (t *tracker) unsaved() []tidings.Mark {
 	t.mu.Lock()

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"os"
@@ -201,9 +202,13 @@ func TestEveryPartDiesInTurn(t *testing.T) {
 		if err := p.end(); err != nil {
 			t.Errorf("a gateway process that was asked to end: %v", err)
 		}
-		<-time.After(size.between)
+		eventually(t, "the other gateway process runs all shards", time.Minute, func() bool { return fmt.Sprint(shardsRun(t, base.DatabaseURL)) == "[4]" })
 		p.start()
 		settle("gateway was restarted in good order")
+		goOn()
+		// Who comes back is handed its share of the shards.
+		eventually(t, "each gateway process runs two of the four shards", 2*time.Minute, func() bool { return fmt.Sprint(shardsRun(t, base.DatabaseURL)) == "[2 2]" })
+		settle("it was handed half of the shards")
 		goOn()
 	}
 	after := sessions()
@@ -227,6 +232,28 @@ func TestEveryPartDiesInTurn(t *testing.T) {
 		said += len(c.said)
 	}
 	t.Logf("%d messages, none is missing; %d sockets of %d people", said, len(sockets), len(w.people))
+}
+
+// shardsRun is how many shards each gateway process runs that runs some.
+func shardsRun(t *testing.T, url string) (n []int) {
+	t.Helper()
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.Query(`SELECT count(*) FROM gateway_sessions WHERE lease_until > now() AND listening GROUP BY owner ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		n = append(n, 0)
+		if err := rows.Scan(&n[len(n)-1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
 }
 
 // summariesOf adds up how often the web processes have asked the database for all of a person's counts because a socket came, without the one that is left out. That

@@ -180,10 +180,15 @@ func (r roomyDoor) Settle(ctx context.Context, m tidings.Mark) error {
 	return (*r.door).Settle(ctx, m)
 }
 
+func (r roomyDoor) Flush(ctx context.Context, m tidings.Mark) (int64, error) {
+	return (*r.door).Flush(ctx, m)
+}
+
 // The gateway tells through this door, and what it cannot tell is kept through it.
 var _ interface {
 	bot.DeadLetterer
 	bot.Settler
+	bot.Flusher
 } = roomyDoor{}
 
 func (r roomyDoor) DeadLetter(ctx context.Context, ev tidings.Event, cause error) error {
