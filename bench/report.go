@@ -175,8 +175,8 @@ func page(all map[string]figure) string {
 		"reader the same object of 500 bytes for a message; centrifuge adds its envelope of about 40 bytes, we add ours and the small delta that everybody gets, about 240 together, so that\n" +
 		"a delivery of ours is the larger one. `bursts_of_10` sends ten at once. Ours has its window at 5 ms, and at 10 ms where 100 messages come a second, unless the name says\n" +
 		"otherwise; the floor writes each message at once. centrifuge is as its documentation sets it up, with JSON, without a history.\n")
-	b.WriteString("\nRows of fan-out with 1,000 readers, handshakes, searches, summaries, the first page, what a message costs by members and growth are of 2026-11-27, with nothing else running. The others are of the day\n" +
-		"before, beside other work, and were not measured since: 5,000 readers and more, full speed, levels, compression, stalled readers, idle, decode, ingest, latency, reconnecting.\n")
+	b.WriteString("\nRows of fan-out with 1,000 readers, handshakes, idle connections, decode, levels, compression, stalled readers, searches, summaries, the first page, what a message costs by members and growth are of 2026-11-27, with nothing else running. The others are of the day\n" +
+		"before, beside other work, and were not measured since: 5,000 readers and more, full speed, ingest, latency, reconnecting.\n")
 	b.WriteString("\nWhat the fan-out costs (2026-11-27, nothing else running): a write of ours at 1000x20 takes about 6.5 µs of processor time, and nearly all of it is the kernel's TCP; the hub's own code is\n" +
 		"a few percent. Through io_uring, 64 writes with one call, a delivery costs 22 to 30 % less than with write(2) each, which is what a kernel that refuses io_uring, or a container's\n" +
 		"profile, falls back to: 0.61 of centrifuge instead of 0.47 at 1000x20, and 0.49 instead of 0.42 at 1000x100. There a window of 10 ms, in which a message may wait for the next one, makes 1.5 deliveries\n" +
