@@ -70,7 +70,7 @@ var meaning = []struct{ prefix, text string }{
 	{"fanout_cpu_vs_centrifuge_memory", "both without Redis, as one process alone"},
 	{"fanout_max_rate_vs", "deliveries a second when the next message is published as soon as the readers are less than 128 messages behind"},
 	{"fanout_p99_vs_centrifuge_redis", "99th percentile from publish to read, beside centrifuge's; p999 is the 99.9th"},
-	{"idle_kb_per_conn", "resident memory for one silent reader of 10,000, in KB: session, access, 50 channels"},
+	{"idle_kb_per_conn", "resident memory for one of 10,000 readers who have been silent for 20 s, in KB: session, access, 50 channels"},
 	{"idle_bytes_per_further_channel", "what each further channel adds to that, from 50 to 500"},
 	{"handshake_cpu_vs_centrifuge", "CPU of the server from a reader's connection to its first word, which with ours is a snapshot of 50 channels, beside centrifuge's with 50 subscriptions"},
 	{"message_50_of_5000_look_vs_deltas_alone", "CPU of a message in a channel that 5,000 readers may see and 50 look at, beside the same when nobody looks"},
