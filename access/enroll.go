@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"golang.org/x/sync/errgroup"
@@ -100,9 +101,17 @@ func (a *Access) ask(ctx context.Context, g discord.GuildID, u discord.UserID, o
 
 // fetch asks Discord; nil means: not a member.
 func (a *Access) fetch(ctx context.Context, g discord.GuildID, u discord.UserID, own inTheirName) (*tidings.Member, error) {
-	m, err := a.fetcher.Member(ctx, g, u)
+	asking := ctx
+	if end, ok := ctx.Deadline(); ok && own != nil {
+		// The bot tries again and again while Discord fails: half of the time is left for the person's own question.
+		var cancel context.CancelFunc
+		asking, cancel = context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+	}
+	m, err := a.fetcher.Member(asking, g, u)
 	if err != nil && !errors.Is(err, tidings.ErrNotFound) && own != nil {
-		if mine, failed := own(ctx, g); failed == nil || errors.Is(failed, tidings.ErrNotFound) {
+		mine, failed := own(ctx, g)
+		if failed == nil || errors.Is(failed, tidings.ErrNotFound) {
 			m, err = mine, failed
 		} else {
 			err = errors.Join(err, failed)

@@ -190,6 +190,26 @@ func TestAPersonsOwnTokenAnswersWhereTheBotCannot(t *testing.T) {
 	}
 }
 
+// While Discord answers the bot late or not at all, signing in still ends in time, with what the person's own token says.
+func TestTheBotsQuestionLeavesTimeForThePersonsOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.add(1, "one", text(10))
+	w.silent = true
+	a := load(t, w, access.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	err := a.Enroll(ctx, 7, nil, func(ctx context.Context, _ discord.GuildID) (*tidings.Member, error) {
+		return &tidings.Member{User: 7}, ctx.Err()
+	})
+	if err != nil {
+		t.Errorf("Enroll() = %v", err)
+	}
+	if !a.CanRead(7, 10) {
+		t.Error("a member cannot read")
+	}
+}
+
 func TestPeopleInANewGuildAreAskedAbout(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

@@ -26,6 +26,7 @@ type world struct {
 	denied   []tidings.AccessChange
 	loadErr  error
 	fetchErr error
+	silent   bool // Discord does not answer the bot
 
 	loads, fetches atomic.Int64
 	// onLoad and onFetch, when set, run without the lock: onLoad after the state was read, onFetch after the answer was made.
@@ -198,12 +199,16 @@ func (w *world) DenyDoubted(context.Context, time.Duration) ([]tidings.AccessCha
 	return denied, w.loadErr
 }
 
-func (w *world) Member(_ context.Context, g discord.GuildID, u discord.UserID) (*tidings.Member, error) {
+func (w *world) Member(ctx context.Context, g discord.GuildID, u discord.UserID) (*tidings.Member, error) {
 	w.mu.Lock()
 	w.fetches.Add(1)
 	m, ok := w.discord[key{g, u}]
-	err, onFetch := w.fetchErr, w.onFetch
+	err, onFetch, silent := w.fetchErr, w.onFetch, w.silent
 	w.mu.Unlock()
+	if silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if onFetch != nil {
 		onFetch(g, u)
 	}
