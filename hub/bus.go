@@ -25,6 +25,8 @@ type bus interface {
 // busChannels is how many channels of Redis are used, whatever the number of guilds: every hub listens to all.
 const busChannels = 16
 
+const allChannels = 1<<busChannels - 1
+
 // channelOf chooses the bus channel of a guild or a user.
 func channelOf(id uint64) int { return int(spread(id) % busChannels) }
 

@@ -88,6 +88,9 @@ func (b *redisBus) runListen(ctx context.Context, names []string) {
 		if !deaf {
 			deaf = true
 			b.hears(-1, err)
+			for _, name := range names {
+				b.lose(slices.Index(b.names[:], name)) // nothing comes until the sweep looks
+			}
 		}
 		if cluster, ok := b.client.(*redis.ClusterClient); ok {
 			cluster.ReloadState(ctx) // the slot may be another node's now

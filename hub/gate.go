@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -20,6 +21,7 @@ type gate struct {
 	users map[discord.UserID]struct{}
 	all   bool
 	began bool
+	open  chan struct{} // closed when everybody is shown what they may see, or the guild is hidden
 }
 
 // dispatch takes a delta from this process or from the bus: it passes, or waits until the guild's access is known.
@@ -56,7 +58,7 @@ func (h *Hub) wait(g *gate, d *delta) {
 func (h *Hub) closeGate(id discord.GuildID, want int64, users []discord.UserID) *gate {
 	g := h.gates[id]
 	if g == nil {
-		g = &gate{}
+		g = &gate{open: make(chan struct{})}
 		h.gates[id] = g
 	}
 	if len(users) == 0 || want != max(g.want, h.applied[id])+1 {
@@ -192,7 +194,17 @@ func (h *Hub) deny(id discord.GuildID, g *gate, cause error) {
 	}
 	h.mu.Lock()
 	h.drain(g)
+	g.letThrough()
 	h.mu.Unlock()
+}
+
+// letThrough ends the waiting of those who are to be shown the guild. The caller holds Hub.mu.
+func (g *gate) letThrough() {
+	select {
+	case <-g.open:
+	default:
+		close(g.open)
+	}
 }
 
 // pass lets through what waited when the gate's version is reached, and reports whether the gate is open.
@@ -205,7 +217,61 @@ func (h *Hub) pass(id discord.GuildID, g *gate, version int64) bool {
 	}
 	delete(h.gates, id)
 	h.drain(g)
+	g.letThrough()
 	return true
+}
+
+// current refreshes a person who comes, and waits until what they are shown is what they may see by all that this process has heard: while access of
+// a guild of theirs is reloaded, neither its counts nor what was missed may be given out as of before. A process that has just begun has
+// heard all once it has swept.
+func (h *Hub) current(ctx context.Context, u *user) error {
+	h.mu.Lock()
+	running := h.ctx != nil
+	h.mu.Unlock()
+	if running {
+		if err := h.waitFor(ctx, h.swept); err != nil {
+			return fmt.Errorf("no sweep has succeeded yet: %w", err)
+		}
+	}
+	h.refresh(u)
+	for _, g := range h.closed(u, running) {
+		if err := h.waitFor(ctx, g.open); err != nil {
+			return fmt.Errorf("access is being reloaded: %w", err)
+		}
+	}
+	return nil
+}
+
+// closed lists the gates of guilds that a person is shown.
+func (h *Hub) closed(u *user, running bool) (gates []*gate) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !running || len(h.gates) == 0 {
+		return nil
+	}
+	for g := range u.audiences {
+		if gate := h.gates[g]; gate != nil {
+			gates = append(gates, gate)
+		}
+	}
+	return gates
+}
+
+// waitFor waits as long as for an answer of the store.
+func (h *Hub) waitFor(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	default: // nearly always done already
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
+	defer cancel()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // drain passes what waited at a gate. The caller holds h.mu.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/redis/go-redis/v9"
+
+	"tidings"
 )
 
 // history is what processes leave in Redis for those who come back to another one: each guild's deltas of the last minutes,
@@ -318,6 +320,12 @@ func (h *Hub) sinceElsewhere(ctx context.Context, u *user, cur cursor) (missed [
 					wanted[g] = true
 					continue
 				}
+				if n := newestAccess(ds); whole && n > max(h.applied[g], accessOf(u.set, g)) {
+					// The log has it from a process that knows more of who may read it.
+					h.closeGate(g, n, nil)
+					h.mu.Unlock()
+					return nil, nil, errUnknown
+				}
 				if !whole {
 					ds = []*delta{{guild: g, channel: id, version: t.version, frame: resetFrame(g, id, t.version)}}
 				}
@@ -367,6 +375,24 @@ func between(t *track, logged []*delta, v int64) ([]*delta, bool) {
 		out = append(out, d)
 	}
 	return out, true
+}
+
+// newestAccess is the newest access version that the store had when one of the deltas was told.
+func newestAccess(ds []*delta) (newest int64) {
+	for _, d := range ds {
+		newest = max(newest, d.accessVersion)
+	}
+	return newest
+}
+
+// accessOf is the version of which a set is in a guild.
+func accessOf(set *tidings.VisibleSet, g discord.GuildID) int64 {
+	for i := range set.Guilds {
+		if set.Guilds[i].Guild.ID == g {
+			return set.Guilds[i].Version
+		}
+	}
+	return 0
 }
 
 // learnVersions asks the store for the versions of channels of which this hub knows none.

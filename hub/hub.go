@@ -149,6 +149,7 @@ type Hub struct {
 	denials     int64 // grows with each change of denied
 	work        []*user
 	lostMask    uint32 // bus channels that have lost something since the last sweep
+	heard       uint32 // bus channels that are listened to or cannot be, once at least
 	pos         int64  // grows with each delta that passes, and when a channel is no longer followed
 	keptBytes   int
 	recent      map[discord.UserID]*recent
@@ -157,6 +158,7 @@ type Hub struct {
 
 	janitor   chan struct{}
 	sweepNow  chan struct{}
+	swept     chan struct{} // closed when what was told before the bus was listened to is known
 	workReady chan struct{}
 	reloads   chan struct{} // a slot per reload under way
 	snapshots chan struct{} // a slot per snapshot that is being read
@@ -172,7 +174,7 @@ func New(o Options) *Hub {
 		users:  map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{},
 		tracks: map[discord.ChannelID]*track{}, gates: map[discord.GuildID]*gate{},
 		applied: map[discord.GuildID]int64{}, denied: map[discord.GuildID]bool{},
-		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), workReady: make(chan struct{}, 1),
+		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), swept: make(chan struct{}), workReady: make(chan struct{}, 1),
 		reloads: make(chan struct{}, maxReloads), snapshots: make(chan struct{}, maxSnapshotsAtOnce),
 		revs: newRevs(o.Store), moved: map[discord.ChannelID]int64{},
 	}
@@ -195,6 +197,8 @@ func New(o Options) *Hub {
 	}
 	if o.Redis == nil {
 		h.bus = localBus{}
+		h.heard = allChannels
+		signal(h.sweepNow)
 	} else {
 		h.redis, h.closeRedis = ownClient(o.Redis)
 		h.history = newHistory(h.redis, o.Prefix)

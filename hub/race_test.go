@@ -242,3 +242,48 @@ func TestResetOfTheStorePassesLikeADelta(t *testing.T) {
 		t.Errorf("reset = %s, want %s", got, want)
 	}
 }
+
+// Scenario 5: who comes is shown nothing as of before a change that this process has heard of.
+func TestWhoComesWaitsForAccess(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna}, c1, c2)
+	p := newProcess(w)
+	release, reloading := make(chan struct{}), make(chan struct{})
+	p.reloading = sync.OnceFunc(func() { close(reloading); <-release })
+	n := start(t, p, hub.Options{}, nil)
+	n.Tell(bg, tidings.Result{Access: []tidings.AccessChange{w.allow(anna, c1, false)}})
+	<-reloading
+	w.create(c1, carl, tidings.Mentions{})
+	asked := p.visible.Load()
+	go func() {
+		for p.visible.Load() == asked { // she has come, and her channels are looked up
+			time.Sleep(5 * time.Millisecond)
+		}
+		close(release)
+	}()
+	a := n.open(t, anna, "")
+	a.settle()
+	for _, f := range a.all() {
+		if strings.Contains(f.raw, `"1001"`) {
+			t.Errorf("%s names a lost channel", f.raw)
+		}
+	}
+}
+
+// Scenario 5: a process that has just begun shows nothing before it has looked for what it could not hear.
+func TestWhoComesWaitsForTheFirstSweep(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna}, c1, c2)
+	p := newProcess(w)
+	w.allow(anna, c1, false) // after access was loaded, and before the hub listens
+	n := start(t, p, hub.Options{}, nil)
+	a := n.open(t, anna)
+	if f := a.next("snapshot"); strings.Contains(f.raw, `"1001"`) {
+		t.Errorf("%s names a lost channel", f.raw)
+	}
+	if !n.Ready() {
+		t.Error("it is not ready")
+	}
+}

@@ -181,7 +181,10 @@ func (h *Hub) untrack(id discord.ChannelID, t *track) {
 // then it gets a snapshot.
 func (h *Hub) resume(ctx context.Context, c *conn, cur cursor) bool {
 	u := c.user
-	h.refresh(u)
+	if err := h.current(ctx, u); err != nil {
+		h.log.Warn("a live socket cannot be resumed", "user", u.id, "err", err)
+		return false
+	}
 	h.mu.Lock()
 	here := cur.epoch == h.epoch
 	ok := cur.print == u.print && (here && cur.pos <= h.pos || !here && h.history != nil)

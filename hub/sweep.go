@@ -17,8 +17,19 @@ const maxSwept = 5000
 func (h *Hub) lost(busChannel int) {
 	h.mu.Lock()
 	h.lostMask |= 1 << busChannel
+	h.heard |= 1 << busChannel
 	h.mu.Unlock()
 	signal(h.sweepNow)
+}
+
+// Ready reports whether this process has made up for what was told before it could hear. Live sockets that come earlier wait for it.
+func (h *Hub) Ready() bool {
+	select {
+	case <-h.swept:
+		return true
+	default:
+		return false
+	}
 }
 
 // runSweeps looks every few seconds for what was committed and never told: by a process that crashed in between, or by a
@@ -28,17 +39,23 @@ func (h *Hub) runSweeps(ctx context.Context) {
 	defer tick.Stop()
 	failing := false
 	for {
+		ticked := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			ticked = true
 		case <-h.sweepNow:
 		}
 		h.mu.Lock()
 		mask := h.lostMask
 		h.lostMask = 0
+		heard := h.heard == allChannels || ticked // Redis may hesitate
 		h.mu.Unlock()
 		err := h.sweep(ctx, mask)
+		if err == nil && heard && !h.Ready() {
+			close(h.swept)
+		}
 		if ctx.Err() != nil {
 			return
 		}

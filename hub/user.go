@@ -277,8 +277,8 @@ const maxSnapshots = 5
 
 // attach gives a registered connection its snapshot. What it buffers since its registration follows as far as it is newer.
 func (h *Hub) attach(ctx context.Context, c *conn) error {
-	if h.attachRecalled(ctx, c) {
-		return nil
+	if ok, err := h.attachRecalled(ctx, c); ok || err != nil {
+		return err
 	}
 	full := len(h.snapshots) == cap(h.snapshots)
 	select {
@@ -288,13 +288,17 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 	}
 	defer func() { <-h.snapshots }()
 	// While this one waited for its turn, another one of the person's may have had it, as when everybody comes back at once.
-	if full && h.attachRecalled(ctx, c) {
-		return nil
+	if full {
+		if ok, err := h.attachRecalled(ctx, c); ok || err != nil {
+			return err
+		}
 	}
 	u := c.user
 	cause := "snapshot"
 	for range maxSnapshots {
-		h.refresh(u)
+		if err := h.current(ctx, u); err != nil {
+			return err
+		}
 		h.mu.Lock()
 		set := u.set
 		h.mu.Unlock()
@@ -316,18 +320,20 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 }
 
 // attachRecalled gives the connection the snapshot that another one of the person's got a moment ago, if there is one and it is still true.
-func (h *Hub) attachRecalled(ctx context.Context, c *conn) bool {
+func (h *Hub) attachRecalled(ctx context.Context, c *conn) (bool, error) {
 	u := c.user
-	h.refresh(u)
+	if err := h.current(ctx, u); err != nil {
+		return false, err
+	}
 	h.mu.Lock()
 	set := u.set
 	h.mu.Unlock()
 	r := h.recall(ctx, u, set)
 	if r == nil || !h.begin(c, set, r) {
-		return false
+		return false, nil
 	}
 	h.metrics.recalled.Inc()
-	return true
+	return true, nil
 }
 
 func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string) (*tidings.Unread, error) {

@@ -63,6 +63,12 @@ func (h *Hub) runWork(ctx context.Context) {
 
 // answer reads what a person's sockets asked for. After an error it returns how long to wait.
 func (h *Hub) answer(ctx context.Context, u *user) time.Duration {
+	for _, g := range h.closed(u, true) {
+		if err := h.waitFor(ctx, g.open); err != nil {
+			h.log.Warn("counts wait for access, which is being reloaded", "user", u.id, "err", err)
+			return time.Second
+		}
+	}
 	h.mu.Lock()
 	if u.gone {
 		h.mu.Unlock()

@@ -182,6 +182,7 @@ type process struct {
 	sets      map[discord.UserID]*tidings.VisibleSet
 	epoch     int64
 	asked     atomic.Int64                // calls of Revs
+	visible   atomic.Int64                // calls of Visible
 	broken    error                       // of Reload
 	uncounted atomic.Bool                 // Counts fails
 	reloading func()                      // called before a guild is reloaded
@@ -227,6 +228,7 @@ func (p *process) recompute() {
 }
 
 func (p *process) Visible(u discord.UserID) *tidings.VisibleSet {
+	p.visible.Add(1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if set := p.sets[u]; set != nil {

@@ -168,7 +168,12 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 		Store: st, Access: who, Live: live, OAuth: oauth, PublicURL: address, EncryptionKey: key, OldKeys: c.oldKeys(), DiscordCDN: c.AllowCDN,
 		Version: version, Log: part("web"), Metrics: exposed, Admins: c.admins(),
 		NoPages: !c.does("web"),
-		Ready:   st.Ping,
+		Ready: func(ctx context.Context) error {
+			if err := st.Ping(ctx); err != nil || live.Ready() {
+				return err
+			}
+			return errors.New("what was said before this process could hear is still being read")
+		},
 		Healing: st,
 		Status: func(ctx context.Context) (web.Status, error) {
 			return status(ctx, c, me.owner(), discord, limiter, st), nil
