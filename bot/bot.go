@@ -194,7 +194,8 @@ func New(o Options) (*Bot, error) {
 func (b *Bot) REST() *REST { return b.rest }
 
 // Run keeps every shard connected until ctx ends. An error that is [tidings.ErrUnauthorized] says that Discord refuses the
-// token; any other says what the operator must change. Neither gets better by trying again.
+// token, one that is [tidings.ErrForbidden] that it refuses what the bot asks for: neither gets better before somebody changes something. Any
+// other says to start again.
 func (b *Bot) Run(ctx context.Context) error {
 	if b.sink == nil || b.sessions == nil {
 		return errors.New("run the gateway: no sink or no sessions")

@@ -220,7 +220,8 @@ func TestFatalCloseCodesEndRunWithWhatToDo(t *testing.T) {
 			c.expect(2)
 			c.socket.Close(websocket.StatusCode(code), "no")
 			err := b.ended(t)
-			if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, tidings.ErrUnauthorized) != (code == 4004) {
+			if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, tidings.ErrUnauthorized) != (code == 4004) ||
+				errors.Is(err, tidings.ErrForbidden) != (code >= 4012) {
 				t.Errorf("Run() = %v, want %q", err, want)
 			}
 			select {

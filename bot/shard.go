@@ -403,9 +403,9 @@ func (b *Bot) fatalClose(ctx context.Context, shard, code int) error {
 	case 4011:
 		return fmt.Errorf("connect shard %d: the bot is in too many servers for this number of shards (4011); start again, which asks Discord how many there should be", shard)
 	case 4012:
-		return fmt.Errorf("connect shard %d: Discord no longer speaks gateway version 10 (4012); a newer release is needed", shard)
+		return fmt.Errorf("connect shard %d: Discord no longer speaks gateway version 10 (4012); a newer release is needed: %w", shard, tidings.ErrForbidden)
 	case 4013:
-		return fmt.Errorf("connect shard %d: Discord does not know an intent (4013); a newer release is needed", shard)
+		return fmt.Errorf("connect shard %d: Discord does not know an intent (4013); a newer release is needed: %w", shard, tidings.ErrForbidden)
 	}
 	missing := privilegedIntents
 	if app, err := b.rest.Application(ctx); err == nil {
@@ -413,8 +413,8 @@ func (b *Bot) fatalClose(ctx context.Context, shard, code int) error {
 			missing = off
 		}
 	}
-	return fmt.Errorf("connect shard %d: Discord refuses privileged intents (4014); switch on %s at %s, page Bot, section Privileged Gateway Intents, and start again",
-		shard, strings.Join(missing, " and "), portal)
+	return fmt.Errorf("connect shard %d: Discord refuses privileged intents (4014); switch on %s at %s, page Bot, section Privileged Gateway Intents, and start again: %w",
+		shard, strings.Join(missing, " and "), portal, tidings.ErrForbidden)
 }
 
 // reason names an ending for metrics; the set is fixed.

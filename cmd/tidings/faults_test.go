@@ -81,6 +81,9 @@ func TestAWrongTokenStopsTheServiceAndIsNotHammered(t *testing.T) {
 	if !errors.Is(err, tidings.ErrUnauthorized) || !strings.Contains(err.Error(), "DISCORD_TOKEN") {
 		t.Errorf("serve() = %v, want an error that names DISCORD_TOKEN", err)
 	}
+	if !errors.As(err, new(refusedError)) {
+		t.Errorf("serve() = %v, after which the service would be started again and again", err)
+	}
 	var log struct {
 		Requests []struct{ Status int } `json:"requests"`
 	}

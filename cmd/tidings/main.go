@@ -43,7 +43,7 @@ type cli struct {
 // Exit codes, as people expect them.
 const (
 	exitFailure = 1
-	exitUsage   = 2
+	exitUsage   = 2 // it will fail again until somebody changes a setting, here or at Discord
 )
 
 func main() {
@@ -103,8 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	k.BindTo(ctx, (*context.Context)(nil))
 	k.Bind(&c.Config, log, &output{stdout, stderr})
 	if err := k.Run(); err != nil {
-		var usage usageError
-		if errors.As(err, &usage) {
+		if errors.As(err, new(usageError)) || errors.As(err, new(refusedError)) {
 			fmt.Fprintf(stderr, "tidings: %v\n", err)
 			return exitUsage
 		}
@@ -131,6 +130,11 @@ func (e usageError) Error() string {
 	}
 	return fmt.Sprintf("%d settings need attention:\n  - %s", len(e.faults), strings.Join(e.faults, "\n  - "))
 }
+
+// refusedError is that Discord does not let the bot in: trying again makes nothing better, and is counted by Discord.
+type refusedError struct{ error }
+
+func (e refusedError) Unwrap() error { return e.error }
 
 // redisLog takes what go-redis would print on its own. Each room says once when Redis is away; the pool says it at every try.
 type redisLog struct{ log *slog.Logger }

@@ -288,7 +288,9 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	case errors.Is(err, context.Canceled):
 		return nil
 	case errors.Is(err, tidings.ErrUnauthorized):
-		return fmt.Errorf("DISCORD_TOKEN is not accepted: %w", err)
+		return refusedError{fmt.Errorf("DISCORD_TOKEN is not accepted: %w", err)}
+	case errors.Is(err, tidings.ErrForbidden):
+		return refusedError{err}
 	}
 	return err
 }
