@@ -31,6 +31,7 @@ type Guilds interface {
 	GuildIDs(ctx context.Context) ([]discord.GuildID, error)
 	GuildState(ctx context.Context, guild discord.GuildID) (*tidings.GuildState, error)
 	AccessVersions(ctx context.Context) (map[discord.GuildID]int64, error)
+	AccessVersionsOf(ctx context.Context, guilds []discord.GuildID) (map[discord.GuildID]int64, error)
 }
 
 // Memberships keeps what Discord answered about members. WatchMember returns how many events of the member were seen;

@@ -2,6 +2,7 @@ package access
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -49,6 +50,27 @@ func (a *Access) Visible(u discord.UserID) *tidings.VisibleSet {
 			return &s.VisibleSet
 		}
 	}
+}
+
+// Stands reports whether a set is still what its person may read in these guilds, by what is stored now: memory may be behind by the time that a change
+// takes to come here. It brings memory up to date where it is. Who gives out what cannot be taken back asks after having read it.
+func (a *Access) Stands(ctx context.Context, set *tidings.VisibleSet, guilds ...discord.GuildID) (bool, error) {
+	stored, err := a.loader.AccessVersionsOf(ctx, guilds)
+	if err != nil {
+		return false, err
+	}
+	stands := true
+	for _, g := range guilds {
+		version, there := stored[g]
+		if there && slices.ContainsFunc(set.Guilds, func(v tidings.VisibleGuild) bool { return v.Guild.ID == g && v.Version >= version }) {
+			continue
+		}
+		stands = false
+		if err := a.reload(ctx, g, version, !there); err != nil {
+			return false, err
+		}
+	}
+	return stands, nil
 }
 
 func (a *Access) renew(u discord.UserID, p *person) *visibleSet {

@@ -121,6 +121,12 @@ func (w *world) AccessVersions(context.Context) (map[discord.GuildID]int64, erro
 	return versions, w.loadErr
 }
 
+func (w *world) AccessVersionsOf(ctx context.Context, guilds []discord.GuildID) (map[discord.GuildID]int64, error) {
+	versions, err := w.AccessVersions(ctx)
+	maps.DeleteFunc(versions, func(g discord.GuildID, _ int64) bool { return !slices.Contains(guilds, g) })
+	return versions, err
+}
+
 func (w *world) WatchMember(_ context.Context, g discord.GuildID, u discord.UserID) (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -49,6 +49,10 @@ func (m memory) AccessVersions(context.Context) (map[discord.GuildID]int64, erro
 	return map[discord.GuildID]int64{m.state.Guild.ID: m.state.Version}, nil
 }
 
+func (m memory) AccessVersionsOf(ctx context.Context, _ []discord.GuildID) (map[discord.GuildID]int64, error) {
+	return m.AccessVersions(ctx)
+}
+
 func (memory) WatchMember(context.Context, discord.GuildID, discord.UserID) (int64, error) {
 	return 0, nil
 }

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,6 +36,8 @@ type OutgoingStore interface {
 type Outgoing struct {
 	Store   OutgoingStore
 	Visible func(discord.UserID) *tidings.VisibleSet
+	// Stands reports whether a set is still true of these guilds by what is stored. It is (*access.Access).Stands.
+	Stands func(ctx context.Context, set *tidings.VisibleSet, guilds ...discord.GuildID) (bool, error)
 	// Open decrypts a webhook's secret.
 	Open func(u discord.UserID, sealed []byte) ([]byte, error)
 	// Encode writes a message as the API has it.
@@ -77,7 +80,9 @@ func (o *Outgoing) Handle(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	hits, err := o.Store.Hits(ctx, o.Visible(w.User), w, hitsEach)
+	_, hits, err := stillSeen(ctx, o.Visible, o.Stands, w.User, func(set *tidings.VisibleSet) ([]store.Hit, error) {
+		return o.Store.Hits(ctx, set, w, hitsEach)
+	})
 	if err != nil || len(hits) == 0 {
 		return err
 	}
@@ -116,6 +121,39 @@ func (o *Outgoing) Handle(ctx context.Context, j store.Job) error {
 		return ErrYield
 	}
 	return nil
+}
+
+// errMoved is that rights changed each time that somebody was to be told something.
+var errMoved = errors.New("what may be seen keeps changing")
+
+// stillSeen reads what somebody is to be told. What leaves the service cannot be taken back, so that it is looked at once more whether they may see it,
+// which this process may have heard of later than of the messages.
+func stillSeen(
+	ctx context.Context, visible func(discord.UserID) *tidings.VisibleSet,
+	stands func(context.Context, *tidings.VisibleSet, ...discord.GuildID) (bool, error),
+	u discord.UserID, read func(*tidings.VisibleSet) ([]store.Hit, error),
+) (*tidings.VisibleSet, []store.Hit, error) {
+	for range 3 {
+		set := visible(u)
+		hits, err := read(set)
+		if err != nil || len(hits) == 0 {
+			return set, nil, err
+		}
+		var guilds []discord.GuildID
+		for _, h := range hits {
+			if !slices.Contains(guilds, h.Message.Guild) {
+				guilds = append(guilds, h.Message.Guild)
+			}
+		}
+		ok, err := stands(ctx, set, guilds...)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
+			return set, hits, nil
+		}
+	}
+	return nil, nil, RetryAfter(errMoved, time.Second)
 }
 
 func (o *Outgoing) body(w store.OutgoingWebhook, hits []store.Hit) ([]byte, []discord.MessageID, error) {

@@ -121,7 +121,9 @@ type reader struct {
 	at    *target
 	mu    sync.Mutex
 	sees  []discord.ChannelID
-	last  discord.MessageID
+	// unheard is what they see by what is stored, of which the process will hear later; nil where it knows all.
+	unheard []discord.ChannelID
+	last    discord.MessageID
 }
 
 const (
@@ -150,12 +152,23 @@ func newReader(t *testing.T, hook store.OutgoingWebhook) *reader {
 		t.Fatal(err)
 	}
 	r.out = &jobs.Outgoing{
-		Store: s, Visible: r.visible, HTTP: r.at.client(), Log: slog.New(slog.DiscardHandler),
+		Store: s, Visible: r.visible, Stands: r.stands, HTTP: r.at.client(), Log: slog.New(slog.DiscardHandler),
 		Open:   func(_ discord.UserID, b []byte) ([]byte, error) { return b[len("sealed "):], nil },
 		Encode: func(m tidings.Message) ([]byte, error) { return json.Marshal(m.Content) },
 	}
 	t.Cleanup(r.out.HTTP.CloseIdleConnections)
 	return r
+}
+
+// stands says that what the person may see has changed while it was read, if it has.
+func (r *reader) stands(_ context.Context, set *tidings.VisibleSet, guilds ...discord.GuildID) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unheard == nil || !slices.Contains(guilds, 500) {
+		return true, nil
+	}
+	r.sees, r.unheard = r.unheard, nil
+	return false, nil
 }
 
 func (r *reader) visible(u discord.UserID) *tidings.VisibleSet {
@@ -254,6 +267,21 @@ func TestAWebhookIsToldOnceOfWhatItsPersonMaySee(t *testing.T) {
 	}
 	if got := r.told(); !slices.Equal(got, append(want, `mention "late, ada"`)) {
 		t.Errorf("told %q, want the late one more", got)
+	}
+}
+
+// A process hears of a message before it hears that the channel was shut.
+func TestAWebhookIsNotToldByRightsThatAreOld(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, store.OutgoingWebhook{Mentions: true})
+	r.say(501, 9, "hello ada", mentionsAda)
+	r.say(502, 9, "of a lost channel, ada", mentionsAda)
+	r.unheard = []discord.ChannelID{501}
+	if err := r.send(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.told(), []string{`mention "hello ada"`}; !slices.Equal(got, want) {
+		t.Errorf("told %q, want %q", got, want)
 	}
 }
 

@@ -41,6 +41,8 @@ type PushTarget = webpush.Subscription
 type Push struct {
 	Store   PushStore
 	Visible func(discord.UserID) *tidings.VisibleSet
+	// Stands reports whether a set is still true of these guilds by what is stored. It is (*access.Access).Stands.
+	Stands func(ctx context.Context, set *tidings.VisibleSet, guilds ...discord.GuildID) (bool, error)
 	// Target decrypts where and how a browser is told.
 	Target func(u discord.UserID, sealed []byte) (PushTarget, error)
 	Keys   func(ctx context.Context) (PushKeys, error)
@@ -110,8 +112,9 @@ func (p *Push) Handle(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	set := p.Visible(sub.User)
-	hits, err := p.Store.PushHits(ctx, set, sub, prefs, pushesEach)
+	set, hits, err := stillSeen(ctx, p.Visible, p.Stands, sub.User, func(set *tidings.VisibleSet) ([]store.Hit, error) {
+		return p.Store.PushHits(ctx, set, sub, prefs, pushesEach)
+	})
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func newPhone(t *testing.T, words bool) *phone {
 		t.Fatal(err)
 	}
 	p.push = &jobs.Push{
-		Store: p.store, Visible: p.named, Log: slog.New(slog.DiscardHandler), HTTP: p.service.HTTP(), Subscriber: "https://tidings.example",
+		Store: p.store, Visible: p.named, Stands: p.stands, Log: slog.New(slog.DiscardHandler), HTTP: p.service.HTTP(), Subscriber: "https://tidings.example",
 		Target: func(_ discord.UserID, sealed []byte) (x jobs.PushTarget, err error) {
 			return x, json.Unmarshal(sealed, &x)
 		},
@@ -235,6 +235,15 @@ func TestWhatNeedNotBeToldIsNot(t *testing.T) {
 	p.want("after them", p.look())
 	p.say(501, 9, "good morning, ada", mentionsAda)
 	p.want("in the morning", p.look(), "Bob · #deck · Harbour: good morning, ada")
+}
+
+// A process hears of a message before it hears that the channel was shut.
+func TestAPhoneIsNotToldByRightsThatAreOld(t *testing.T) {
+	t.Parallel()
+	p := newPhone(t, true)
+	p.say(502, 9, "of a lost channel, ada", mentionsAda)
+	p.unheard = []discord.ChannelID{501}
+	p.want("what was lost", p.look())
 }
 
 func TestAPhoneWithoutWordsIsNotToldWhatWasWritten(t *testing.T) {

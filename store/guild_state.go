@@ -8,6 +8,7 @@ import (
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"tidings"
 )
@@ -38,11 +39,15 @@ WHERE removed_at IS NULL`
 // AccessVersions gives the access version of each guild that the bot is in. Whoever missed a removal sees it by the guild's
 // absence.
 func (s *Store) AccessVersions(ctx context.Context) (map[discord.GuildID]int64, error) {
+	return s.accessVersions(ctx, accessVersions)
+}
+
+func (s *Store) accessVersions(ctx context.Context, query string, args ...any) (map[discord.GuildID]int64, error) {
 	var rows []struct {
 		ID      discord.GuildID `db:"id"`
 		Version int64           `db:"access_version"`
 	}
-	if err := s.db.SelectContext(ctx, &rows, accessVersions); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("list access versions: %w", unavailable(err))
 	}
 	versions := make(map[discord.GuildID]int64, len(rows))
@@ -50,6 +55,15 @@ func (s *Store) AccessVersions(ctx context.Context) (map[discord.GuildID]int64, 
 		versions[r.ID] = r.Version
 	}
 	return versions, nil
+}
+
+// AccessVersionsOf is AccessVersions of some guilds.
+func (s *Store) AccessVersionsOf(ctx context.Context, guilds []discord.GuildID) (map[discord.GuildID]int64, error) {
+	ids := make(pq.Int64Array, len(guilds))
+	for i, g := range guilds {
+		ids[i] = int64(g)
+	}
+	return s.accessVersions(ctx, accessVersions+` AND id = ANY($1)`, ids)
 }
 
 const stateGuild = `
