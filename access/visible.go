@@ -3,7 +3,6 @@ package access
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -135,29 +134,28 @@ func (a *Access) dropOne() {
 // workOut makes a person's set. Parts of guilds that have not moved are taken from the old one.
 func (a *Access) workOut(u discord.UserID, old *visibleSet) *visibleSet {
 	a.mu.RLock()
-	of := make(map[discord.GuildID]*guild, len(a.member[u]))
-	for _, id := range a.member[u] {
+	ids := slices.Clone(a.member[u])
+	of := make(map[discord.GuildID]*guild, len(ids))
+	for _, id := range ids {
 		of[id] = a.guilds[id]
 	}
 	a.mu.RUnlock()
-	a.asks.hurry(u, slices.Collect(maps.Keys(of)))
+	a.asks.hurry(u, ids)
 
 	s := &visibleSet{of: of}
 	s.User = u
 	s.Guilds = make([]tidings.VisibleGuild, 0, len(of))
-	moved := make(map[discord.GuildID]*guild, len(of))
-	for id, g := range of {
-		moved[id] = g
-	}
 	if old != nil {
 		for _, part := range old.Guilds {
 			if id := part.Guild.ID; of[id] != nil && of[id] == old.of[id] {
 				s.Guilds = append(s.Guilds, part)
-				delete(moved, id)
 			}
 		}
 	}
-	for _, g := range moved {
+	for id, g := range of {
+		if old != nil && old.of[id] == g {
+			continue // there already
+		}
 		l := g.visible(u)
 		s.Guilds = append(s.Guilds, tidings.VisibleGuild{
 			Guild: g.state.Guild, Version: g.version, Roles: g.roles[u], Channels: l.channels, Parents: l.parents,

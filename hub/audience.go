@@ -15,6 +15,7 @@ import (
 type audience struct {
 	key      audienceKey
 	channels []discord.ChannelID // sorted
+	list     *tidings.Channel    // the first of the list that it was made from, which is one and the same for all who may read the same
 	refs     int                 // users who have it; guarded by Hub.mu
 }
 
@@ -28,12 +29,28 @@ func (a *audience) has(id discord.ChannelID) bool {
 	return ok
 }
 
-// audiencesOf makes the audiences of a visible set, not yet interned. Guilds in which nothing is visible have none.
-func audiencesOf(set *tidings.VisibleSet) []*audience {
+// known lists the audiences of a visible set as far as others have the same lists; nil stands for one that is to be made. Guilds in which nothing is visible
+// have none. The caller holds h.mu.
+func (h *Hub) known(set *tidings.VisibleSet) []*audience {
 	as := make([]*audience, 0, len(set.Guilds))
+	for _, g := range set.Guilds {
+		if len(g.Channels) > 0 {
+			as = append(as, h.listed[&g.Channels[0]])
+		}
+	}
+	return as
+}
+
+// audiencesOf makes the audiences of a visible set that are not known, not yet interned.
+func audiencesOf(set *tidings.VisibleSet, as []*audience) []*audience {
 	var buf []byte
+	n := 0
 	for _, g := range set.Guilds {
 		if len(g.Channels) == 0 {
+			continue
+		}
+		n++
+		if as[n-1] != nil {
 			continue
 		}
 		ids := make([]discord.ChannelID, len(g.Channels))
@@ -47,7 +64,7 @@ func audiencesOf(set *tidings.VisibleSet) []*audience {
 			buf = binary.BigEndian.AppendUint64(buf, uint64(id))
 		}
 		sum := sha256.Sum256(buf)
-		as = append(as, &audience{key: audienceKey{g.Guild.ID, [16]byte(sum[:16])}, channels: ids})
+		as[n-1] = &audience{key: audienceKey{g.Guild.ID, [16]byte(sum[:16])}, channels: ids, list: &g.Channels[0]}
 	}
 	return as
 }
@@ -56,10 +73,16 @@ func audiencesOf(set *tidings.VisibleSet) []*audience {
 func (h *Hub) intern(a *audience) *audience {
 	if have := h.audiences[a.key]; have != nil {
 		have.refs++
+		if have.list != a.list { // the same channels under another version of the guild
+			delete(h.listed, have.list)
+			have.list = a.list
+			h.listed[a.list] = have
+		}
 		return have
 	}
 	a.refs = 1
 	h.audiences[a.key] = a
+	h.listed[a.list] = a
 	for _, id := range a.channels {
 		h.track(id, a.key.guild).seen++
 	}
@@ -72,6 +95,7 @@ func (h *Hub) release(a *audience) {
 		return
 	}
 	delete(h.audiences, a.key)
+	delete(h.listed, a.list)
 	for _, id := range a.channels {
 		t := h.tracks[id]
 		if t.seen--; t.seen == 0 {

@@ -42,7 +42,7 @@ func (h *Hub) Left() (users, audiences, tracks, crowds int) {
 	if h.poller != nil {
 		crowds += h.poller.waiting()
 	}
-	return len(h.users), len(h.audiences), len(h.tracks), crowds
+	return len(h.users), len(h.audiences) + len(h.listed), len(h.tracks), crowds
 }
 
 // Running reports whether Run has begun: before that, connections wait for their peers in goroutines of their own.

@@ -223,23 +223,25 @@ func (h *Hub) pass(id discord.GuildID, g *gate, version int64) bool {
 
 // current refreshes a person who comes, and waits until what they are shown is what they may see by all that this process has heard: while access of
 // a guild of theirs is reloaded, neither its counts nor what was missed may be given out as of before. A process that has just begun has
-// heard all once it has swept.
-func (h *Hub) current(ctx context.Context, u *user) error {
+// heard all once it has swept. It returns what they may see.
+func (h *Hub) current(ctx context.Context, u *user) (*tidings.VisibleSet, error) {
 	h.mu.Lock()
 	running := h.ctx != nil
 	h.mu.Unlock()
 	if running {
 		if err := h.waitFor(ctx, h.swept); err != nil {
-			return fmt.Errorf("no sweep has succeeded yet: %w", err)
+			return nil, fmt.Errorf("no sweep has succeeded yet: %w", err)
 		}
 	}
 	h.refresh(u)
 	for _, g := range h.closed(u, running) {
 		if err := h.waitFor(ctx, g.open); err != nil {
-			return fmt.Errorf("access is being reloaded: %w", err)
+			return nil, fmt.Errorf("access is being reloaded: %w", err)
 		}
 	}
-	return nil
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return u.set, nil
 }
 
 // closed lists the gates of guilds that a person is shown.

@@ -141,6 +141,7 @@ type Hub struct {
 	conns       int
 	addresses   map[string]int // connections by where they come from
 	audiences   map[audienceKey]*audience
+	listed      map[*tidings.Channel]*audience // by audience.list
 	tracks      map[discord.ChannelID]*track
 	due         []dueTrack // in the order of their deadlines
 	gates       map[discord.GuildID]*gate
@@ -171,7 +172,7 @@ func New(o Options) *Hub {
 		metrics: newMetrics(o.Metrics), timing: defaultTiming, epoch: randomHex(epochBytes), bounds: defaultBounds,
 		maxConns: o.MaxConns, maxPerUser: o.MaxConnsPerUser, maxPerAddress: o.MaxConnsPerAddress, addresses: map[string]int{},
 		recent: map[discord.UserID]*recent{},
-		users:  map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{},
+		users:  map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{}, listed: map[*tidings.Channel]*audience{},
 		tracks: map[discord.ChannelID]*track{}, gates: map[discord.GuildID]*gate{},
 		applied: map[discord.GuildID]int64{}, denied: map[discord.GuildID]bool{},
 		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), swept: make(chan struct{}), workReady: make(chan struct{}, 1),

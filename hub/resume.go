@@ -181,7 +181,7 @@ func (h *Hub) untrack(id discord.ChannelID, t *track) {
 // then it gets a snapshot.
 func (h *Hub) resume(ctx context.Context, c *conn, cur cursor) bool {
 	u := c.user
-	if err := h.current(ctx, u); err != nil {
+	if _, err := h.current(ctx, u); err != nil {
 		h.log.Warn("a live socket cannot be resumed", "user", u.id, "err", err)
 		return false
 	}

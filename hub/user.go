@@ -113,16 +113,20 @@ func (h *Hub) refresh(u *user) {
 	set := h.access.Visible(u.id)
 	h.mu.Lock()
 	old := h.stale(u, &set)
+	as := []*audience(nil)
+	if old {
+		as = h.known(set)
+	}
 	h.mu.Unlock()
 	if !old {
 		return
 	}
-	as := audiencesOf(set)
+	as = audiencesOf(set, as)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if newest := set; h.stale(u, &newest) {
 		if newest != set {
-			as = audiencesOf(newest)
+			as = audiencesOf(newest, h.known(newest))
 		}
 		h.show(u, newest, as)
 	}
@@ -277,31 +281,30 @@ const maxSnapshots = 5
 
 // attach gives a registered connection its snapshot. What it buffers since its registration follows as far as it is newer.
 func (h *Hub) attach(ctx context.Context, c *conn) error {
-	if ok, err := h.attachRecalled(ctx, c); ok || err != nil {
+	set, done, err := h.attachRecalled(ctx, c)
+	if done || err != nil {
 		return err
 	}
-	full := len(h.snapshots) == cap(h.snapshots)
+	waited := false
 	select {
 	case h.snapshots <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	default:
+		waited = true
+		select {
+		case h.snapshots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	defer func() { <-h.snapshots }()
 	// While this one waited for its turn, another one of the person's may have had it, as when everybody comes back at once.
-	if full {
-		if ok, err := h.attachRecalled(ctx, c); ok || err != nil {
+	if waited {
+		if set, done, err = h.attachRecalled(ctx, c); done || err != nil {
 			return err
 		}
 	}
-	u := c.user
 	cause := "snapshot"
 	for range maxSnapshots {
-		if err := h.current(ctx, u); err != nil {
-			return err
-		}
-		h.mu.Lock()
-		set := u.set
-		h.mu.Unlock()
 		sum, err := h.summary(ctx, set, cause)
 		if err != nil {
 			return err
@@ -312,28 +315,29 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 			return err
 		}
 		if h.begin(c, set, r) {
-			h.remember(u.id, r)
+			h.remember(c.user.id, r)
 			return nil
 		}
+		if set, err = h.current(ctx, c.user); err != nil {
+			return err
+		}
 	}
-	return fmt.Errorf("attach user %d: access keeps moving: %w", u.id, tidings.ErrUnavailable)
+	return fmt.Errorf("attach user %d: access keeps moving: %w", c.user.id, tidings.ErrUnavailable)
 }
 
-// attachRecalled gives the connection the snapshot that another one of the person's got a moment ago, if there is one and it is still true.
-func (h *Hub) attachRecalled(ctx context.Context, c *conn) (bool, error) {
-	u := c.user
-	if err := h.current(ctx, u); err != nil {
-		return false, err
+// attachRecalled gives the connection the snapshot that another one of the person's got a moment ago, if there is one and it is still true. It returns what
+// the person may see.
+func (h *Hub) attachRecalled(ctx context.Context, c *conn) (*tidings.VisibleSet, bool, error) {
+	set, err := h.current(ctx, c.user)
+	if err != nil {
+		return nil, false, err
 	}
-	h.mu.Lock()
-	set := u.set
-	h.mu.Unlock()
-	r := h.recall(ctx, u, set)
+	r := h.recall(ctx, c.user, set)
 	if r == nil || !h.begin(c, set, r) {
-		return false, nil
+		return set, false, nil
 	}
 	h.metrics.recalled.Inc()
-	return true, nil
+	return set, true, nil
 }
 
 func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string) (*tidings.Unread, error) {
