@@ -162,8 +162,8 @@ func (d *depot) fill(ctx context.Context, n int) error {
 	}
 	steps = append(steps,
 		`INSERT INTO messages (channel_id, id, author_id, type, content, payload)
-		 SELECT 1000 + g % `+strconv.Itoa(lineChannels)+`, `+strconv.FormatUint(first, 10)+` + ((`+strconv.FormatUint(last-first, 10)+`::numeric / `+strconv.Itoa(n)+`) * g)::bigint, 100000 + g % 500, 0,
-		        'message ' || g || ', in which somebody says what there is to say today about this and that', convert_to(repeat('{"a":"b"}', 20), 'UTF8')
+		 SELECT 1000 + g % `+strconv.Itoa(lineChannels)+`, `+strconv.FormatUint(first, 10)+` + ((`+strconv.FormatUint(last-first, 10)+`::numeric / `+strconv.Itoa(n)+`) * g)::bigint, `+speakerSQL("g % "+strconv.Itoa(lineChannels))+`, 0,
+		        `+chatterSQL("g")+`, convert_to(repeat('{"a":"b"}', 20), 'UTF8')
 		 FROM generate_series(0, `+strconv.Itoa(n-1)+`) g`)
 	steps = append(steps, makes...)
 	steps = append(steps,

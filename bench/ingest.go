@@ -169,9 +169,9 @@ func inserted(ctx context.Context, db *sql.DB, all []tidings.Message) (float64, 
 
 // gatewayMessage is a message of everyday size as bot hands it on, the i-th of some that go to so many channels in turn.
 func gatewayMessage(id discord.MessageID, i, channels int) tidings.Message {
-	content := fmt.Sprintf("message %d, in which somebody says what there is to say today about this and that", i)
+	content := chatter(uint64(id))
 	channel := discord.ChannelID(1000 + i%channels)
-	author := discord.UserID(100_000 + i%500)
+	author := speaker(uint64(id), i%channels)
 	return tidings.Message{
 		Channel: channel, ID: id, Guild: 1, Author: author, Content: content, Countable: true,
 		Payload: fmt.Appendf(nil, `{"id":"%d","channel_id":"%d","guild_id":"1","type":0,"content":"%s","author":{"id":"%d","username":"somebody","discriminator":"0",`+
