@@ -89,7 +89,7 @@ func (b *redisBus) runListen(ctx context.Context, names []string) {
 			deaf = true
 			b.hears(-1, err)
 			for _, name := range names {
-				b.lose(slices.Index(b.names[:], name)) // nothing comes until the sweep looks
+				b.silent(slices.Index(b.names[:], name))
 			}
 		}
 		if cluster, ok := b.client.(*redis.ClusterClient); ok {

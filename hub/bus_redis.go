@@ -24,7 +24,8 @@ type redisBus struct {
 	publisher uint64
 	sharded   bool // the channels are shard channels; set by run before anything else uses it
 	receive   func(envelope)
-	lost      func(channel int)
+	lost      func(channel int) // what was said there may not have come
+	silent    func(channel int) // what is said there does not come
 	log       *slog.Logger
 	metrics   *metrics
 
@@ -63,9 +64,9 @@ const (
 	lastBackoff  = 2 * time.Second
 )
 
-func newRedisBus(c redis.UniversalClient, prefix string, receive func(envelope), lost func(int), y *history, log *slog.Logger, m *metrics) *redisBus {
+func newRedisBus(c redis.UniversalClient, prefix string, receive func(envelope), lost, silent func(int), y *history, log *slog.Logger, m *metrics) *redisBus {
 	b := &redisBus{
-		client: c, history: y, receive: receive, lost: lost, log: log, metrics: m, pending: make(chan struct{}, 1),
+		client: c, history: y, receive: receive, lost: lost, silent: silent, log: log, metrics: m, pending: make(chan struct{}, 1),
 	}
 	for i := range b.names {
 		b.names[i] = prefix + "hub:" + strconv.Itoa(i)

@@ -17,6 +17,9 @@ func (h *Hub) Quicken(hold, sweep time.Duration) {
 	h.timing.journal = 10 * time.Millisecond
 }
 
+// Patience sets how long an answer of the store is waited for.
+func (h *Hub) Patience(d time.Duration) { h.timing.query = d }
+
 // Heartbeat sets the interval of pings.
 func (h *Hub) Heartbeat(d time.Duration) { h.timing.heartbeat = d }
 

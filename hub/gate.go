@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -21,7 +20,12 @@ type gate struct {
 	users map[discord.UserID]struct{}
 	all   bool
 	began bool
-	open  chan struct{} // closed when everybody is shown what they may see, or the guild is hidden
+	// concerned and anybody are the same for all of the gate's time.
+	concerned map[discord.UserID]struct{}
+	anybody   bool
+	hidden    bool          // nobody is shown the guild any more
+	moved     chan struct{} // closed with each step: a version is reached, or the guild is hidden
+	parked    []*user       // whose counts are to be read after the next step
 }
 
 // dispatch takes a delta from this process or from the bus: it passes, or waits until the guild's access is known.
@@ -32,7 +36,7 @@ func (h *Hub) dispatch(d *delta) {
 	if d.accessVersion > h.applied[d.guild] && (g == nil || d.accessVersion > g.want) {
 		g = h.closeGate(d.guild, d.accessVersion, nil)
 	}
-	if g != nil && !h.denied[d.guild] {
+	if g != nil && !g.hidden {
 		h.wait(g, d)
 		return
 	}
@@ -58,17 +62,17 @@ func (h *Hub) wait(g *gate, d *delta) {
 func (h *Hub) closeGate(id discord.GuildID, want int64, users []discord.UserID) *gate {
 	g := h.gates[id]
 	if g == nil {
-		g = &gate{open: make(chan struct{})}
+		g = &gate{moved: make(chan struct{}), concerned: map[discord.UserID]struct{}{}}
 		h.gates[id] = g
 	}
 	if len(users) == 0 || want != max(g.want, h.applied[id])+1 {
-		g.all = true // a step that is not known may concern anybody
-	} else if !g.all {
+		g.all, g.anybody = true, true // a step that is not known may concern anybody
+	} else {
 		if g.users == nil {
 			g.users = map[discord.UserID]struct{}{}
 		}
 		for _, u := range users {
-			g.users[u] = struct{}{}
+			g.users[u], g.concerned[u] = struct{}{}, struct{}{}
 		}
 	}
 	g.want = max(g.want, want)
@@ -161,6 +165,7 @@ func (h *Hub) concerned(id discord.GuildID, g *gate, want int64, users map[disco
 			return nil, false
 		}
 		delete(h.denied, id)
+		g.hidden = false
 		h.denials++
 		h.log.Info("access of a guild is known again", "guild", id)
 	}
@@ -193,18 +198,10 @@ func (h *Hub) deny(id discord.GuildID, g *gate, cause error) {
 		h.refresh(u)
 	}
 	h.mu.Lock()
+	g.hidden = true // from here on nobody sees what passes; before, somebody still may
 	h.drain(g)
-	g.letThrough()
+	h.step(g)
 	h.mu.Unlock()
-}
-
-// letThrough ends the waiting of those who are to be shown the guild. The caller holds Hub.mu.
-func (g *gate) letThrough() {
-	select {
-	case <-g.open:
-	default:
-		close(g.open)
-	}
 }
 
 // pass lets through what waited when the gate's version is reached, and reports whether the gate is open.
@@ -212,68 +209,13 @@ func (h *Hub) pass(id discord.GuildID, g *gate, version int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.applied[id] = max(h.applied[id], version)
-	if g.want > h.applied[id] {
-		return false
+	open := g.want <= h.applied[id]
+	if open {
+		delete(h.gates, id)
+		h.drain(g)
 	}
-	delete(h.gates, id)
-	h.drain(g)
-	g.letThrough()
-	return true
-}
-
-// current refreshes a person who comes, and waits until what they are shown is what they may see by all that this process has heard: while access of
-// a guild of theirs is reloaded, neither its counts nor what was missed may be given out as of before. A process that has just begun has
-// heard all once it has swept. It returns what they may see.
-func (h *Hub) current(ctx context.Context, u *user) (*tidings.VisibleSet, error) {
-	h.mu.Lock()
-	running := h.ctx != nil
-	h.mu.Unlock()
-	if running {
-		if err := h.waitFor(ctx, h.swept); err != nil {
-			return nil, fmt.Errorf("no sweep has succeeded yet: %w", err)
-		}
-	}
-	h.refresh(u)
-	for _, g := range h.closed(u, running) {
-		if err := h.waitFor(ctx, g.open); err != nil {
-			return nil, fmt.Errorf("access is being reloaded: %w", err)
-		}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return u.set, nil
-}
-
-// closed lists the gates of guilds that a person is shown.
-func (h *Hub) closed(u *user, running bool) (gates []*gate) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !running || len(h.gates) == 0 {
-		return nil
-	}
-	for g := range u.audiences {
-		if gate := h.gates[g]; gate != nil {
-			gates = append(gates, gate)
-		}
-	}
-	return gates
-}
-
-// waitFor waits as long as for an answer of the store.
-func (h *Hub) waitFor(ctx context.Context, done <-chan struct{}) error {
-	select {
-	case <-done:
-		return nil
-	default: // nearly always done already
-	}
-	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
-	defer cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	h.step(g)
+	return open
 }
 
 // drain passes what waited at a gate. The caller holds h.mu.

@@ -320,7 +320,7 @@ func (h *Hub) sinceElsewhere(ctx context.Context, u *user, cur cursor) (missed [
 					wanted[g] = true
 					continue
 				}
-				if n := newestAccess(ds); whole && n > max(h.applied[g], accessOf(u.set, g)) {
+				if n := max(newestAccess(ds), newestAccess(logs[g][id])); n > max(h.applied[g], accessOf(u.set, g)) {
 					// The log has it from a process that knows more of who may read it.
 					h.closeGate(g, n, nil)
 					h.mu.Unlock()
@@ -395,22 +395,49 @@ func accessOf(set *tidings.VisibleSet, g discord.GuildID) int64 {
 	return 0
 }
 
-// learnVersions asks the store for the versions of channels of which this hub knows none.
+// learnVersions asks the store for the versions of channels of which this hub knows none, and then for the access of their guilds: what is told below a
+// version may be of newer access than this hub has heard of.
 func (h *Hub) learnVersions(ctx context.Context, ids []discord.ChannelID) error {
 	for part := range slices.Chunk(ids, maxSwept) {
 		qctx, cancel := context.WithTimeout(ctx, h.timing.query)
 		versions, err := h.store.Versions(qctx, part)
+		var stored map[discord.GuildID]int64
+		if err == nil {
+			stored, err = h.store.AccessVersionsOf(qctx, h.guildsOf(part))
+		}
 		cancel()
 		if err != nil {
 			return fmt.Errorf("versions: %w", err)
 		}
 		h.mu.Lock()
+		for g, v := range stored {
+			if v > h.applied[g] {
+				h.closeGate(g, v, nil)
+				err = errUnknown
+			}
+		}
 		for _, id := range part {
-			if t := h.tracks[id]; t != nil {
+			if t := h.tracks[id]; t != nil && err == nil {
 				h.learn(id, t, versions[id])
 			}
 		}
 		h.mu.Unlock()
+		if err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+func (h *Hub) guildsOf(channels []discord.ChannelID) (guilds []discord.GuildID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seen := map[discord.GuildID]bool{}
+	for _, id := range channels {
+		if t := h.tracks[id]; t != nil && !seen[t.guild] {
+			seen[t.guild] = true
+			guilds = append(guilds, t.guild)
+		}
+	}
+	return guilds
 }

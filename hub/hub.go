@@ -32,6 +32,7 @@ type Store interface {
 	Counts(ctx context.Context, set *tidings.VisibleSet, channels []discord.ChannelID) ([]tidings.ReadChannel, error)
 	Versions(ctx context.Context, channels []discord.ChannelID) (map[discord.ChannelID]int64, error)
 	AccessVersions(ctx context.Context) (map[discord.GuildID]int64, error)
+	AccessVersionsOf(ctx context.Context, guilds []discord.GuildID) (map[discord.GuildID]int64, error)
 	Revs(ctx context.Context, users []discord.UserID) (map[discord.UserID]int64, error)
 	MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings.MarkRead) (tidings.ReadResult, error)
 }
@@ -149,8 +150,12 @@ type Hub struct {
 	denied      map[discord.GuildID]bool
 	denials     int64 // grows with each change of denied
 	work        []*user
-	lostMask    uint32 // bus channels that have lost something since the last sweep
-	heard       uint32 // bus channels that are listened to or cannot be, once at least
+	lostMask    uint32        // bus channels that have lost something since the last sweep
+	heard       uint32        // bus channels that are listened to or cannot be, once at least
+	losses      int64         // grows whenever something may have been lost
+	owed        chan struct{} // closed, and then nil, once a sweep has made up for all losses
+	ready       bool
+	sessionMask uint32 // bus channels that have lost something since sessions were looked at
 	pos         int64  // grows with each delta that passes, and when a channel is no longer followed
 	keptBytes   int
 	recent      map[discord.UserID]*recent
@@ -159,7 +164,8 @@ type Hub struct {
 
 	janitor   chan struct{}
 	sweepNow  chan struct{}
-	swept     chan struct{} // closed when what was told before the bus was listened to is known
+	lookNow   chan struct{} // at the sessions
+	leaving   chan struct{} // closed when the hub goes away
 	workReady chan struct{}
 	reloads   chan struct{} // a slot per reload under way
 	snapshots chan struct{} // a slot per snapshot that is being read
@@ -175,7 +181,7 @@ func New(o Options) *Hub {
 		users:  map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{}, listed: map[*tidings.Channel]*audience{},
 		tracks: map[discord.ChannelID]*track{}, gates: map[discord.GuildID]*gate{},
 		applied: map[discord.GuildID]int64{}, denied: map[discord.GuildID]bool{},
-		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), swept: make(chan struct{}), workReady: make(chan struct{}, 1),
+		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), leaving: make(chan struct{}), owed: make(chan struct{}), workReady: make(chan struct{}, 1),
 		reloads: make(chan struct{}, maxReloads), snapshots: make(chan struct{}, maxSnapshotsAtOnce),
 		revs: newRevs(o.Store), moved: map[discord.ChannelID]int64{},
 	}
@@ -203,7 +209,7 @@ func New(o Options) *Hub {
 	} else {
 		h.redis, h.closeRedis = ownClient(o.Redis)
 		h.history = newHistory(h.redis, o.Prefix)
-		h.bus = newRedisBus(h.redis, o.Prefix, h.receive, h.lost, h.history, h.log, h.metrics)
+		h.bus = newRedisBus(h.redis, o.Prefix, h.receive, h.lost, h.deaf, h.history, h.log, h.metrics)
 	}
 	return h
 }
@@ -253,6 +259,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { h.runJanitor(inner) })
 	wg.Go(func() { h.runSweeps(inner) })
+	if h.alive != nil {
+		wg.Go(func() { h.runSessions(inner) })
+	}
 	for range workers {
 		wg.Go(func() { h.runWork(inner) })
 	}
@@ -292,6 +301,7 @@ func (h *Hub) openRings() error {
 func (h *Hub) goAway() {
 	h.mu.Lock()
 	h.stopped = true
+	close(h.leaving)
 	for _, c := range h.allConns() {
 		c.shut(statusRestart, retryHint(h.timing.spread))
 	}

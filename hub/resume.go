@@ -178,50 +178,49 @@ func (h *Hub) untrack(id discord.ChannelID, t *track) {
 }
 
 // resume gives a connection what it has missed since its cursor, and reports false when that is not known for certain:
-// then it gets a snapshot.
-func (h *Hub) resume(ctx context.Context, c *conn, cur cursor) bool {
+// then it gets a snapshot. An error says that nothing can be given now.
+func (h *Hub) resume(ctx context.Context, c *conn, cur cursor) (bool, error) {
 	u := c.user
 	if _, err := h.current(ctx, u); err != nil {
-		h.log.Warn("a live socket cannot be resumed", "user", u.id, "err", err)
-		return false
+		return false, err
 	}
 	h.mu.Lock()
 	here := cur.epoch == h.epoch
 	ok := cur.print == u.print && (here && cur.pos <= h.pos || !here && h.history != nil)
 	h.mu.Unlock()
 	if !ok {
-		return false
+		return false, nil
 	}
 	// The connection is registered: marks that are committed after this question come by themselves.
 	rev, err := h.revs.of(ctx, u.id)
 	if err != nil {
 		h.log.Warn("a live socket cannot be resumed", "user", u.id, "err", err)
-		return false
+		return false, nil
 	}
 	if rev != cur.rev {
-		return false
+		return false, nil
 	}
 	if !here {
 		missed, floors, err := h.sinceElsewhere(ctx, u, cur)
 		if err != nil {
 			h.log.Debug("a live socket of another process cannot be resumed", "user", u.id, "err", err)
-			return false
+			return false, nil
 		}
 		defer h.mu.Unlock()
 		h.reopen(c, missed, floors, cur)
-		return true
+		return true, nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if u.print != cur.print {
-		return false
+		return false, nil
 	}
 	missed, ok := h.since(u, cur.pos)
 	if !ok {
-		return false
+		return false, nil
 	}
 	h.reopen(c, missed, nil, cur)
-	return true
+	return true, nil
 }
 
 // since lists what has passed after a position in the channels that a person sees, in the order in which it passed. The

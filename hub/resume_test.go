@@ -451,49 +451,6 @@ func TestWhoComesBackToAnotherProcessGetsWhatWasMissed(t *testing.T) {
 	came(four, "a process that finds no log", "delta 1001 3 reset", "delta 1003 1 reset")
 }
 
-// Scenario 5: the log and the store say what was said before the bus has said that the channel was shut.
-func TestWhatIsLoggedIsGivenByTheNewestAccess(t *testing.T) {
-	t.Parallel()
-	w := newWorld()
-	w.guild(g1, []discord.UserID{anna, ben}, c1, c2)
-	r, prefix := testdb.Redis(t)
-	one := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix}, nil)
-	listening(t, r, prefix, 1)
-	a, b := one.dial(t, anna), one.dial(t, ben)
-	one.Tell(bg, told(w.create(c1, carl, tidings.Mentions{})))
-	a.delta(c1, 1)
-	cursor := a.leave(one)
-	eventually(t, "the journal is written", one.Journaled)
-
-	// Under another prefix nothing of what the first tells is heard, as when the bus is slow.
-	two := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix + "slow:"}, nil)
-	eventually(t, "it has swept", two.Ready)
-	one.Tell(bg, tidings.Result{Access: []tidings.AccessChange{w.allow(anna, c1, false)}})
-	one.Tell(bg, told(w.create(c1, carl, tidings.Mentions{})))
-	b.delta(c1, 2)
-	var keys []string
-	eventually(t, "it is logged", func() bool {
-		keys = r.Keys(bg, prefix+"hub:*").Val()
-		return r.XLen(bg, prefix+"hub:log:"+g1.String()).Val() == 2
-	})
-	for _, key := range keys {
-		if err := r.Copy(bg, key, prefix+"slow:"+strings.TrimPrefix(key, prefix), 0, true).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := two.open(t, anna, "cursor="+url.QueryEscape(cursor))
-	hello := s.next("hello")
-	s.settle()
-	for _, f := range s.all() {
-		if strings.Contains(f.raw, `"1001"`) {
-			t.Errorf("%s names a lost channel", f.raw)
-		}
-	}
-	if hello.Resumed {
-		t.Errorf("hello = %s, want it not resumed", hello.raw)
-	}
-}
-
 // Everybody comes back at once: nobody's summary is read again, and few questions are put to the store.
 func TestManyWhoComeBackAtOnceAskLittle(t *testing.T) {
 	t.Parallel()

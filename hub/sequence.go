@@ -143,7 +143,7 @@ func (h *Hub) resetDue(now time.Time) time.Time {
 			continue // closed since
 		}
 		t.due = time.Time{}
-		if h.gates[t.guild] != nil && !h.denied[t.guild] {
+		if g := h.gates[t.guild]; g != nil && !g.hidden {
 			// Nothing of this guild may pass before its access is known, and what is missing may wait at the gate.
 			h.expect(q.channel, t, t.target)
 			continue

@@ -80,11 +80,16 @@ func (c *conn) welcome(r *http.Request) {
 		c.shut(statusRestart, retryHint(h.timing.spread))
 		return
 	}
-	if cur, ok := parseCursor(r.URL.Query().Get("cursor")); ok && h.resume(context.WithoutCancel(r.Context()), c, cur) {
-		c.draining = false
-		return
+	ctx := context.WithoutCancel(r.Context())
+	var err error
+	resumed := false
+	if cur, ok := parseCursor(r.URL.Query().Get("cursor")); ok {
+		resumed, err = h.resume(ctx, c, cur)
 	}
-	if err := h.attach(context.WithoutCancel(r.Context()), c); err != nil {
+	if !resumed && err == nil {
+		err = h.attach(ctx, c)
+	}
+	if err != nil {
 		h.log.Warn("live socket cannot be given its snapshot", "user", c.who.User, "err", err)
 		c.shut(statusRestart, retryHint(h.timing.spread))
 		return

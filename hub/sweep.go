@@ -16,20 +16,19 @@ const maxSwept = 5000
 // lost notes that a bus channel may have lost something. The next sweep, which comes at once, finds what it was.
 func (h *Hub) lost(busChannel int) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.lostMask |= 1 << busChannel
 	h.heard |= 1 << busChannel
-	h.mu.Unlock()
-	signal(h.sweepNow)
+	h.owe()
 }
 
-// Ready reports whether this process has made up for what was told before it could hear. Live sockets that come earlier wait for it.
-func (h *Hub) Ready() bool {
-	select {
-	case <-h.swept:
-		return true
-	default:
-		return false
-	}
+// deaf notes that nothing comes on a bus channel. A sweep looks at once; what it cannot find, as ends of sessions, is looked for when the channel is
+// listened to again, which [Hub.lost] says.
+func (h *Hub) deaf(busChannel int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.heard |= 1 << busChannel
+	h.owe()
 }
 
 // runSweeps looks every few seconds for what was committed and never told: by a process that crashed in between, or by a
@@ -48,29 +47,33 @@ func (h *Hub) runSweeps(ctx context.Context) {
 		case <-h.sweepNow:
 		}
 		h.mu.Lock()
-		mask := h.lostMask
+		mask, losses := h.lostMask, h.losses
 		h.lostMask = 0
 		heard := h.heard == allChannels || ticked // Redis may hesitate
 		h.mu.Unlock()
 		err := h.sweep(ctx, mask)
-		if err == nil && heard && !h.Ready() {
-			close(h.swept)
-		}
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
-			h.mu.Lock()
+		h.mu.Lock()
+		switch {
+		case err != nil:
 			h.lostMask |= mask
-			h.mu.Unlock()
-			if !failing {
-				h.log.Warn("sweep fails", "err", err)
-			}
-		} else if failing {
+		case heard:
+			h.settle(losses)
+		}
+		h.sessionMask |= mask
+		h.mu.Unlock()
+		if mask != 0 {
+			signal(h.lookNow)
+		}
+		switch {
+		case err != nil && !failing:
+			h.log.Warn("sweep fails", "err", err)
+		case err == nil && failing:
 			h.log.Info("sweep works again")
 		}
 		failing = err != nil
-		h.checkSessions(ctx, mask)
 		h.expire(time.Now())
 	}
 }
@@ -78,12 +81,15 @@ func (h *Hub) runSweeps(ctx context.Context) {
 // sweep compares what the hub knows with what is stored. mask names the bus channels that have lost something.
 func (h *Hub) sweep(ctx context.Context, mask uint32) error {
 	began := time.Now()
+	// Versions are read first: who had lost a channel before something was said there has lost it by the access that is read then.
+	versions, err := h.readVersions(ctx)
+	if err != nil {
+		return err
+	}
 	if err := h.sweepAccess(ctx); err != nil {
 		return err
 	}
-	if err := h.sweepVersions(ctx); err != nil {
-		return err
-	}
+	h.learnAll(versions)
 	if mask != 0 {
 		if err := h.sweepRevs(ctx, mask); err != nil {
 			return err
@@ -126,28 +132,39 @@ func (h *Hub) sweepAccess(ctx context.Context) error {
 	return nil
 }
 
-// sweepVersions finds channels whose version moved without a frame.
-func (h *Hub) sweepVersions(ctx context.Context) error {
+// readVersions reads the versions of the channels of which something has passed: one of which nothing has is learnt from a snapshot, which must not
+// find it already ahead.
+func (h *Hub) readVersions(ctx context.Context) (map[discord.ChannelID]int64, error) {
 	h.mu.Lock()
-	ids := slices.Collect(maps.Keys(h.tracks))
+	ids := make([]discord.ChannelID, 0, len(h.tracks))
+	for id, t := range h.tracks {
+		if t.known {
+			ids = append(ids, id)
+		}
+	}
 	h.mu.Unlock()
+	all := make(map[discord.ChannelID]int64, len(ids))
 	for part := range slices.Chunk(ids, maxSwept) {
 		qctx, cancel := context.WithTimeout(ctx, h.timing.query)
 		versions, err := h.store.Versions(qctx, part)
 		cancel()
 		if err != nil {
-			return fmt.Errorf("sweep versions: %w", err)
+			return nil, fmt.Errorf("sweep versions: %w", err)
 		}
-		h.mu.Lock()
-		for id, v := range versions {
-			// A channel of which nothing has passed yet is learnt from a snapshot, which must not find it already ahead.
-			if t := h.tracks[id]; t != nil && t.known {
-				h.learn(id, t, v)
-			}
-		}
-		h.mu.Unlock()
+		maps.Copy(all, versions)
 	}
-	return nil
+	return all, nil
+}
+
+// learnAll finds channels whose version moved without a frame.
+func (h *Hub) learnAll(versions map[discord.ChannelID]int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, v := range versions {
+		if t := h.tracks[id]; t != nil && t.known {
+			h.learn(id, t, v)
+		}
+	}
 }
 
 // sweepRevs finds people who have made a mark of which no word came. When Redis was away for a moment that may be anybody; all of their counts
@@ -178,43 +195,4 @@ func (h *Hub) sweepRevs(ctx context.Context, mask uint32) error {
 		h.mu.Unlock()
 	}
 	return nil
-}
-
-// checkSessions closes connections whose session does not stand any more. mask names the bus channels on which an end may
-// have been lost.
-func (h *Hub) checkSessions(ctx context.Context, mask uint32) {
-	if h.alive == nil {
-		return
-	}
-	now := time.Now()
-	h.mu.Lock()
-	var due []*conn
-	for _, c := range h.allConns() {
-		if c.key != (sessionKey{}) && (now.Sub(c.checked) >= h.timing.alive || mask&(1<<c.key.channel()) != 0) {
-			c.checked = now
-			due = append(due, c)
-		}
-	}
-	h.mu.Unlock()
-	for _, c := range due {
-		qctx, cancel := context.WithTimeout(ctx, h.timing.query)
-		ok, err := h.alive(qctx, c.who.Session)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			// Unknown now is asked again; the sockets of a session that ended are not worth all others in an outage.
-			h.log.Warn("sessions cannot be checked", "err", err)
-			h.mu.Lock()
-			for _, c := range due {
-				c.checked = time.Time{}
-			}
-			h.mu.Unlock()
-			return
-		}
-		if !ok {
-			c.endSession()
-		}
-	}
 }

@@ -281,10 +281,35 @@ const maxSnapshots = 5
 
 // attach gives a registered connection its snapshot. What it buffers since its registration follows as far as it is newer.
 func (h *Hub) attach(ctx context.Context, c *conn) error {
-	set, done, err := h.attachRecalled(ctx, c)
-	if done || err != nil {
-		return err
+	cause := "snapshot"
+	for range maxSnapshots {
+		set, err := h.current(ctx, c.user)
+		if err != nil {
+			return err
+		}
+		if h.beginRecalled(ctx, c, set) {
+			return nil
+		}
+		if begun, err := h.beginRead(ctx, c, set, cause); begun || err != nil {
+			return err
+		}
+		cause = "access moved"
 	}
+	return fmt.Errorf("attach user %d: access keeps moving: %w", c.user.id, tidings.ErrUnavailable)
+}
+
+// beginRecalled gives the connection the snapshot that another one of the person's got a moment ago, if there is one and it is still true.
+func (h *Hub) beginRecalled(ctx context.Context, c *conn, set *tidings.VisibleSet) bool {
+	r := h.recall(ctx, c.user, set)
+	if r == nil || !h.begin(c, set, r) {
+		return false
+	}
+	h.metrics.recalled.Inc()
+	return true
+}
+
+// beginRead gives the connection a snapshot that is read when it is its turn.
+func (h *Hub) beginRead(ctx context.Context, c *conn, set *tidings.VisibleSet, cause string) (bool, error) {
 	waited := false
 	select {
 	case h.snapshots <- struct{}{}:
@@ -293,51 +318,24 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 		select {
 		case h.snapshots <- struct{}{}:
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 	defer func() { <-h.snapshots }()
 	// While this one waited for its turn, another one of the person's may have had it, as when everybody comes back at once.
-	if waited {
-		if set, done, err = h.attachRecalled(ctx, c); done || err != nil {
-			return err
-		}
+	if waited && h.beginRecalled(ctx, c, set) {
+		return true, nil
 	}
-	cause := "snapshot"
-	for range maxSnapshots {
-		sum, err := h.summary(ctx, set, cause)
-		if err != nil {
-			return err
-		}
-		cause = "access moved"
-		r, err := newRecent(set, sum)
-		if err != nil {
-			return err
-		}
-		if h.begin(c, set, r) {
-			h.remember(c.user.id, r)
-			return nil
-		}
-		if set, err = h.current(ctx, c.user); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("attach user %d: access keeps moving: %w", c.user.id, tidings.ErrUnavailable)
-}
-
-// attachRecalled gives the connection the snapshot that another one of the person's got a moment ago, if there is one and it is still true. It returns what
-// the person may see.
-func (h *Hub) attachRecalled(ctx context.Context, c *conn) (*tidings.VisibleSet, bool, error) {
-	set, err := h.current(ctx, c.user)
+	sum, err := h.summary(ctx, set, cause)
 	if err != nil {
-		return nil, false, err
+		return false, err
 	}
-	r := h.recall(ctx, c.user, set)
-	if r == nil || !h.begin(c, set, r) {
-		return set, false, nil
+	r, err := newRecent(set, sum)
+	if err != nil || !h.begin(c, set, r) {
+		return false, err
 	}
-	h.metrics.recalled.Inc()
-	return set, true, nil
+	h.remember(c.user.id, r)
+	return true, nil
 }
 
 func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string) (*tidings.Unread, error) {
@@ -358,7 +356,7 @@ func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := c.user
-	if u.set != set {
+	if u.set != set || h.behind(u) != nil {
 		return false
 	}
 	for _, x := range r.versions {

@@ -52,7 +52,13 @@ func (h *Hub) runWork(ctx context.Context) {
 		h.mu.Lock()
 		u.queued = false
 		if !u.gone && (u.catchUp || len(u.wants) > 0) {
-			h.queue(u)
+			if g := h.behind(u); g != nil {
+				// What is counted now may be of what they may no longer see.
+				u.queued = true
+				g.parked = append(g.parked, u)
+			} else {
+				h.queue(u)
+			}
 		}
 		h.mu.Unlock()
 		if ctx.Err() != nil {
@@ -63,14 +69,8 @@ func (h *Hub) runWork(ctx context.Context) {
 
 // answer reads what a person's sockets asked for. After an error it returns how long to wait.
 func (h *Hub) answer(ctx context.Context, u *user) time.Duration {
-	for _, g := range h.closed(u, true) {
-		if err := h.waitFor(ctx, g.open); err != nil {
-			h.log.Warn("counts wait for access, which is being reloaded", "user", u.id, "err", err)
-			return time.Second
-		}
-	}
 	h.mu.Lock()
-	if u.gone {
+	if u.gone || h.behind(u) != nil {
 		h.mu.Unlock()
 		return 0
 	}
@@ -151,7 +151,7 @@ func (h *Hub) count(ctx context.Context, u *user, set *tidings.VisibleSet, told 
 	if u.gone {
 		return nil
 	}
-	if u.set != set || u.told != told {
+	if u.set != set || u.told != told || h.behind(u) != nil {
 		// A mark or an access change passed meanwhile: these counts may be from before it and must not be shown after it.
 		for id, askers := range wants {
 			for _, c := range askers {
@@ -192,7 +192,7 @@ func (h *Hub) catchUp(ctx context.Context, u *user, set *tidings.VisibleSet, tol
 	sum, err := h.summary(ctx, set, "missed marks")
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err != nil || u.set != set || u.told != told {
+	if err != nil || u.set != set || u.told != told || h.behind(u) != nil {
 		u.catchUp, u.missed = true, missed || u.missed
 		return err
 	}

@@ -186,6 +186,10 @@ type process struct {
 	broken    error                       // of Reload
 	uncounted atomic.Bool                 // Counts fails
 	reloading func()                      // called before a guild is reloaded
+	looking   func()                      // called before a set is answered
+	summing   func()                      // called before a summary is read
+	versions  func()                      // called before versions are read
+	noAccess  atomic.Bool                 // AccessVersions fails
 	summaries func(*tidings.Unread)       // called with a summary before it is answered
 	counted   func([]discord.ChannelID)   // called before counts are read
 	answered  func([]tidings.ReadChannel) // called before counts are answered
@@ -229,6 +233,9 @@ func (p *process) recompute() {
 
 func (p *process) Visible(u discord.UserID) *tidings.VisibleSet {
 	p.visible.Add(1)
+	if p.looking != nil {
+		p.looking()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if set := p.sets[u]; set != nil {
@@ -274,6 +281,9 @@ func (p *process) breakReload(err error) {
 }
 
 func (p *process) Summary(_ context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
+	if p.summing != nil {
+		p.summing()
+	}
 	p.world.mu.Lock()
 	u := &tidings.Unread{Rev: p.world.users[set.User].rev}
 	for _, g := range set.Guilds {
@@ -322,6 +332,9 @@ func (p *process) Counts(_ context.Context, set *tidings.VisibleSet, ids []disco
 }
 
 func (p *process) Versions(_ context.Context, ids []discord.ChannelID) (map[discord.ChannelID]int64, error) {
+	if p.versions != nil {
+		p.versions()
+	}
 	p.world.mu.Lock()
 	defer p.world.mu.Unlock()
 	out := map[discord.ChannelID]int64{}
@@ -345,6 +358,9 @@ func (p *process) Revs(_ context.Context, users []discord.UserID) (map[discord.U
 }
 
 func (p *process) AccessVersions(context.Context) (map[discord.GuildID]int64, error) {
+	if p.noAccess.Load() {
+		return nil, errors.New("the database is away")
+	}
 	p.world.mu.Lock()
 	defer p.world.mu.Unlock()
 	out := map[discord.GuildID]int64{}
@@ -352,6 +368,12 @@ func (p *process) AccessVersions(context.Context) (map[discord.GuildID]int64, er
 		out[g] = wg.version
 	}
 	return out, nil
+}
+
+func (p *process) AccessVersionsOf(ctx context.Context, guilds []discord.GuildID) (map[discord.GuildID]int64, error) {
+	all, err := p.AccessVersions(ctx)
+	maps.DeleteFunc(all, func(g discord.GuildID, _ int64) bool { return !slices.Contains(guilds, g) })
+	return all, err
 }
 
 func (p *process) MarkRead(_ context.Context, set *tidings.VisibleSet, m tidings.MarkRead) (tidings.ReadResult, error) {
