@@ -70,6 +70,14 @@ type channelRow struct {
 	learned  bool // its guild was not known before
 }
 
+// batchGuild is what a batch needs of the guild of a channel, as it stands under the channel's lock.
+type batchGuild struct {
+	Kept          bool   `db:"kept"`
+	Retention     int    `db:"retention_days"`
+	AccessVersion int64  `db:"access_version"`
+	LiveSession   string `db:"live_session"`
+}
+
 type heldMessage struct {
 	tidings.Message
 	source  tidings.Source

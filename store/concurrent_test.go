@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
 
 	"tidings"
 )
@@ -306,5 +307,130 @@ func TestBarriersAndMessagesAtOnce(t *testing.T) {
 	}
 	if got := state(t, s).Version; got != first+int64(len(versions)) {
 		t.Errorf("access version = %d, want that of the last change, %d", got, first+int64(len(versions)))
+	}
+}
+
+// behind runs do while a transaction holds what hold has locked, commits that once do waits for it, and returns do's deltas.
+// settle is the last that the transaction does.
+func behind(t *testing.T, s *Store, hold, settle func(tx *sqlx.Tx) error, do func() ([]tidings.Delta, error)) []tidings.Delta {
+	t.Helper()
+	tx, err := s.db.BeginTxx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	var holder int
+	if err := tx.GetContext(t.Context(), &holder, `SELECT pg_backend_pid()`); err != nil {
+		t.Fatal(err)
+	}
+	if err := hold(tx); err != nil {
+		t.Fatal(err)
+	}
+	var deltas []tidings.Delta
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		deltas, err = do()
+		done <- err
+	}()
+	waiting := func() bool {
+		return one[bool](t, s, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid)))`, holder)
+	}
+	for deadline := time.Now().Add(30 * time.Second); !waiting(); {
+		select {
+		case err := <-done:
+			t.Fatalf("it does not wait for who holds the channel, and ends with %v", err)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come to wait for who holds the channel")
+		}
+	}
+	if err := settle(tx); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return deltas
+}
+
+// Scenario 5: a channel is shut while what is told of it waits for the channel's row. A hub that has not heard of the shutting
+// knows it by the delta's access version only.
+func TestWhatWaitedForABarrierTellsItsAccessVersion(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		do   func(s *Store) ([]tidings.Delta, error)
+	}{
+		{"a message", func(s *Store) ([]tidings.Delta, error) {
+			r, err := s.Record(t.Context(), []tidings.Event{event(lobby, tidings.MessageCreated{Message: message(t, lobby, nth(5), wire{Content: "hush"})})}, nil)
+			return r.Deltas, err
+		}},
+		{"retention", func(s *Store) ([]tidings.Delta, error) {
+			_, r, err := s.retainStep(t.Context(), lobby, nth(1), true)
+			return r.Deltas, err
+		}},
+		{"a reset", func(s *Store) (deltas []tidings.Delta, err error) {
+			err = s.inTx(t.Context(), nil, func(tx *sqlx.Tx) error {
+				deltas, err = reset(t.Context(), tx, []discord.ChannelID{lobby})
+				return err
+			})
+			return deltas, err
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := guild(t)
+			shut := seenGuild().Channels[0]
+			shut.Overwrites = shut.Overwrites[1:]
+			b := barrier{guild: testGuild, at: time.Now()}
+			var change []tidings.AccessChange
+			deltas := behind(t, s, func(tx *sqlx.Tx) error {
+				return b.record(t.Context(), tx, tidings.ChannelSeen{Channel: shut})
+			}, func(tx *sqlx.Tx) (err error) {
+				change, err = b.bump(t.Context(), tx)
+				return err
+			}, func() ([]tidings.Delta, error) { return tt.do(s) })
+			if len(change) != 1 || len(deltas) != 1 || deltas[0].AccessVersion != change[0].Version {
+				t.Errorf("deltas = %+v, want one with the access version of %+v", deltas, change)
+			}
+		})
+	}
+}
+
+func TestAMessageThatWaitedForItsGuildToBeKeptAgainIsKept(t *testing.T) {
+	t.Parallel()
+	s := guild(t)
+	if err := s.SetServer(t.Context(), testGuild, false, 0, ann); err != nil {
+		t.Fatal(err)
+	}
+	again := tidings.FirstID(time.Now())
+	deltas := behind(t, s, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(t.Context(), setServer, int64(testGuild), true, 0); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(t.Context(), keepChannelsAgain, int64(testGuild), 0, int64(again-1))
+		return err
+	}, func(*sqlx.Tx) error { return nil }, func() ([]tidings.Delta, error) {
+		r, err := s.Record(t.Context(), []tidings.Event{event(lobby, tidings.MessageCreated{Message: message(t, lobby, again, wire{Content: "hello"})})}, nil)
+		return r.Deltas, err
+	})
+	wantDeltas(t, deltas, "create v1 n+1;")
+}
+
+func TestTheFirstWordOfAChannelsGuildTellsItsAccessVersion(t *testing.T) {
+	t.Parallel()
+	s := guild(t)
+	if err := s.makeRoom(t.Context(), &absentError{channels: map[discord.ChannelID]discord.GuildID{testChannel: 0}}); err != nil {
+		t.Fatal(err)
+	}
+	deltas := record(t, s, created(t, nth(1), wire{Content: "hello"}))
+	if want := state(t, s).Version; len(deltas) != 1 || deltas[0].AccessVersion != want {
+		t.Errorf("deltas = %+v, want one with access version %d", deltas, want)
 	}
 }

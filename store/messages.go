@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -110,17 +111,20 @@ func (s *Store) makeRoom(ctx context.Context, absent *absentError) error {
 }
 
 // The row locks come first, in the order of ids: whoever else writes these channels waits here, and what is read below is
-// what stands. A single statement that upserts and counts would use a snapshot from before its wait.
+// what stands. A single statement that upserts and counts would use a snapshot from before its wait. So does a join: what is of
+// the guilds is a statement of its own, which goes with the first, and so neither has parameters.
 const lockChannels = `
-SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id, c.purged_id,
-       c.kept AND COALESCE(g.kept, true) AS kept, COALESCE(g.retention_days, 0) AS retention_days, COALESCE(g.access_version, 0) AS access_version, COALESCE(g.live_session, '') AS live_session,
-       ARRAY(SELECT o.author_id FROM author_optouts o WHERE o.author_id = ANY($2::bigint[])) AS opted_out,
-       ARRAY(SELECT u.id FROM users u WHERE u.id = ANY($2::bigint[])) AS signed_in
+SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id, c.purged_id, c.kept,
+       ARRAY(SELECT o.author_id FROM author_optouts o WHERE o.author_id = ANY(%[2]s)) AS opted_out,
+       ARRAY(SELECT u.id FROM users u WHERE u.id = ANY(%[2]s)) AS signed_in
 FROM channels c
-LEFT JOIN guilds g ON g.id = c.guild_id
-WHERE c.id = ANY($1::bigint[])
+WHERE c.id = ANY(%[1]s)
 ORDER BY c.id
-FOR UPDATE OF c`
+FOR UPDATE;
+
+SELECT id, kept, retention_days, access_version, live_session
+FROM guilds
+WHERE id = ANY(ARRAY(SELECT guild_id FROM channels WHERE id = ANY(%[1]s)) || %[3]s)`
 
 // What came through a webhook (source 1) is read whole, because the gateway's word replaces it.
 const loadMessages = `
@@ -201,31 +205,42 @@ func (b *batch) loadMessages(ctx context.Context, tx *sqlx.Tx, keys []messageKey
 }
 
 func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
-	var rows []struct {
-		ID            discord.ChannelID `db:"id"`
-		Guild         discord.GuildID   `db:"guild_id"`
-		Version       int64             `db:"version"`
-		LastLive      discord.MessageID `db:"last_live_id"`
-		LastSeen      discord.MessageID `db:"last_seen_id"`
-		Since         discord.MessageID `db:"since_id"`
-		Known         discord.MessageID `db:"known_id"`
-		AccessVersion int64             `db:"access_version"`
-		LiveSession   string            `db:"live_session"`
-		Purged        discord.MessageID `db:"purged_id"`
-		Kept          bool              `db:"kept"`
-		Retention     int               `db:"retention_days"`
-		OptedOut      pq.Int64Array     `db:"opted_out"`
-		SignedIn      pq.Int64Array     `db:"signed_in"`
+	var channels []struct {
+		ID       discord.ChannelID `db:"id"`
+		Guild    discord.GuildID   `db:"guild_id"`
+		Version  int64             `db:"version"`
+		LastLive discord.MessageID `db:"last_live_id"`
+		LastSeen discord.MessageID `db:"last_seen_id"`
+		Since    discord.MessageID `db:"since_id"`
+		Known    discord.MessageID `db:"known_id"`
+		Purged   discord.MessageID `db:"purged_id"`
+		Kept     bool              `db:"kept"`
+		OptedOut pq.Int64Array     `db:"opted_out"`
+		SignedIn pq.Int64Array     `db:"signed_in"`
 	}
-	if err := tx.SelectContext(ctx, &rows, lockChannels, idList(slices.Collect(maps.Keys(b.channels))), idList(slices.Collect(maps.Keys(b.authors)))); err != nil {
+	var rows []struct {
+		ID discord.GuildID `db:"id"`
+		batchGuild
+	}
+	said := map[discord.GuildID]bool{}
+	for _, c := range b.channels {
+		said[c.said] = true
+	}
+	query := fmt.Sprintf(lockChannels, literal(maps.Keys(b.channels)), literal(maps.Keys(b.authors)), literal(maps.Keys(said)))
+	if err := selectBoth(ctx, tx, &channels, &rows, query); err != nil {
 		return err
 	}
+	guilds := map[discord.GuildID]batchGuild{}
 	for _, r := range rows {
+		guilds[r.ID] = r.batchGuild
+	}
+	for _, r := range channels {
 		c := b.channels[r.ID]
+		g, known := guilds[cmp.Or(r.Guild, c.said)]
 		c.known = true
-		c.guild, c.version, c.lastLive, c.lastSeen, c.access = r.Guild, r.Version, r.LastLive, r.LastSeen, r.AccessVersion
-		c.live, c.since, c.heard, c.purged = r.LiveSession, r.Since, r.Known, max(r.Purged, below(r.Retention, b.now))
-		if !r.Kept {
+		c.guild, c.version, c.lastLive, c.lastSeen, c.access = r.Guild, r.Version, r.LastLive, r.LastSeen, g.AccessVersion
+		c.live, c.since, c.heard, c.purged = g.LiveSession, r.Since, r.Known, max(r.Purged, below(g.Retention, b.now))
+		if !r.Kept || known && !g.Kept {
 			c.purged = math.MaxInt64 // nothing is taken in
 		}
 		for _, id := range r.OptedOut {

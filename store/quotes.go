@@ -152,12 +152,16 @@ func forgetCopies(ctx context.Context, tx *sqlx.Tx, messages []discord.MessageID
 }
 
 const resetChannels = `
-UPDATE channels c
-SET version = c.version + 1
-FROM channels l
-LEFT JOIN guilds g ON g.id = l.guild_id
-WHERE l.id = c.id AND c.id = ANY($1::bigint[])
-RETURNING c.id, c.guild_id, c.version, coalesce(g.access_version, 0) AS access_version`
+UPDATE channels
+SET version = version + 1
+WHERE id = ANY($1::bigint[])
+RETURNING id, guild_id, version`
+
+// The access versions are read once the channels are held: a barrier may have had them.
+const accessOfReset = `
+SELECT id, access_version
+FROM guilds
+WHERE id = ANY($1::bigint[])`
 
 // reset moves the versions of channels in which something changed that no delta says.
 func reset(ctx context.Context, tx *sqlx.Tx, channels []discord.ChannelID) ([]tidings.Delta, error) {
@@ -168,15 +172,29 @@ func reset(ctx context.Context, tx *sqlx.Tx, channels []discord.ChannelID) ([]ti
 		Channel discord.ChannelID `db:"id"`
 		Guild   discord.GuildID   `db:"guild_id"`
 		Version int64             `db:"version"`
-		Access  int64             `db:"access_version"`
 	}
 	if err := tx.SelectContext(ctx, &rows, resetChannels, ids(channels)); err != nil {
 		return nil, err
 	}
+	of := map[discord.GuildID]bool{}
+	for _, r := range rows {
+		of[r.Guild] = true
+	}
+	var guilds []struct {
+		ID     discord.GuildID `db:"id"`
+		Access int64           `db:"access_version"`
+	}
+	if err := tx.SelectContext(ctx, &guilds, accessOfReset, ids(slices.Collect(maps.Keys(of)))); err != nil {
+		return nil, err
+	}
+	access := map[discord.GuildID]int64{}
+	for _, g := range guilds {
+		access[g.ID] = g.Access
+	}
 	var deltas []tidings.Delta
 	for _, r := range rows {
 		deltas = append(deltas, tidings.Delta{
-			Guild: r.Guild, Channel: r.Channel, Version: r.Version, AccessVersion: r.Access, Kind: tidings.DeltaReset, At: time.Now(),
+			Guild: r.Guild, Channel: r.Channel, Version: r.Version, AccessVersion: access[r.Guild], Kind: tidings.DeltaReset, At: time.Now(),
 		})
 	}
 	return deltas, nil

@@ -78,11 +78,10 @@ func (s *Store) Retain(ctx context.Context, tell func(context.Context, tidings.R
 }
 
 const lockForRetention = `
-SELECT c.guild_id, c.version, coalesce(g.access_version, 0) AS access_version
-FROM channels c
-LEFT JOIN guilds g ON g.id = c.guild_id
-WHERE c.id = $1
-FOR UPDATE OF c`
+SELECT guild_id
+FROM channels
+WHERE id = $1
+FOR UPDATE`
 
 const expireMessages = `
 WITH old AS (
@@ -133,19 +132,15 @@ SET version = version + 1,
     known_id = CASE WHEN since_id > 0 THEN greatest(known_id, $2) ELSE known_id END,
     last_live_id = CASE WHEN last_live_id <= $2 THEN 0 ELSE last_live_id END
 WHERE id = $1
-RETURNING version`
+RETURNING version, coalesce((SELECT g.access_version FROM guilds g WHERE g.id = channels.guild_id), 0) AS access_version`
 
 // retainStep deletes the oldest messages of a channel, up to rowsPerRetention of those below the horizon. whole has the channel's
 // row moved although there were none.
 func (s *Store) retainStep(ctx context.Context, channel discord.ChannelID, horizon discord.MessageID, whole bool) (n int, result tidings.Result, err error) {
 	err = s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
 		n, result = 0, tidings.Result{}
-		var c struct {
-			Guild   discord.GuildID `db:"guild_id"`
-			Version int64           `db:"version"`
-			Access  int64           `db:"access_version"`
-		}
-		err := tx.GetContext(ctx, &c, lockForRetention, int64(channel))
+		var guild discord.GuildID
+		err := tx.GetContext(ctx, &guild, lockForRetention, int64(channel))
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -178,8 +173,8 @@ func (s *Store) retainStep(ctx context.Context, channel discord.ChannelID, horiz
 				return err
 			}
 		}
-		d := tidings.Delta{Guild: c.Guild, Channel: channel, AccessVersion: c.Access, Kind: tidings.DeltaReset, At: time.Now()}
-		if err := tx.GetContext(ctx, &d.Version, retained, int64(channel), int64(upTo)); err != nil {
+		d := tidings.Delta{Guild: guild, Channel: channel, Kind: tidings.DeltaReset, At: time.Now()}
+		if err := tx.QueryRowContext(ctx, retained, int64(channel), int64(upTo)).Scan(&d.Version, &d.AccessVersion); err != nil {
 			return err
 		}
 		n, result.Deltas = len(gone), append(others, d)
