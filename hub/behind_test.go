@@ -321,3 +321,25 @@ func TestSweepsGoOnWhileSessionsAreLookedAt(t *testing.T) {
 	w.allow(anna, c1, false) // untold
 	a.next("access")
 }
+
+// A process to which no word of a change has come yet finds it stored beside what was said after it.
+func TestCountsAreNotOfNewerAccessThanWasHeard(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna}, c1, c2)
+	n := start(t, newProcess(w), hub.Options{}, nil) // which sweeps but once
+	a := n.dial(t, anna)
+	first := len(a.all())
+	w.allow(anna, c1, false)
+	w.create(c1, carl, tidings.Mentions{})
+	a.send(`{"op":"sync","channels":["1001"]}`)
+	a.next("access")
+	names(t, a, first)
+
+	w.allow(anna, c2, false)
+	w.create(c2, carl, tidings.Mentions{})
+	further := n.open(t, anna)
+	if f := further.next("snapshot"); strings.Contains(f.raw, `"1002"`) {
+		t.Errorf("%s names a lost channel", f.raw)
+	}
+}

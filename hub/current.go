@@ -50,6 +50,34 @@ func (h *Hub) current(ctx context.Context, u *user) (*tidings.VisibleSet, error)
 	return u.set, nil
 }
 
+// heardOf reports whether this process has heard of all changes of access that are stored for a person's guilds. What was read from the store before is then not of
+// newer access than they are shown. Gates are closed where it has not.
+func (h *Hub) heardOf(ctx context.Context, set *tidings.VisibleSet) (bool, error) {
+	if len(set.Guilds) == 0 {
+		return true, nil
+	}
+	guilds := make([]discord.GuildID, len(set.Guilds))
+	for i, g := range set.Guilds {
+		guilds[i] = g.Guild.ID
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
+	defer cancel()
+	stored, err := h.store.AccessVersionsOf(ctx, guilds)
+	if err != nil {
+		return false, fmt.Errorf("access versions of user %d: %w", set.User, err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	heard := true
+	for _, g := range set.Guilds {
+		if v := stored[g.Guild.ID]; v > max(g.Version, h.applied[g.Guild.ID]) {
+			h.closeGate(g.Guild.ID, v, nil)
+			heard = false
+		}
+	}
+	return heard, nil
+}
+
 // holds reports whether a gate keeps something from a person: whether what they are shown of its guild may be older than what was heard. The caller
 // holds h.mu.
 func (h *Hub) holds(g *gate, u *user) bool {

@@ -330,6 +330,9 @@ func (h *Hub) beginRead(ctx context.Context, c *conn, set *tidings.VisibleSet, c
 	if err != nil {
 		return false, err
 	}
+	if heard, err := h.heardOf(ctx, set); !heard {
+		return false, err
+	}
 	r, err := newRecent(set, sum)
 	if err != nil || !h.begin(c, set, r) {
 		return false, err

@@ -142,6 +142,10 @@ func (h *Hub) count(ctx context.Context, u *user, set *tidings.VisibleSet, told 
 	qctx, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
 	counts, err := h.store.Counts(qctx, set, ids)
+	heard := false
+	if err == nil {
+		heard, err = h.heardOf(ctx, set)
+	}
 	if err != nil {
 		h.putBack(u, wants)
 		return fmt.Errorf("count for user %d: %w", u.id, err)
@@ -151,7 +155,7 @@ func (h *Hub) count(ctx context.Context, u *user, set *tidings.VisibleSet, told 
 	if u.gone {
 		return nil
 	}
-	if u.set != set || u.told != told || h.behind(u) != nil {
+	if !heard || u.set != set || u.told != told || h.behind(u) != nil {
 		// A mark or an access change passed meanwhile: these counts may be from before it and must not be shown after it.
 		for id, askers := range wants {
 			for _, c := range askers {
@@ -190,9 +194,13 @@ func (h *Hub) count(ctx context.Context, u *user, set *tidings.VisibleSet, told 
 // catchUp reads a person's state afresh after marks may have been missed, and tells it as one mark.
 func (h *Hub) catchUp(ctx context.Context, u *user, set *tidings.VisibleSet, told uint64, missed bool) error {
 	sum, err := h.summary(ctx, set, "missed marks")
+	heard := false
+	if err == nil {
+		heard, err = h.heardOf(ctx, set)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err != nil || u.set != set || u.told != told || h.behind(u) != nil {
+	if err != nil || !heard || u.set != set || u.told != told || h.behind(u) != nil {
 		u.catchUp, u.missed = true, missed || u.missed
 		return err
 	}
