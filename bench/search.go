@@ -82,6 +82,7 @@ func fill(ctx context.Context, db *sql.DB, messages int) error {
 			return fmt.Errorf("%.60s: %w", text, err)
 		}
 	}
+	_, _ = db.ExecContext(ctx, `CHECKPOINT`) // Who may not has it while something is measured.
 	fmt.Fprintf(os.Stderr, "%d messages in %v\n", messages, time.Since(began).Round(time.Second))
 	return nil
 }
