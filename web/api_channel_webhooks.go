@@ -45,8 +45,8 @@ func channelWebhookView(w tidings.ChannelWebhook) ChannelWebhookView {
 }
 
 // mayManage finds a channel whose webhooks the person may manage. The bot acts for them, so what they may do on Discord is all
-// that it does: a channel that they may not see does not exist, and one that they see without that permission is refused. Both are by what is stored now, as
-// is, afterwards, what is known of another guild.
+// that it does: a channel that they may not see does not exist, and one that they see without that permission is refused. That is by
+// what is stored now, of which other guilds are brought up to date as well.
 func (s *Server) mayManage(ctx context.Context, field string, given ID, other ...discord.GuildID) (discord.ChannelID, error) {
 	c, err := parseID[discord.ChannelID](field, given)
 	if err != nil {

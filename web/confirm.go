@@ -11,7 +11,7 @@ import (
 )
 
 // What this process knows of access may be older than the messages that it reads: who may read what changed before they were said, and it has not heard of it.
-// So all that is given out is read first, and then it is asked what is stored of access.
+// So all that is given out is read first, and then it is asked what is stored of access: once for a request, or for a page of an export.
 
 // steady reads by what a person may see, and once more when that has changed by the time that it was read, as far as is stored.
 func (s *Server) steady(ctx context.Context, user discord.UserID, read func(set *tidings.VisibleSet) error) error {
