@@ -413,6 +413,52 @@ func TestASetStandsOnlyWhileItIsWhatIsStored(t *testing.T) {
 	}
 }
 
+// What a set that is confirmed holds is what is stored, whatever memory had heard of.
+func TestASetIsConfirmedByWhatIsStored(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	one := w.add(1, "one", text(10))
+	two := w.add(2, "two", text(20))
+	w.join(1, 7)
+	w.join(2, 7)
+	a := load(t, w, access.Options{})
+	confirmed := func(want []discord.ChannelID, loads int64, guilds ...discord.GuildID) {
+		t.Helper()
+		before := w.loads.Load()
+		set, err := a.Confirm(t.Context(), 7, guilds...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := set.ChannelIDs(); !slices.Equal(got, want) {
+			t.Errorf("Confirm(%v) holds the channels %v, want %v", guilds, got, want)
+		}
+		if got := int64(w.loads.Load() - before); got != loads {
+			t.Errorf("Confirm(%v) read %d guilds, want %d", guilds, got, loads)
+		}
+	}
+	shut := func(s *tidings.GuildState) {
+		w.edit(func() {
+			s.Version++
+			s.Channels[0].Overwrites = []tidings.Overwrite{{ID: discord.Snowflake(s.Guild.ID), Deny: view}}
+		})
+	}
+	confirmed([]discord.ChannelID{10, 20}, 0, 1, 2)
+	shut(one)
+	confirmed([]discord.ChannelID{10, 20}, 0)
+	confirmed([]discord.ChannelID{10, 20}, 0, 2)
+	confirmed([]discord.ChannelID{20}, 1, 1, 2)
+	confirmed([]discord.ChannelID{20}, 0, 1, 2)
+
+	shut(two)
+	w.edit(func() { w.loadErr = tidings.ErrUnavailable })
+	if set, err := a.Confirm(t.Context(), 7, 2); !errors.Is(err, tidings.ErrUnavailable) || set != nil {
+		t.Errorf("Confirm without the store = %v, %v, want ErrUnavailable", set, err)
+	}
+	confirmed([]discord.ChannelID{20}, 0) // of no guild, which asks nobody
+	w.edit(func() { w.loadErr = nil; delete(w.guilds, 2) })
+	confirmed(nil, 1, 1, 2)
+}
+
 func TestReloadToAVersionThatIsNotStored(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

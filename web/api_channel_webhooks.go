@@ -45,17 +45,27 @@ func channelWebhookView(w tidings.ChannelWebhook) ChannelWebhookView {
 }
 
 // mayManage finds a channel whose webhooks the person may manage. The bot acts for them, so what they may do on Discord is all
-// that it does: a channel that they may not see does not exist, and one that they see without that permission is refused.
-func (s *Server) mayManage(ctx context.Context, field string, given ID) (discord.ChannelID, error) {
+// that it does: a channel that they may not see does not exist, and one that they see without that permission is refused. That is by
+// what is stored now, of which other guilds are brought up to date as well.
+func (s *Server) mayManage(ctx context.Context, field string, given ID, other ...discord.GuildID) (discord.ChannelID, error) {
 	c, err := parseID[discord.ChannelID](field, given)
 	if err != nil {
 		return 0, err
 	}
 	p := asking(ctx)
 	const need = tidings.PermissionViewChannel | tidings.PermissionManageWebhooks
-	set := s.o.Access.Visible(p.user)
-	channel, seen := visibleChannel(set, c)
+	channel, seen := visibleChannel(s.o.Access.Visible(p.user), c)
 	if !seen {
+		return 0, tidings.ErrNotFound
+	}
+	if !slices.Contains(other, channel.Guild) {
+		other = append(other, channel.Guild)
+	}
+	set, err := s.o.Access.Confirm(ctx, p.user, other...)
+	if err != nil {
+		return 0, err
+	}
+	if channel, seen = visibleChannel(set, c); !seen {
 		return 0, tidings.ErrNotFound
 	}
 	switch {
@@ -205,11 +215,16 @@ func (s *Server) postFollower(ctx context.Context, in *followerInput) (*follower
 	if err != nil {
 		return nil, s.failed(ctx, "follow a channel", err)
 	}
-	_, source, err := readable(s.o.Access.Visible(asking(ctx).user), news)
+	user := asking(ctx).user
+	g, _, err := readable(s.o.Access.Visible(user), news)
 	if err != nil {
 		return nil, s.failed(ctx, "follow a channel", err)
 	}
-	into, err := s.mayManage(ctx, "body.channel", in.Body.Channel)
+	into, err := s.mayManage(ctx, "body.channel", in.Body.Channel, g.Guild.ID)
+	if err != nil {
+		return nil, s.failed(ctx, "follow a channel", err)
+	}
+	_, source, err := readable(s.o.Access.Visible(user), news) // as it was just looked up
 	if err != nil {
 		return nil, s.failed(ctx, "follow a channel", err)
 	}
@@ -220,7 +235,7 @@ func (s *Server) postFollower(ctx context.Context, in *followerInput) (*follower
 	if err != nil {
 		return nil, s.refused(ctx, "follow a channel", err)
 	}
-	s.log.Info("a channel follows another", "channel", into, "follows", news, "webhook", w, "user", asking(ctx).user)
+	s.log.Info("a channel follows another", "channel", into, "follows", news, "webhook", w, "user", user)
 	out := &followerOutput{}
 	out.Body.Webhook = w
 	return out, nil

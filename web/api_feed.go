@@ -92,12 +92,22 @@ func (s *Server) getFeed(ctx context.Context, in *feedInput) (*feedOutput, error
 	return &feedOutput{body}, nil
 }
 
-// feed is a page of the feed, for the API and for the first page.
+// feed is a page of the feed.
 func (s *Server) feed(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (FeedBody, error) {
 	page, err := s.o.Store.Feed(ctx, set, q)
 	if err != nil {
 		return FeedBody{}, err
 	}
 	views, err := s.views(ctx, set, page.Messages)
+	return FeedBody{Messages: views, Next: Cursor(page.Next), Newer: page.Newer}, err
+}
+
+// feedBy is feed by a set of which has yet to be asked whether it still holds.
+func (s *Server) feedBy(ctx context.Context, set *tidings.VisibleSet, q store.FeedQuery) (FeedBody, error) {
+	page, err := s.o.Store.Feed(ctx, set, q)
+	if err != nil {
+		return FeedBody{}, err
+	}
+	views, err := s.viewsBy(ctx, set, page.Messages)
 	return FeedBody{Messages: views, Next: Cursor(page.Next), Newer: page.Newer}, err
 }

@@ -82,7 +82,11 @@ func (s *Server) getChannel(ctx context.Context, in *channelInput) (*channelOutp
 	if err != nil {
 		return nil, err
 	}
-	detail, err := s.channelDetail(ctx, s.o.Access.Visible(asking(ctx).user), id)
+	user := asking(ctx).user
+	detail, err := s.channelDetail(ctx, s.o.Access.Visible(user), id)
+	if err == nil {
+		err = s.confirmed(ctx, user, detail.Guild, id)
+	}
 	if err != nil {
 		return nil, s.failed(ctx, "read a channel", err)
 	}

@@ -77,9 +77,26 @@ func (s *Server) getMessages(ctx context.Context, in *messagesInput) (*messagesO
 	return &messagesOutput{body}, nil
 }
 
-// messages is a page of a channel with its counts, for the API and for the channel's page.
+// messages is a page of a channel with its counts.
 func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (MessagesBody, error) {
 	set := s.o.Access.Visible(p.user)
+	g, _, err := readable(set, q.Channel)
+	if err != nil {
+		return MessagesBody{}, err
+	}
+	body, err := s.messagesBy(ctx, set, q)
+	if err != nil {
+		return MessagesBody{}, err
+	}
+	// Who lost the channel before all of it was said is shown nothing of it.
+	if err := s.confirmed(ctx, p.user, g.Guild.ID, q.Channel); err != nil {
+		return MessagesBody{}, err
+	}
+	return body, nil
+}
+
+// messagesBy is messages by a set; whether that still holds has yet to be asked.
+func (s *Server) messagesBy(ctx context.Context, set *tidings.VisibleSet, q store.PageQuery) (MessagesBody, error) {
 	g, c, err := readable(set, q.Channel)
 	if err != nil {
 		return MessagesBody{}, err
@@ -88,16 +105,12 @@ func (s *Server) messages(ctx context.Context, p who, q store.PageQuery) (Messag
 	if err != nil {
 		return MessagesBody{}, err
 	}
-	// Who lost the channel while it was being read is shown nothing of it.
-	if _, _, err := readable(s.o.Access.Visible(p.user), q.Channel); err != nil {
-		return MessagesBody{}, err
-	}
 	body := MessagesBody{
 		Channel: q.Channel, Version: page.Version, Messages: make([]MessageView, 0, len(page.Messages)),
 		Unread: uc.Unread, Mentions: uc.Mentions, FirstUnread: uc.FirstUnread, ReadID: uc.ReadID, CompleteSince: uc.CompleteSince,
 	}
 	for _, m := range page.Messages {
-		body.Messages = append(body.Messages, s.view(m, reader{p.user, g.Roles, prefs.Suppressed[g.Guild.ID], body.ReadID, prefs.Ignored}))
+		body.Messages = append(body.Messages, s.view(m, reader{set.User, g.Roles, prefs.Suppressed[g.Guild.ID], body.ReadID, prefs.Ignored}))
 	}
 	hideMissingQuotes(body.Messages)
 	if err := s.hideDeletedQuotes(ctx, body.Messages); err != nil {
@@ -205,8 +218,17 @@ func (s *Server) view(m tidings.Message, r reader) MessageView {
 	}
 }
 
-// views shows messages of several channels of a set.
+// views shows messages of several channels of a set, without those that may not be seen now that they are read.
 func (s *Server) views(ctx context.Context, set *tidings.VisibleSet, messages []tidings.Message) ([]MessageView, error) {
+	messages, err := s.still(ctx, set, messages)
+	if err != nil {
+		return nil, err
+	}
+	return s.viewsBy(ctx, set, messages)
+}
+
+// viewsBy is views by a set of which was asked, or has yet to be asked, whether it still holds.
+func (s *Server) viewsBy(ctx context.Context, set *tidings.VisibleSet, messages []tidings.Message) ([]MessageView, error) {
 	out := make([]MessageView, 0, len(messages))
 	if len(messages) == 0 {
 		return out, nil
@@ -243,13 +265,7 @@ func (s *Server) views(ctx context.Context, set *tidings.VisibleSet, messages []
 	for _, g := range set.Guilds {
 		roles[g.Guild.ID] = g.Roles
 	}
-	now := s.o.Access.Visible(set.User)
 	for _, m := range messages {
-		if now.Epoch != set.Epoch {
-			if _, _, err := readable(now, m.Channel); err != nil {
-				continue // It was lost while the page was being read.
-			}
-		}
 		out = append(out, s.view(m, reader{set.User, roles[m.Guild], quiet[m.Guild], read[m.Channel], ignored}))
 	}
 	return out, s.hideDeletedQuotes(ctx, out)

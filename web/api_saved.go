@@ -7,6 +7,7 @@ import (
 	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
+	"tidings/store"
 )
 
 // SavedView is a message kept for later.
@@ -35,8 +36,10 @@ func (s *Server) getSaved(ctx context.Context, in *savedInput) (*savedOutput, er
 		return nil, s.failed(ctx, "list saved messages", err)
 	}
 	messages := make([]tidings.Message, len(page.Saved))
+	at := make(map[store.Quoted]time.Time, len(page.Saved))
 	for i, m := range page.Saved {
 		messages[i] = m.Message
+		at[store.Quoted{Channel: m.Message.Channel, ID: m.Message.ID}] = m.At
 	}
 	views, err := s.views(ctx, set, messages)
 	if err != nil {
@@ -44,7 +47,7 @@ func (s *Server) getSaved(ctx context.Context, in *savedInput) (*savedOutput, er
 	}
 	out := &savedOutput{SavedBody{Messages: make([]SavedView, len(views)), Next: Cursor(page.Next)}}
 	for i, v := range views {
-		out.Body.Messages[i] = SavedView{v, page.Saved[i].At}
+		out.Body.Messages[i] = SavedView{v, at[store.Quoted{Channel: v.Channel, ID: v.ID}]}
 	}
 	return out, nil
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
@@ -19,9 +18,18 @@ func (s *Server) getUnread(ctx context.Context, _ *struct{}) (*unreadOutput, err
 	return &unreadOutput{u}, nil
 }
 
-// unread is a person's summary with lists that are empty instead of null.
-func (s *Server) unread(ctx context.Context, user discord.UserID) (*tidings.Unread, error) {
-	u, err := s.summary(ctx, user)
+// unread is a person's summary.
+func (s *Server) unread(ctx context.Context, user discord.UserID) (u *tidings.Unread, err error) {
+	err = s.steady(ctx, user, func(set *tidings.VisibleSet) error {
+		u, err = s.unreadBy(ctx, set)
+		return err
+	})
+	return u, err
+}
+
+// unreadBy is the summary of a set, with lists that are empty instead of null.
+func (s *Server) unreadBy(ctx context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
+	u, err := s.o.Store.Summary(ctx, set)
 	if err != nil {
 		return nil, err
 	}
@@ -41,22 +49,6 @@ func (s *Server) unread(ctx context.Context, user discord.UserID) (*tidings.Unre
 		}
 	}
 	return u, nil
-}
-
-// summary counts once more when the person has lost or gained something meanwhile.
-func (s *Server) summary(ctx context.Context, user discord.UserID) (*tidings.Unread, error) {
-	const tries = 5
-	for range tries {
-		set := s.o.Access.Visible(user)
-		u, err := s.o.Store.Summary(ctx, set)
-		if err != nil {
-			return nil, err
-		}
-		if s.o.Access.Visible(user).Epoch == set.Epoch {
-			return u, nil
-		}
-	}
-	return nil, fmt.Errorf("access keeps moving: %w", tidings.ErrUnavailable)
 }
 
 // VerifyBody holds every count beside a recount.
@@ -83,7 +75,11 @@ type verifyOutput struct{ Body VerifyBody }
 
 // getVerify compares what is stated with a recount of the same moment: messages and marks that come meanwhile make no difference.
 func (s *Server) getVerify(ctx context.Context, _ *struct{}) (*verifyOutput, error) {
-	stated, recounted, err := s.o.Store.Verify(ctx, s.o.Access.Visible(asking(ctx).user))
+	var stated, recounted []tidings.ReadChannel
+	err := s.steady(ctx, asking(ctx).user, func(set *tidings.VisibleSet) (err error) {
+		stated, recounted, err = s.o.Store.Verify(ctx, set)
+		return err
+	})
 	if err != nil {
 		return nil, s.failed(ctx, "verify counts", err)
 	}

@@ -82,25 +82,28 @@ func (s *Server) savedFeeds(ctx context.Context, user discord.UserID, views []st
 	if len(views) == 0 {
 		return out, nil
 	}
-	u, err := s.unread(ctx, user)
-	if err != nil {
-		return nil, err
-	}
-	set := s.o.Access.Visible(user)
-	for _, v := range views {
-		f := savedFeed(v)
-		f.Unread, f.Mentions = viewCounts(u, set, v.Filters)
-		if !v.Filters.ByChannel() {
-			if f.Unread, err = s.o.Store.CountFeed(ctx, set, v.Filters.Query(), maxCounted+1); err != nil {
-				return nil, err
-			}
-			if f.Capped = f.Unread > maxCounted; f.Capped {
-				f.Unread = maxCounted
-			}
+	err := s.steady(ctx, user, func(set *tidings.VisibleSet) error {
+		u, err := s.unreadBy(ctx, set)
+		if err != nil {
+			return err
 		}
-		out = append(out, f)
-	}
-	return out, nil
+		out = out[:0]
+		for _, v := range views {
+			f := savedFeed(v)
+			f.Unread, f.Mentions = viewCounts(u, set, v.Filters)
+			if !v.Filters.ByChannel() {
+				if f.Unread, err = s.o.Store.CountFeed(ctx, set, v.Filters.Query(), maxCounted+1); err != nil {
+					return err
+				}
+				if f.Capped = f.Unread > maxCounted; f.Capped {
+					f.Unread = maxCounted
+				}
+			}
+			out = append(out, f)
+		}
+		return nil
+	})
+	return out, err
 }
 
 func savedFeed(v store.View) SavedFeed {

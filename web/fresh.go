@@ -222,7 +222,8 @@ func (s *Server) getPins(ctx context.Context, in *channelInput) (*pinsOutput, er
 		return nil, err
 	}
 	set := s.o.Access.Visible(asking(ctx).user)
-	if _, _, err := readable(set, id); err != nil {
+	g, _, err := readable(set, id)
+	if err != nil {
 		return nil, s.failed(ctx, "list pins", err)
 	}
 	pins, err := s.fresh.pinsOf(ctx, id)
@@ -237,8 +238,11 @@ func (s *Server) getPins(ctx context.Context, in *channelInput) (*pinsOutput, er
 	if err != nil {
 		return nil, s.failed(ctx, "list pins", err)
 	}
-	// views looks again whether the channel may still be read.
-	views, err := s.views(ctx, set, kept)
+	// Of a channel that is lost not even the ids of what is pinned are told.
+	if err := s.confirmed(ctx, set.User, g.Guild.ID, id); err != nil {
+		return nil, s.failed(ctx, "list pins", err)
+	}
+	views, err := s.viewsBy(ctx, set, kept)
 	if err != nil {
 		return nil, s.failed(ctx, "list pins", err)
 	}
@@ -311,12 +315,10 @@ func (s *Server) postLinks(ctx context.Context, in *linksInput) (*linksOutput, e
 			}
 		}
 	}
-	if now := s.o.Access.Visible(asking(ctx).user); now.Epoch != set.Epoch {
-		for _, m := range kept {
-			if _, _, err := readable(now, m.Channel); err != nil {
-				return nil, s.failed(ctx, "refresh links", err) // it was lost meanwhile
-			}
-		}
+	if seen, err := s.still(ctx, set, kept); err != nil {
+		return nil, s.failed(ctx, "refresh links", err)
+	} else if len(seen) < len(kept) {
+		return nil, s.failed(ctx, "refresh links", tidings.ErrNotFound) // it was lost meanwhile
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"html/template"
 	"net/http"
 	"strconv"
@@ -81,11 +82,6 @@ func (s *Server) pageFeed(w http.ResponseWriter, r *http.Request, p who) {
 	}
 	q.Limit = firstPage
 	set := s.o.Access.Visible(p.user)
-	counts, err := s.unread(r.Context(), p.user)
-	if err != nil {
-		s.pageError(w, r, err)
-		return
-	}
 	if g, err := parseID[discord.GuildID]("guild", ID(r.URL.Query().Get("guild"))); err == nil && v.Kind != "view" && hasGuild(set, g) {
 		q.Guild = g
 		for _, x := range set.Guilds {
@@ -94,7 +90,14 @@ func (s *Server) pageFeed(w http.ResponseWriter, r *http.Request, p who) {
 			}
 		}
 	}
-	feed, err := s.feed(r.Context(), set, q)
+	var counts *tidings.Unread
+	var feed FeedBody
+	err := s.steady(r.Context(), p.user, func(set *tidings.VisibleSet) (err error) {
+		if counts, err = s.unreadBy(r.Context(), set); err == nil {
+			feed, err = s.feedBy(r.Context(), set, q)
+		}
+		return err
+	})
 	if err != nil {
 		s.pageError(w, r, err)
 		return
@@ -132,22 +135,28 @@ func (s *Server) pageChannel(w http.ResponseWriter, r *http.Request, p who) {
 		s.pageNotFound(w, r)
 		return
 	}
-	g, c, err := readable(s.o.Access.Visible(p.user), id)
-	if err != nil {
+	f := first{Loaded: true}
+	var page MessagesBody
+	err = s.steady(r.Context(), p.user, func(set *tidings.VisibleSet) error {
+		g, c, err := readable(set, id)
+		if err != nil {
+			return err
+		}
+		f.View = view{Kind: "channel", Channel: id.String(), Title: c.Name, Guild: g.Guild.Name, Topic: c.Topic}
+		if f.Unread, err = s.unreadBy(r.Context(), set); err == nil {
+			page, err = s.messagesBy(r.Context(), set, store.PageQuery{Channel: id, Limit: firstPage})
+		}
+		return err
+	})
+	if errors.Is(err, tidings.ErrNotFound) {
 		s.pageNotFound(w, r)
 		return
 	}
-	counts, err := s.unread(r.Context(), p.user)
 	if err != nil {
 		s.pageError(w, r, err)
 		return
 	}
-	page, err := s.messages(r.Context(), p, store.PageQuery{Channel: id, Limit: firstPage})
-	if err != nil {
-		s.pageError(w, r, err)
-		return
-	}
-	f := first{View: view{Kind: "channel", Channel: id.String(), Title: c.Name, Guild: g.Guild.Name, Topic: c.Topic}, Unread: counts, Messages: page.Messages, Loaded: true}
+	f.Messages = page.Messages
 	if page.Next != 0 {
 		f.Next = page.Next.String()
 	}

@@ -116,6 +116,8 @@ type CredentialStore interface {
 // Access says who may read what. It is *access.Access.
 type Access interface {
 	Visible(u discord.UserID) *tidings.VisibleSet
+	// Confirm is Visible by what is stored of these guilds now: what is given out was read before it was asked, and may be read by its answer.
+	Confirm(ctx context.Context, u discord.UserID, guilds ...discord.GuildID) (*tidings.VisibleSet, error)
 	// Guild is all that is known of a guild.
 	Guild(g discord.GuildID) (*tidings.GuildState, bool)
 	Enroll(ctx context.Context, u discord.UserID, hint []discord.GuildID, own func(context.Context, discord.GuildID) (*tidings.Member, error)) error
