@@ -108,12 +108,20 @@ func (s *Server) mustOperate(p who) error {
 	return nil
 }
 
-// mustManage is an error unless the person may look after a server. To others there is no such server.
-func (s *Server) mustManage(p who, g discord.GuildID) error {
-	if !s.manages(p, g) {
-		return tidings.ErrNotFound
+// mustManage is an error unless the person may look after a server, by what is stored of their rights. To others there is no such server.
+func (s *Server) mustManage(ctx context.Context, p who, g discord.GuildID) error {
+	if s.operator(p) {
+		return nil
 	}
-	return nil
+	if s.manages(p, g) {
+		if _, err := s.o.Access.Confirm(ctx, p.user, g); err != nil {
+			return err
+		}
+		if s.manages(p, g) {
+			return nil
+		}
+	}
+	return tidings.ErrNotFound
 }
 
 // The rest of this file is what operators do, whoever asks for it: the API or a form.
@@ -172,14 +180,14 @@ func (s *Server) runJob(ctx context.Context, p who, kind string) error {
 }
 
 func (s *Server) setServer(ctx context.Context, p who, g discord.GuildID, kept bool, days int) error {
-	if err := s.mustManage(p, g); err != nil {
+	if err := s.mustManage(ctx, p, g); err != nil {
 		return err
 	}
 	return s.o.Admin.Store.SetServer(ctx, g, kept, days, p.user)
 }
 
 func (s *Server) keepChannel(ctx context.Context, p who, g discord.GuildID, c discord.ChannelID, kept bool) error {
-	if err := s.mustManage(p, g); err != nil {
+	if err := s.mustManage(ctx, p, g); err != nil {
 		return err
 	}
 	return s.o.Admin.Store.KeepChannel(ctx, g, c, kept, p.user)
@@ -201,7 +209,7 @@ func (s *Server) inServer(ctx context.Context, g discord.GuildID, c discord.Chan
 }
 
 func (s *Server) backfill(ctx context.Context, p who, g discord.GuildID, c discord.ChannelID, since time.Time) (int, error) {
-	if err := s.mustManage(p, g); err != nil {
+	if err := s.mustManage(ctx, p, g); err != nil {
 		return 0, err
 	}
 	if err := s.inServer(ctx, g, c); err != nil {
@@ -226,7 +234,7 @@ func (s *Server) backfill(ctx context.Context, p who, g discord.GuildID, c disco
 
 // purge asks for the job that deletes what is held of a server or of one of its channels.
 func (s *Server) purge(ctx context.Context, p who, g discord.GuildID, c discord.ChannelID) error {
-	if err := s.mustManage(p, g); err != nil {
+	if err := s.mustManage(ctx, p, g); err != nil {
 		return err
 	}
 	if err := s.inServer(ctx, g, c); err != nil {

@@ -170,7 +170,7 @@ func (s *Server) getServer(ctx context.Context, in *guildInput) (*serverOutput, 
 }
 
 func (s *Server) server(ctx context.Context, p who, g discord.GuildID) (b ServerBody, err error) {
-	if err := s.mustManage(p, g); err != nil {
+	if err := s.mustManage(ctx, p, g); err != nil {
 		return b, err
 	}
 	list, err := s.o.Admin.Store.Servers(ctx, []discord.GuildID{g})
@@ -316,7 +316,7 @@ func (s *Server) getAudit(ctx context.Context, in *auditInput) (*auditOutput, er
 func (s *Server) audit(ctx context.Context, p who, g discord.GuildID, before int64, limit int) ([]store.AuditEntry, error) {
 	may := s.mustOperate(p)
 	if g != 0 {
-		may = s.mustManage(p, g)
+		may = s.mustManage(ctx, p, g)
 	}
 	if may != nil {
 		return nil, may

@@ -86,6 +86,7 @@ func newBehind(w *whole) *behind {
 	s, err := New(Options{
 		Store: w.store, Access: b.access, Live: w.hub, OAuth: discordSide{newWorld(w.t)}, EncryptionKey: make([]byte, 32), Version: "test",
 		Channels: &w.discord, Fresh: b.discord, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Admin: &AdminOptions{Store: w.store, Guilds: b.access, Kinds: []string{"retention"}, RetentionDays: 30, Overview: someOverview},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -280,5 +281,35 @@ func TestNothingIsDoneOnDiscordByRightsThatAreOld(t *testing.T) {
 		}
 		w.untoldRoles(30, master)
 		w.untold(tidings.ChannelSeen{Channel: open})
+	}
+}
+
+// Who could look after a server may not do so any more, whichever process they ask.
+func TestNobodyLooksAfterAServerByRightsThatAreOld(t *testing.T) {
+	t.Parallel()
+	w := newWhole(t)
+	w.barrier(tidings.RoleSeen{Role: tidings.Role{Guild: harbour, ID: 512, Name: "mayors", Permissions: tidings.PermissionManageGuild}})
+	token := w.person(30, true, []discord.RoleID{512}, "admin")
+	for _, tt := range []struct{ method, path, body string }{
+		{"GET", "", ""},
+		{"PUT", "", `{"kept":false,"retention_days":1}`},
+		{"PUT", "/channels/501", `{"kept":false}`},
+		{"POST", "/purge", `{}`},
+	} {
+		b := newBehind(w)
+		path := fmt.Sprintf("%s/api/admin/servers/%d%s", b.base, harbour, tt.path)
+		try := func() (int, string) {
+			t.Helper()
+			status, got, _ := ask(t, newBrowser(t), tt.method, path, tt.body, "Authorization", "Bearer "+token)
+			return status, got
+		}
+		if status, got := try(); status >= 300 {
+			t.Errorf("%s %s of the mayor = %d %.300s", tt.method, tt.path, status, got)
+		}
+		w.untoldRoles(30)
+		if status, got := try(); status != http.StatusNotFound {
+			t.Errorf("%s %s of who is mayor no more = %d %.300s, want 404", tt.method, tt.path, status, got)
+		}
+		w.untoldRoles(30, 512)
 	}
 }
