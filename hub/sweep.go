@@ -62,6 +62,9 @@ func (h *Hub) runSweeps(ctx context.Context) {
 		case heard:
 			h.settle(losses)
 		}
+		if err == nil {
+			h.resumeLate()
+		}
 		h.sessionMask |= mask
 		h.mu.Unlock()
 		if mask != 0 {

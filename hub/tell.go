@@ -175,7 +175,7 @@ func (h *Hub) queue(u *user) {
 	if u.queued {
 		return
 	}
-	u.queued = true
+	u.queued, u.late = true, false
 	h.work = append(h.work, u)
 	signal(h.workReady)
 }

@@ -40,6 +40,7 @@ type user struct {
 	missed  bool // one certainly was
 	queued  bool // in Hub.work or in a worker's hand
 	failed  int  // attempts in a row
+	late    bool // what is wanted is read after the next sweep that succeeds
 }
 
 // everyone among the askers of counts stands for all of the person's connections.

@@ -51,7 +51,7 @@ func (h *Hub) runWork(ctx context.Context) {
 		}
 		h.mu.Lock()
 		u.queued = false
-		if !u.gone && (u.catchUp || len(u.wants) > 0) {
+		if !u.gone && !u.late && (u.catchUp || len(u.wants) > 0) {
 			if g := h.behind(u); g != nil {
 				// What is counted now may be of what they may no longer see.
 				u.queued = true
@@ -100,21 +100,24 @@ func (h *Hub) answer(ctx context.Context, u *user) time.Duration {
 	}
 	u.failed++
 	h.log.Warn("counts cannot be read", "user", u.id, "err", err)
-	if u.failed%maxFailed == 0 && len(wants) > 0 {
-		h.giveUp(u)
+	if u.failed%maxFailed == 0 {
+		h.postpone(u, len(wants) > 0)
 	}
 	return min(time.Duration(u.failed)*100*time.Millisecond, time.Second)
 }
 
-// maxFailed is how many attempts in a row are made before clients that wait for counts are told that these are not to be had.
+// maxFailed is how many attempts in a row are made before what a person's clients wait for is put off, which they are told.
 const maxFailed = 5
 
-// giveUp tells everybody who waits for counts to ask again later.
-func (h *Hub) giveUp(u *user) {
+// postpone leaves what a person's clients wait for to the next sweep that succeeds: then the store answers again.
+func (h *Hub) postpone(u *user, tell bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	clear(u.wants)
-	f := errorFrame("unavailable", "the counts cannot be read now; ask for them again in a few seconds")
+	u.late = true
+	if !tell {
+		return
+	}
+	f := errorFrame("unavailable", "the counts cannot be read now; they come as soon as they can")
 	u.shard.do(func(s *shard) {
 		if p := s.people[u.id]; p != nil {
 			for _, c := range p.conns {
@@ -122,6 +125,15 @@ func (h *Hub) giveUp(u *user) {
 			}
 		}
 	})
+}
+
+// resumeLate reads what was put off. The caller holds h.mu.
+func (h *Hub) resumeLate() {
+	for _, u := range h.users {
+		if u.late {
+			h.queue(u)
+		}
+	}
 }
 
 func (h *Hub) putBack(u *user, wants map[discord.ChannelID][]*conn) {
