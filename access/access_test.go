@@ -380,40 +380,6 @@ func TestBehindReloadsBeforeItAnswers(t *testing.T) {
 	}
 }
 
-func TestASetStandsOnlyWhileItIsWhatIsStored(t *testing.T) {
-	t.Parallel()
-	w := newWorld()
-	s := w.add(1, "one", text(10))
-	w.add(2, "two", text(20))
-	w.join(1, 7)
-	w.join(2, 7)
-	a := load(t, w, access.Options{})
-	stands := func(want bool, guilds ...discord.GuildID) {
-		t.Helper()
-		set := a.Visible(7)
-		if got, err := a.Stands(t.Context(), set, guilds...); err != nil || got != want {
-			t.Errorf("Stands(%v) = %v, %v, want %v", guilds, got, err, want)
-		}
-	}
-	stands(true, 1, 2)
-	w.edit(func() {
-		s.Version++
-		s.Channels[0].Overwrites = []tidings.Overwrite{{ID: 1, Deny: view}}
-	})
-	stands(true, 2)
-	stands(false, 1, 2)
-	if a.CanRead(7, 10) {
-		t.Error("the channel can still be read")
-	}
-	stands(true, 2)
-	w.edit(func() { delete(w.guilds, 2) })
-	stands(false, 2)
-	if a.CanRead(7, 20) {
-		t.Error("a removed guild can still be read")
-	}
-}
-
-// What a set that is confirmed holds is what is stored, whatever memory had heard of.
 func TestASetIsConfirmedByWhatIsStored(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

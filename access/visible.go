@@ -51,43 +51,27 @@ func (a *Access) Visible(u discord.UserID) *tidings.VisibleSet {
 	}
 }
 
-// Stands reports whether a set is still what its person may read in these guilds, by what is stored now: memory may be behind by the time that a change
-// takes to come here. It brings memory up to date where it is. Who gives out what cannot be taken back asks after having read it.
-func (a *Access) Stands(ctx context.Context, set *tidings.VisibleSet, guilds ...discord.GuildID) (bool, error) {
-	return a.asStored(ctx, guilds, func(g discord.GuildID, version int64) bool {
-		return slices.ContainsFunc(set.Guilds, func(v tidings.VisibleGuild) bool { return v.Guild.ID == g && v.Version >= version })
-	})
-}
-
-// Confirm is Visible by what is stored of these guilds now. What was read before, and may be read by that set, was not said after its channel was shut:
-// whatever was stored before the reading is in the set. An error means that nothing of it may be given out for now.
+// Confirm is Visible by what is stored of these guilds now: memory may be behind by the time that a change takes to come here. What was read before, and may
+// be read by this set, was not said after its channel was shut: whatever was stored before the reading is in the set. An error means that nothing of
+// it may be given out for now.
 func (a *Access) Confirm(ctx context.Context, u discord.UserID, guilds ...discord.GuildID) (*tidings.VisibleSet, error) {
-	if len(guilds) > 0 {
-		if _, err := a.asStored(ctx, guilds, func(g discord.GuildID, version int64) bool { return a.Version(g) >= version }); err != nil {
+	if len(guilds) == 0 {
+		return a.Visible(u), nil
+	}
+	stored, err := a.loader.AccessVersionsOf(ctx, guilds)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range guilds {
+		version, there := stored[g]
+		if there && a.Version(g) >= version {
+			continue
+		}
+		if err := a.reload(ctx, g, version, !there); err != nil {
 			return nil, err
 		}
 	}
 	return a.Visible(u), nil
-}
-
-// asStored brings memory up to what is stored of guilds, as far as that is not known, and reports whether all of it was.
-func (a *Access) asStored(ctx context.Context, guilds []discord.GuildID, known func(g discord.GuildID, version int64) bool) (bool, error) {
-	stored, err := a.loader.AccessVersionsOf(ctx, guilds)
-	if err != nil {
-		return false, err
-	}
-	all := true
-	for _, g := range guilds {
-		version, there := stored[g]
-		if there && known(g, version) {
-			continue
-		}
-		all = false
-		if err := a.reload(ctx, g, version, !there); err != nil {
-			return false, err
-		}
-	}
-	return all, nil
 }
 
 func (a *Access) renew(u discord.UserID, p *person) *visibleSet {

@@ -12,8 +12,8 @@ import (
 
 // How people talk in the bench: as often the same words, and as much of it the same people, as in 63,941 messages of 50 channels of a real chat.
 //
-// A message has messageWords words, whose ranks are spread as there: the most frequent is one of 36 words, 27,940 are distinct (here 26,330), and the number of distinct ones grows with the 0.64th power of what is said. The chance that a rank is above r is
-// (1 + r/wordScale) to the power of -wordTail.
+// A message has messageWords words, whose ranks are spread as there: the most frequent is one of 36 words, 27,940 are distinct (here 26,330), and
+// the number of distinct ones grows with the 0.64th power of what is said. The chance that a rank is above r is (1 + r/wordScale) to the power of -wordTail.
 const (
 	messageWords = 10
 	wordScale    = 20

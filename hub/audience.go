@@ -29,33 +29,27 @@ func (a *audience) has(id discord.ChannelID) bool {
 	return ok
 }
 
-// known lists the audiences of a visible set as far as others have the same lists; nil stands for one that is to be made. Guilds in which nothing is visible
-// have none. The caller holds h.mu.
+// known lists the audience of each guild of a visible set, as far as others have the same list. The caller holds h.mu.
 func (h *Hub) known(set *tidings.VisibleSet) []*audience {
-	as := make([]*audience, 0, len(set.Guilds))
-	for _, g := range set.Guilds {
+	as := make([]*audience, len(set.Guilds))
+	for i, g := range set.Guilds {
 		if len(g.Channels) > 0 {
-			as = append(as, h.listed[&g.Channels[0]])
+			as[i] = h.listed[&g.Channels[0]]
 		}
 	}
 	return as
 }
 
-// audiencesOf makes the audiences of a visible set that are not known, not yet interned.
+// audiencesOf makes the audiences of a visible set that are not known, not yet interned. Guilds in which nothing is visible have none.
 func audiencesOf(set *tidings.VisibleSet, as []*audience) []*audience {
 	var buf []byte
-	n := 0
-	for _, g := range set.Guilds {
-		if len(g.Channels) == 0 {
-			continue
-		}
-		n++
-		if as[n-1] != nil {
+	for i, g := range set.Guilds {
+		if as[i] != nil || len(g.Channels) == 0 {
 			continue
 		}
 		ids := make([]discord.ChannelID, len(g.Channels))
-		for i, c := range g.Channels {
-			ids[i] = c.ID
+		for j, c := range g.Channels {
+			ids[j] = c.ID
 		}
 		slices.Sort(ids)
 		ids = slices.Compact(ids)
@@ -64,7 +58,7 @@ func audiencesOf(set *tidings.VisibleSet, as []*audience) []*audience {
 			buf = binary.BigEndian.AppendUint64(buf, uint64(id))
 		}
 		sum := sha256.Sum256(buf)
-		as[n-1] = &audience{key: audienceKey{g.Guild.ID, [16]byte(sum[:16])}, channels: ids, list: &g.Channels[0]}
+		as[i] = &audience{key: audienceKey{g.Guild.ID, [16]byte(sum[:16])}, channels: ids, list: &g.Channels[0]}
 	}
 	return as
 }

@@ -181,7 +181,8 @@ func New(o Options) *Hub {
 		users:  map[discord.UserID]*user{}, audiences: map[audienceKey]*audience{}, listed: map[*tidings.Channel]*audience{},
 		tracks: map[discord.ChannelID]*track{}, gates: map[discord.GuildID]*gate{},
 		applied: map[discord.GuildID]int64{}, denied: map[discord.GuildID]bool{},
-		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), leaving: make(chan struct{}), owed: make(chan struct{}), workReady: make(chan struct{}, 1),
+		janitor: make(chan struct{}, 1), sweepNow: make(chan struct{}, 1), lookNow: make(chan struct{}, 1),
+		leaving: make(chan struct{}), owed: make(chan struct{}), workReady: make(chan struct{}, 1),
 		reloads: make(chan struct{}, maxReloads), snapshots: make(chan struct{}, maxSnapshotsAtOnce),
 		revs: newRevs(o.Store), moved: map[discord.ChannelID]int64{},
 	}

@@ -56,16 +56,15 @@ func (h *Hub) runSweeps(ctx context.Context) {
 			return
 		}
 		h.mu.Lock()
-		switch {
-		case err != nil:
-			h.lostMask |= mask
-		case heard:
-			h.settle(losses)
-		}
-		if err == nil {
-			h.resumeLate()
-		}
 		h.sessionMask |= mask
+		if err != nil {
+			h.lostMask |= mask
+		} else {
+			h.resumeLate()
+			if heard {
+				h.settle(losses)
+			}
+		}
 		h.mu.Unlock()
 		if mask != 0 {
 			signal(h.lookNow)

@@ -114,7 +114,7 @@ func (h *Hub) refresh(u *user) {
 	set := h.access.Visible(u.id)
 	h.mu.Lock()
 	old := h.stale(u, &set)
-	as := []*audience(nil)
+	var as []*audience
 	if old {
 		as = h.known(set)
 	}
@@ -153,7 +153,7 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 	u.set = h.without(full)
 	next := map[discord.GuildID]*audience{}
 	for _, a := range as {
-		if !h.denied[a.key.guild] {
+		if a != nil && !h.denied[a.key.guild] {
 			next[a.key.guild] = h.intern(a)
 		}
 	}

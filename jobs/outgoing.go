@@ -36,8 +36,8 @@ type OutgoingStore interface {
 type Outgoing struct {
 	Store   OutgoingStore
 	Visible func(discord.UserID) *tidings.VisibleSet
-	// Stands reports whether a set is still true of these guilds by what is stored. It is (*access.Access).Stands.
-	Stands func(ctx context.Context, set *tidings.VisibleSet, guilds ...discord.GuildID) (bool, error)
+	// Confirm is Visible by what is stored of these guilds now. It is (*access.Access).Confirm.
+	Confirm func(ctx context.Context, u discord.UserID, guilds ...discord.GuildID) (*tidings.VisibleSet, error)
 	// Open decrypts a webhook's secret.
 	Open func(u discord.UserID, sealed []byte) ([]byte, error)
 	// Encode writes a message as the API has it.
@@ -80,7 +80,7 @@ func (o *Outgoing) Handle(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	_, hits, err := stillSeen(ctx, o.Visible, o.Stands, w.User, func(set *tidings.VisibleSet) ([]store.Hit, error) {
+	_, hits, err := stillSeen(ctx, o.Visible, o.Confirm, w.User, func(set *tidings.VisibleSet) ([]store.Hit, error) {
 		return o.Store.Hits(ctx, set, w, hitsEach)
 	})
 	if err != nil || len(hits) == 0 {
@@ -130,7 +130,7 @@ var errMoved = errors.New("what may be seen keeps changing")
 // which this process may have heard of later than of the messages.
 func stillSeen(
 	ctx context.Context, visible func(discord.UserID) *tidings.VisibleSet,
-	stands func(context.Context, *tidings.VisibleSet, ...discord.GuildID) (bool, error),
+	confirm func(context.Context, discord.UserID, ...discord.GuildID) (*tidings.VisibleSet, error),
 	u discord.UserID, read func(*tidings.VisibleSet) ([]store.Hit, error),
 ) (*tidings.VisibleSet, []store.Hit, error) {
 	for range 3 {
@@ -145,11 +145,11 @@ func stillSeen(
 				guilds = append(guilds, h.Message.Guild)
 			}
 		}
-		ok, err := stands(ctx, set, guilds...)
+		now, err := confirm(ctx, u, guilds...)
 		if err != nil {
 			return nil, nil, err
 		}
-		if ok {
+		if now.Epoch == set.Epoch {
 			return set, hits, nil
 		}
 	}

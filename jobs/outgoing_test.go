@@ -123,6 +123,7 @@ type reader struct {
 	sees  []discord.ChannelID
 	// unheard is what they see by what is stored, of which the process will hear later; nil where it knows all.
 	unheard []discord.ChannelID
+	epoch   int64
 	last    discord.MessageID
 }
 
@@ -152,7 +153,7 @@ func newReader(t *testing.T, hook store.OutgoingWebhook) *reader {
 		t.Fatal(err)
 	}
 	r.out = &jobs.Outgoing{
-		Store: s, Visible: r.visible, Stands: r.stands, HTTP: r.at.client(), Log: slog.New(slog.DiscardHandler),
+		Store: s, Visible: r.visible, Confirm: r.confirm, HTTP: r.at.client(), Log: slog.New(slog.DiscardHandler),
 		Open:   func(_ discord.UserID, b []byte) ([]byte, error) { return b[len("sealed "):], nil },
 		Encode: func(m tidings.Message) ([]byte, error) { return json.Marshal(m.Content) },
 	}
@@ -160,15 +161,15 @@ func newReader(t *testing.T, hook store.OutgoingWebhook) *reader {
 	return r
 }
 
-// stands says that what the person may see has changed while it was read, if it has.
-func (r *reader) stands(_ context.Context, set *tidings.VisibleSet, guilds ...discord.GuildID) (bool, error) {
+// confirm lets the process know what it has not heard of.
+func (r *reader) confirm(_ context.Context, u discord.UserID, guilds ...discord.GuildID) (*tidings.VisibleSet, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.unheard == nil || !slices.Contains(guilds, 500) {
-		return true, nil
+	if r.unheard != nil && slices.Contains(guilds, 500) {
+		r.sees, r.unheard = r.unheard, nil
+		r.epoch++
 	}
-	r.sees, r.unheard = r.unheard, nil
-	return false, nil
+	r.mu.Unlock()
+	return r.visible(u), nil
 }
 
 func (r *reader) visible(u discord.UserID) *tidings.VisibleSet {
@@ -178,7 +179,7 @@ func (r *reader) visible(u discord.UserID) *tidings.VisibleSet {
 	for _, c := range r.sees {
 		g.Channels = append(g.Channels, tidings.Channel{ID: c, Guild: 500})
 	}
-	return &tidings.VisibleSet{User: u, Guilds: []tidings.VisibleGuild{g}}
+	return &tidings.VisibleSet{User: u, Epoch: r.epoch, Guilds: []tidings.VisibleGuild{g}}
 }
 
 // say records a message and returns what was told of it.

@@ -41,8 +41,8 @@ type PushTarget = webpush.Subscription
 type Push struct {
 	Store   PushStore
 	Visible func(discord.UserID) *tidings.VisibleSet
-	// Stands reports whether a set is still true of these guilds by what is stored. It is (*access.Access).Stands.
-	Stands func(ctx context.Context, set *tidings.VisibleSet, guilds ...discord.GuildID) (bool, error)
+	// Confirm is Visible by what is stored of these guilds now. It is (*access.Access).Confirm.
+	Confirm func(ctx context.Context, u discord.UserID, guilds ...discord.GuildID) (*tidings.VisibleSet, error)
 	// Target decrypts where and how a browser is told.
 	Target func(u discord.UserID, sealed []byte) (PushTarget, error)
 	Keys   func(ctx context.Context) (PushKeys, error)
@@ -112,7 +112,7 @@ func (p *Push) Handle(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	set, hits, err := stillSeen(ctx, p.Visible, p.Stands, sub.User, func(set *tidings.VisibleSet) ([]store.Hit, error) {
+	set, hits, err := stillSeen(ctx, p.Visible, p.Confirm, sub.User, func(set *tidings.VisibleSet) ([]store.Hit, error) {
 		return p.Store.PushHits(ctx, set, sub, prefs, pushesEach)
 	})
 	if err != nil {

@@ -46,7 +46,7 @@ func newPhone(t *testing.T, words bool) *phone {
 		t.Fatal(err)
 	}
 	p.push = &jobs.Push{
-		Store: p.store, Visible: p.named, Stands: p.stands, Log: slog.New(slog.DiscardHandler), HTTP: p.service.HTTP(), Subscriber: "https://tidings.example",
+		Store: p.store, Visible: p.named, Confirm: p.confirm, Log: slog.New(slog.DiscardHandler), HTTP: p.service.HTTP(), Subscriber: "https://tidings.example",
 		Target: func(_ discord.UserID, sealed []byte) (x jobs.PushTarget, err error) {
 			return x, json.Unmarshal(sealed, &x)
 		},

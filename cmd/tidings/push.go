@@ -24,7 +24,7 @@ import (
 // newPush makes the handler that tells browsers by Web Push.
 func newPush(c *Config, st *store.Store, who *access.Access, live *hub.Hub, site *web.Server, address string, log *slog.Logger) *jobs.Push {
 	p := &jobs.Push{
-		Store: st, Visible: who.Visible, Stands: who.Stands, Alive: site.Alive, Here: live.Here, HTTP: cmp.Or(c.PushHTTP, jobs.OutgoingClient()),
+		Store: st, Visible: who.Visible, Confirm: who.Confirm, Alive: site.Alive, Here: live.Here, HTTP: cmp.Or(c.PushHTTP, jobs.OutgoingClient()),
 		Subscriber: pushSubscriber(address), Log: log,
 		Target: func(u discord.UserID, sealed []byte) (t jobs.PushTarget, err error) {
 			plain, err := site.OpenSecret(u, sealed)

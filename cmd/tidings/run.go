@@ -233,7 +233,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.ReadGuild, jobs.ReadGuild(&scout{rest: discord.REST()}, st, gate, who, part("jobs")), 2)
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, gate, who, site, part("webhooks")).Handle, 2)
 	outgoing := &jobs.Outgoing{
-		Store: st, Visible: who.Visible, Stands: who.Stands, Open: site.OpenSecret, Encode: renderer.Encode, HTTP: jobs.OutgoingClient(), Log: part("jobs"),
+		Store: st, Visible: who.Visible, Confirm: who.Confirm, Open: site.OpenSecret, Encode: renderer.Encode, HTTP: jobs.OutgoingClient(), Log: part("jobs"),
 	}
 	work.Handle(store.SendWebhook, outgoing.Handle, 4)
 	work.Handle(jobs.AlertsKind, alerts.Look, 1)
