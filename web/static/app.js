@@ -10,6 +10,7 @@ import { words } from './words.js';
 import { context } from './context.js';
 import { keys, listen } from './keys.js';
 import { first, fold, nameOf, page, changed, paintWith } from './page.js';
+import { highlight } from './found.js';
 import { atBottom, anchor, begin, channelView, feedView, find, follows, grow, isUnread, keepPlace, oldestUnread, onOpen, open, savedOf, savedView, searchView, sticks, toFirstUnread, toLatest, viewOfAddress } from './views.js';
 import { live } from './sync.js';
 import * as saved from './saved_views.js';
@@ -137,6 +138,7 @@ function paintStream(t) {
   const stick = sticks(), at = stick ? null : anchor();
   stream.setAttribute('aria-busy', String(page.busy));
   streams.draw(stream, page.list.messages, { ...context(), dated: !follows() });
+  highlight('found', stream, page.view.kind === 'search' ? page.view.q ?? '' : '');
   const byId = new Map(page.list.messages.map((m) => [m.id, m]));
   for (const n of stream.querySelectorAll('article')) {
     const unread = String(isUnread(byId.get(n.dataset.id ?? '')));

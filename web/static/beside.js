@@ -12,6 +12,7 @@ import { nameOf, page } from './page.js';
 import { channelView, open, shows } from './views.js';
 import { markTo, seen } from './reading.js';
 import { context } from './context.js';
+import { highlight } from './found.js';
 import { onGone, onMessage, watch } from './sync.js';
 import { words } from './words.js';
 
@@ -159,6 +160,7 @@ export function paint() {
     const firstUnread = s.kind === 'thread' ? page.state.channels[s.channel]?.read_id : null;
     s.newFrom ??= firstUnread ? s.list.messages.find((m) => compare(m.id, firstUnread) > 0 && m.author.id !== page.me && !m.system)?.id ?? null : null;
     streams.draw(body, s.list.messages, { ...context(), inFeed: false, newFrom: s.newFrom, newLabel: words.new, dated: s.kind !== 'thread' });
+    highlight('found-beside', body, s.kind === 'find' ? s.q : '');
   } else if (s.kind === 'threads') body.replaceChildren(...threads(s.channel));
   const none = { thread: words.empty.channel, pins: words.nothingPinned, find: s.q ? words.nothingFound : '', threads: isForum(s.channel) ? words.noPosts : words.noThreads, about: '', coverage: '' }[s.kind];
   const empty = ofMessages ? s.list.messages.length === 0 : s.kind === 'threads' && body.childElementCount === 0;
