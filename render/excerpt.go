@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"html/template"
 	"strings"
 	"unicode/utf8"
 
@@ -15,48 +16,86 @@ const excerptLength = 140
 
 // Excerpt is a message as one short line of plain text, for quotes and notifications. Spoilers stay hidden; a message
 // without text is described.
-func Excerpt(m tidings.Message) string {
+func Excerpt(m tidings.Message) string { return excerptOf(m).plain() }
+
+// excerpt is the line. Before what only the reader's page can name, roles and channels, stands nameless.
+type excerpt struct {
+	text    string
+	unnamed []*token // one for each nameless, as far as the text goes
+}
+
+// nameless is a sign that stands in no text: canonical and the payload's strings have another in its place.
+const nameless = '\x00'
+
+func (e excerpt) plain() string { return strings.ReplaceAll(e.text, string(nameless), "") }
+
+// html is the line for who can name what is unnamed, and "" where nothing is.
+func (e excerpt) html() template.HTML {
+	if len(e.unnamed) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	some := false
+	for i, s := range strings.Split(e.text, string(nameless)) {
+		if i > 0 {
+			t := e.unnamed[i-1]
+			if rest, whole := strings.CutPrefix(s, t.label()); whole {
+				kind := map[tokenKind]string{tokenRole: "role", tokenChannel: "channel"}[t.what]
+				b.WriteString("<span data-" + kind + `="` + escape(t.id) + `">` + escape(t.label()) + "</span>")
+				s, some = rest, true
+			}
+		}
+		b.WriteString(escape(s))
+	}
+	if !some {
+		return ""
+	}
+	return template.HTML(b.String())
+}
+
+func excerptOf(m tidings.Message) excerpt {
 	p := parsePayload(m.Payload)
 	if line := systemLine(m.Type, p, author(p.Author, p.Member, m.Author).Name, m.Content); line != "" {
-		return line
+		return excerpt{text: line}
 	}
-	if s := excerptText(m.Content, p); s != "" {
-		return s
+	if e := excerptText(m.Content, p); e.text != "" {
+		return e
 	}
 	if len(p.Snapshots) > 0 {
 		s := p.Snapshots[0].Message
-		if t := excerptText(string(s.Content), payload{Mentions: s.Mentions}); t != "" {
-			return "Forwarded: " + t
+		if e := excerptText(string(s.Content), payload{Mentions: s.Mentions}); e.text != "" {
+			e.text = "Forwarded: " + e.text
+			return e
 		}
-		return "Forwarded message"
+		return excerpt{text: "Forwarded message"}
 	}
 	if q := p.Poll.v; q != nil {
-		return "Poll: " + clip(oneLine(string(q.Question.Text)), excerptLength)
+		return excerpt{text: "Poll: " + clip(oneLine(string(q.Question.Text)), excerptLength)}
 	}
 	if len(p.Stickers) > 0 {
-		return "Sticker: " + clip(oneLine(string(p.Stickers[0].Name)), excerptLength)
+		return excerpt{text: "Sticker: " + clip(oneLine(string(p.Stickers[0].Name)), excerptLength)}
 	}
 	if n := len(p.Attachments); n > 0 {
-		return describeFiles(p.Attachments, n)
+		return excerpt{text: describeFiles(p.Attachments, n)}
 	}
 	for _, e := range p.Embeds {
 		for _, s := range []str{e.Title, e.Description} {
-			if t := excerptText(string(s), p); t != "" {
-				return t
+			if e := excerptText(string(s), p); e.text != "" {
+				return e
 			}
 		}
 	}
 	for _, c := range New(Options{}).components(p.Components, nil) {
 		if c.Text != "" {
-			return clip(oneLine(c.Text), excerptLength)
+			return excerpt{text: clip(oneLine(c.Text), excerptLength)}
 		}
 	}
 	for _, c := range p.Components {
-		if t := excerptText(firstText(c, 0), p); t != "" {
-			return t
+		if e := excerptText(firstText(c, 0), p); e.text != "" {
+			return e
 		}
 	}
-	return "Message without text"
+	return excerpt{text: "Message without text"}
 }
 
 // AuthorName is what whoever wrote a message is called there.
@@ -95,18 +134,19 @@ func describeFiles(files []payloadAttachment, n int) string {
 	return fmt.Sprintf("%d files", n)
 }
 
-func excerptText(s string, p payload) string {
-	if utf8.RuneCountInString(s) > maxMarkdown {
-		return clip(oneLine(s), excerptLength)
+func excerptText(s string, p payload) (e excerpt) {
+	if utf8.RuneCountInString(s) <= maxMarkdown {
+		doc, source := parse(s, names(p.Mentions), false)
+		s = plainText(doc, source, &e.unnamed)
 	}
-	doc, source := parse(s, names(p.Mentions), false)
-	return clip(oneLine(plainText(doc, source)), excerptLength)
+	e.text = clip(oneLine(s), excerptLength)
+	return e
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// plainText is a tree's text without its marks.
-func plainText(n ast.Node, source []byte) string {
+// plainText is a tree's text without its marks. With unnamed, roles and channels are gathered there and nameless stands before each.
+func plainText(n ast.Node, source []byte, unnamed *[]*token) string {
 	var b strings.Builder
 	var walk func(n ast.Node)
 	walk = func(n ast.Node) {
@@ -125,6 +165,10 @@ func plainText(n ast.Node, source []byte) string {
 			b.Write(n.Value)
 			return
 		case *token:
+			if unnamed != nil && (n.what == tokenRole || n.what == tokenChannel) {
+				*unnamed = append(*unnamed, n)
+				b.WriteByte(nameless)
+			}
 			b.WriteString(n.label())
 			return
 		case *autolink:

@@ -113,9 +113,12 @@ func clip(s string, n int) string {
 		return s
 	}
 	count := 0
-	for i := range s {
+	for i, c := range s {
+		if c == nameless {
+			continue
+		}
 		if count == n {
-			return strings.TrimRight(s[:i], " \n") + "…"
+			return strings.TrimRight(s[:i], " \n"+string(nameless)) + "…"
 		}
 		count++
 	}

@@ -148,7 +148,8 @@ func (r *Renderer) reply(p payload, m tidings.Message) *Reply {
 	a := author(rp.Author, rp.Member, to.Author)
 	a.Webhook = rp.WebhookID != ""
 	v.Author = &a
-	v.Excerpt = Excerpt(to)
+	e := excerptOf(to)
+	v.Excerpt, v.HTML = e.plain(), e.html()
 	return v
 }
 

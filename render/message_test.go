@@ -152,3 +152,31 @@ func TestExcerptIsShort(t *testing.T) {
 		t.Errorf("Excerpt = %q (%d)", e, n)
 	}
 }
+
+// The line above an answer says what it quotes as plain text, and as HTML where the reader has names to fill in.
+func TestTheQuotedLineLeavesNamesToTheReader(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, content, excerpt, html string }{
+		{"nothing to name", "plain **text** <@7> @role", "plain text @Bobby @role", ""},
+		{"a role", "ahoy <@&510>!", "ahoy @role!", `ahoy <span data-role="510">@role</span>!`},
+		{"roles and a channel, among signs", "@role <b> **<@&510>**\\n<@&511> in <#5> <@7>", "@role <b> @role @role in #channel @Bobby",
+			`@role &lt;b&gt; <span data-role="510">@role</span> <span data-role="511">@role</span> in <span data-channel="5">#channel</span> @Bobby`},
+		{"hidden ones", "||<@&510>|| <@&511>", "▒▒▒ @role", `▒▒▒ <span data-role="511">@role</span>`},
+		{"with a sign that no text can have", "a\\u0000b <@&510>", "a\uFFFDb @role", "a\uFFFDb " + `<span data-role="510">@role</span>`},
+		{"one that is cut off", strings.Repeat("x", excerptLength-4) + " <@&510> <@&511>", strings.Repeat("x", excerptLength-4) + " @ro…", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			v := New(Options{}).Message(message(t, `{"id":"9","channel_id":"2","type":19,"content":"x","author":{"id":"5","username":"ada"},"message_reference":{"message_id":"8"},
+				"referenced_message":{"id":"8","channel_id":"2","type":0,"author":{"id":"7","username":"bob"},"mentions":[{"id":"7","username":"bob","member":{"nick":"Bobby"}}],"content":"`+c.content+`"}}`))
+			if v.Reply.Excerpt != c.excerpt || string(v.Reply.HTML) != c.html {
+				t.Errorf("Reply = %q, html %q, want %q, %q", v.Reply.Excerpt, v.Reply.HTML, c.excerpt, c.html)
+			}
+		})
+	}
+	forward := `{"id":"8","channel_id":"2","type":0,"content":"","author":{"id":"7","username":"bob"},"message_reference":{"type":1,"message_id":"4"},"message_snapshots":[{"message":{"content":"<@&510>","attachments":[],"embeds":[]}}]}`
+	v := New(Options{}).Message(message(t, `{"id":"9","channel_id":"2","type":19,"content":"x","author":{"id":"5","username":"ada"},"message_reference":{"message_id":"8"},"referenced_message":`+forward+`}`))
+	if want := `Forwarded: <span data-role="510">@role</span>`; string(v.Reply.HTML) != want {
+		t.Errorf("Reply to a forward = %q, want %q", v.Reply.HTML, want)
+	}
+}

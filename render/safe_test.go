@@ -95,6 +95,7 @@ func FuzzHTML(f *testing.F) {
 func FuzzMessage(f *testing.F) {
 	f.Add(`{"id":"1","channel_id":"2","type":19,"content":"x","embeds":[{"title":"t","fields":[{"name":"n"}]}],"components":[{"type":17,"components":[{"type":10,"content":"c"}],"accessory":{"type":11,"media":{"url":"https://x.test"}}}]}`)
 	f.Add(`{"id":"1","channel_id":"2","message_snapshots":[{"message":{"content":"x"}}],"poll":{"answers":[{}]},"referenced_message":{"id":"1","channel_id":"1"},"message_reference":{}}`)
+	f.Add(`{"id":"1","channel_id":"2","type":19,"referenced_message":{"id":"1","channel_id":"1","content":"<@&510> <b> \u0000 <#5> <@7>","mentions":[{"id":"7","username":"\u0000<b>"}]},"message_reference":{}}`)
 	f.Fuzz(func(t *testing.T, object string) {
 		m, err := tidings.ParseMessage([]byte(object), 1)
 		if err != nil {
@@ -108,6 +109,9 @@ func FuzzMessage(f *testing.F) {
 		checkSafe(t, string(v.HTML))
 		for _, e := range v.Embeds {
 			checkSafe(t, string(e.Title+e.Description))
+		}
+		if v.Reply != nil {
+			checkSafe(t, string(v.Reply.HTML))
 		}
 		Excerpt(m)
 	})

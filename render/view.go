@@ -58,6 +58,7 @@ type Reply struct {
 	Channel discord.ChannelID `json:"-"` // 0 where Discord does not name it: the message's own
 	Author  *Author           `json:"author,omitempty"`
 	Excerpt string            `json:"excerpt"`
+	HTML    template.HTML     `json:"html,omitempty" doc:"The excerpt as safe HTML, where it mentions roles or channels, whose names are for the page to fill in"`
 	Deleted bool              `json:"deleted"`
 }
 

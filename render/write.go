@@ -131,7 +131,7 @@ func (w *writer) block(n ast.Node) {
 // shown as they were written.
 func (w *writer) masked(n ast.Node, address string) {
 	u := webURL(address)
-	label := plainText(n, w.source)
+	label := plainText(n, w.source, nil)
 	if u != "" && strings.TrimSpace(label) != "" && !strings.Contains(label, "://") {
 		w.link(u, func() { w.children(n) })
 		return

@@ -227,6 +227,14 @@ func TestPageOverTheWholeService(t *testing.T) {
 	until(t, ctx, `document.querySelectorAll('article').length === 2`)
 	agree(t, ctx, w)
 
+	// A quoted line names roles and channels as messages do.
+	named := w.say(deck, bob, "all <@&510> to <#502>, <b>")
+	naming := w.say(deck, bob, "aye", fmt.Sprintf(`{"type":19,"message_reference":{"message_id":"%d"},"referenced_message":{"id":"%d","channel_id":"501","type":0,"content":"all <@&510> to <#502>, <b>","author":{"id":"9","username":"bob"}}}`, named, named))
+	until(t, ctx, fmt.Sprintf(`document.querySelector('article[data-id="%d"] .reply')?.textContent === 'bob all @officers to #bridge, <b>'`, naming))
+	w.record(deck, tidings.MessagesDeleted{IDs: []discord.MessageID{named, naming}})
+	until(t, ctx, `document.querySelectorAll('article').length === 2`)
+	agree(t, ctx, w)
+
 	// A burst that the browser must end level with.
 	for i := range 60 {
 		w.say(deck, bob, fmt.Sprint("burst ", i))

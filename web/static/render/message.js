@@ -3,7 +3,7 @@
 import { el, html, tone, initial } from './dom.js';
 import { clockTime, fullTime, stamp, localise } from './time.js';
 import { words } from '../words.js';
-import { attachment, component, embed, emojiOf, poll, sticker } from './parts.js';
+import { attachment, component, embed, emojiOf, poll, safe, sticker } from './parts.js';
 
 /**
  * @typedef {any} Message as GET /api/messages tells it
@@ -26,7 +26,7 @@ export function message(m, together, c) {
   node.append(together ? el('div', { class: 'gutter' }, time) : m.system ? el('div', { class: 'gutter sign', 'aria-hidden': 'true' }, signs[m.type] ?? '→') : avatar(m, c));
   const body = el('div', { class: 'body' });
   node.append(body);
-  if (m.reply) body.append(reply(m));
+  if (m.reply) body.append(reply(m, c));
   if (m.system) {
     body.append(el('div', { class: 'line' }, html('content', m.html), ' ', c.inFeed && where(m, c), ' ', time));
     tail(body, m, c);
@@ -92,13 +92,18 @@ function avatar(m, c) {
   return el('div', { class: 'avatar ' + tone(a.id), 'aria-hidden': 'true' }, initial(a.name));
 }
 
-/** @param {Message} m */
-function reply(m) {
+/** @param {Message} m @param {Context} c */
+function reply(m, c) {
   const r = m.reply;
   if (r.deleted) return el('p', { class: 'reply gone' }, words.replyToDeleted);
   const jump = { class: 'reply', href: `/c/${m.channel}?at=${r.id}`, 'data-open': m.channel, 'data-at': r.id, title: words.showAnswered };
   if (!r.author) return r.id ? el('a', jump, words.replyToEarlier) : el('p', { class: 'reply' }, words.replyToEarlier);
-  return el('a', jump, el('bdi', {}, r.author.name), ' ', el('span', { dir: 'auto' }, r.excerpt));
+  const quoted = r.html ? safe('span', r.html) : el('span', { dir: 'auto' }, r.excerpt);
+  for (const n of /** @type {NodeListOf<HTMLElement>} */ (quoted.querySelectorAll('[data-role], [data-channel]'))) {
+    const { role, channel } = n.dataset, name = role ? c.role(role)?.name : c.nameOf(channel ?? '');
+    if (name) n.replaceChildren(role ? '@' : '#', el('bdi', {}, name));
+  }
+  return el('a', jump, el('bdi', {}, r.author.name), ' ', quoted);
 }
 
 /** @param {any} f @param {Context} c */

@@ -129,7 +129,7 @@ export function embed(e, cdn) {
 }
 
 /** safe is an element with HTML that the server has made safe. @param {string} tag @param {string} safeHTML */
-function safe(tag, safeHTML) {
+export function safe(tag, safeHTML) {
   const node = el(tag, { dir: 'auto' });
   node.innerHTML = safeHTML;
   return node;
