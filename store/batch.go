@@ -81,7 +81,8 @@ type batchGuild struct {
 type heldMessage struct {
 	tidings.Message
 	source  tidings.Source
-	known   bool // there is a row, or there will be
+	stored  bool // there is a row
+	known   bool // there is one, or there will be
 	deleted bool
 	whole   bool // content, payload and mentions are needed, not only what decides whether an event is news
 	changed bool
