@@ -31,6 +31,7 @@ func bench(redis, database, schema, only string, rounds, stored int, dry bool) e
 		{"latency", func() error { return latency(r, database, redis, rounds) }},
 		{"growth_recording", func() error { return growing(r, database, rounds, stored) }},
 		{"growth_line", func() error { return spreading(r, database, redis, rounds) }},
+		{"growth_stored", func() error { return piling(r, database, redis, rounds, stored) }},
 		{"growth_memory", func() error { return remembering(r, database, redis, rounds) }},
 		{"cache", func() error { return firstPages(r, database, redis, rounds) }},
 		{"writes", func() error { return writing(r, database, rounds) }},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"strconv"
 	"time"
 
 	"tidings"
@@ -80,10 +79,7 @@ func growing(r *report, database string, rounds, stored int) error {
 	}
 	channels.add(r)
 
-	sizes := []int{1000}
-	for n := 10_000; n <= stored; n *= 10 {
-		sizes = append(sizes, n)
-	}
+	sizes := storedSizes(stored)
 	messages := newCurve("ingest_messages", "cpu_us", sizes...)
 	depots := map[int]*depot{}
 	for _, n := range sizes {
@@ -92,7 +88,7 @@ func growing(r *report, database string, rounds, stored int) error {
 		}
 		defer func() { _ = depots[n].stop() }()
 		began := time.Now()
-		if err := depots[n].fill(ctx, n); err != nil {
+		if err := pile(ctx, depots[n].db, depots[n].next, n); err != nil {
 			return fmt.Errorf("make %d messages: %w", n, err)
 		}
 		fmt.Fprintf(os.Stderr, "growth: %d messages made in %.1f s\n", n, time.Since(began).Seconds())
@@ -105,7 +101,7 @@ func growing(r *report, database string, rounds, stored int) error {
 			case n > growEvents:
 				_, err = d.recordAll(ctx, d.messages(growWarm, lineChannels))
 			case round > 0: // The rounds before have made it larger.
-				err = d.fill(ctx, n)
+				err = pile(ctx, d.db, d.next, n)
 			}
 			if err != nil {
 				return err
@@ -133,51 +129,6 @@ func (d *depot) recordAll(ctx context.Context, all []tidings.Message) (cost, err
 		err = d.exec(ctx, `SELECT gin_clean_pending_list('messages_words')`)
 		return took + time.Since(began).Seconds(), err
 	})
-}
-
-// fill replaces what is stored by n messages of the last 20 days. Indexes are made afterwards: that takes a fraction of the time.
-func (d *depot) fill(ctx context.Context, n int) error {
-	if err := d.exec(ctx, `TRUNCATE messages, live_buckets`); err != nil {
-		return err
-	}
-	rows, err := d.db.QueryContext(ctx, `SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() AND tablename = 'messages' AND indexname <> 'messages_pkey'`)
-	if err != nil {
-		return err
-	}
-	var names, makes []string
-	for rows.Next() {
-		var name, def string
-		if err := rows.Scan(&name, &def); err != nil {
-			return err
-		}
-		names, makes = append(names, name), append(makes, def)
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	first, last := d.next-20*24*3600*1000<<22, d.next
-	var steps []string
-	for _, name := range names {
-		steps = append(steps, `DROP INDEX `+name)
-	}
-	steps = append(steps,
-		`INSERT INTO messages (channel_id, id, author_id, type, content, payload)
-		 SELECT 1000 + g % `+strconv.Itoa(lineChannels)+`, `+strconv.FormatUint(first, 10)+` + ((`+strconv.FormatUint(last-first, 10)+`::numeric / `+strconv.Itoa(n)+`) * g)::bigint, `+speakerSQL("g % "+strconv.Itoa(lineChannels))+`, 0,
-		        `+chatterSQL("g")+`, convert_to(repeat('{"a":"b"}', 20), 'UTF8')
-		 FROM generate_series(0, `+strconv.Itoa(n-1)+`) g`)
-	steps = append(steps, makes...)
-	steps = append(steps,
-		`INSERT INTO live_buckets (channel_id, day, n) SELECT channel_id, (id >> 22) / 86400000, count(*) FROM messages GROUP BY 1, 2`,
-		`UPDATE channels c SET last_live_id = m.newest, last_seen_id = greatest(c.last_seen_id, m.newest), version = c.version + m.n
-		 FROM (SELECT channel_id, max(id) AS newest, count(*) AS n FROM messages GROUP BY 1) m WHERE m.channel_id = c.id`,
-		`VACUUM ANALYZE messages`, `VACUUM ANALYZE channels`)
-	for _, q := range steps {
-		if err := d.exec(ctx, q); err != nil {
-			return fmt.Errorf("%.60s: %w", q, err)
-		}
-	}
-	_ = d.exec(ctx, `CHECKPOINT`) // Who may not has it come in the midst of a round, which then stands out.
-	return nil
 }
 
 // spreading measures the line's processor time for one message as readers grow.
@@ -219,11 +170,11 @@ func spreading(r *report, database, redis string, rounds int) error {
 	return nil
 }
 
-// remembering measures what the line holds as connections grow, and as stored messages grow.
+// remembering measures what the line holds as connections grow.
 func remembering(r *report, database, redis string, rounds int) error {
 	ctx := context.Background()
-	size := func(readers, stored int) (float64, error) {
-		u, db, drop, err := ownSchema(ctx, database)
+	size := func(readers int) (float64, error) {
+		u, _, drop, err := ownSchema(ctx, database)
 		if err != nil {
 			return 0, err
 		}
@@ -233,40 +184,30 @@ func remembering(r *report, database, redis string, rounds int) error {
 			return 0, err
 		}
 		defer s.stop()
-		if stored > 0 {
-			if _, err := db.ExecContext(ctx, `INSERT INTO messages (channel_id, id, author_id, type, content)
-				SELECT c.id, c.last_seen_id - g, 100000 + g % 500, 0, 'message ' || g FROM generate_series(1, $1::int / $2::int) g, channels c`, stored, lineChannels); err != nil {
-				return 0, err
-			}
-		}
 		// What goes through fills whatever is kept of it.
 		if _, err := s.run(300, 100, readers); err != nil {
 			return 0, err
 		}
-		var m serverReport
-		err = s.p.server.ask(serverOrder{Do: "memory"}, &m)
-		return float64(m.RSS) / (1 << 20), err
+		return s.resident()
 	}
-	connections, stored := newCurve("memory_connections", "mb", 10, 100, 1000), newCurve("memory_stored", "mb", 1000, 10_000, 100_000, 1_000_000)
+	connections := newCurve("memory_connections", "mb", 10, 100, 1000)
 	for round := range rounds {
 		for _, n := range connections.sizes {
-			mb, err := size(n, 0)
+			mb, err := size(n)
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "growth round %d, %d connections: %.1f MB\n", round+1, n, mb)
 			connections.costs[n] = append(connections.costs[n], mb)
 		}
-		for _, n := range stored.sizes {
-			mb, err := size(1, n)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(os.Stderr, "growth round %d, %d stored: %.1f MB\n", round+1, n, mb)
-			stored.costs[n] = append(stored.costs[n], mb)
-		}
 	}
 	connections.add(r)
-	stored.add(r)
 	return nil
+}
+
+// resident is the service's memory in MB.
+func (s *stretch) resident() (float64, error) {
+	var m serverReport
+	err := s.p.server.ask(serverOrder{Do: "memory"}, &m)
+	return float64(m.RSS) / (1 << 20), err
 }

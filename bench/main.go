@@ -38,11 +38,11 @@ func run() error {
 	}
 	redis := flag.String("redis", os.Getenv("TEST_REDIS_URL"), "Redis, as host:port or unix://path; empty starts one")
 	database := flag.String("database", os.Getenv("TEST_DATABASE_URL"), "Postgres, as an URL, in which a schema is made and dropped; empty starts one")
-	only := flag.String("only", "", "only the cases whose names contain one of these, separated by commas, as idle, handshake, levels, compression, stalled, storm, fanout_1000x20, fanout_max_5000, decode, ingest, whole, latency, growth_recording, growth_line, growth_memory, cache, writes, search, summary; a name that ends in $ is whole; \"page\" only writes docs/BENCHMARKS.md anew")
+	only := flag.String("only", "", "only the cases whose names contain one of these, separated by commas, as idle, handshake, levels, compression, stalled, storm, fanout_1000x20, fanout_max_5000, decode, ingest, whole, latency, growth_recording, growth_line, growth_stored, growth_memory, cache, writes, search, summary; a name that ends in $ is whole; \"page\" only writes docs/BENCHMARKS.md anew")
 	flag.StringVar(&profiles, "profiles", "", "a folder for CPU profiles of the servers")
 	schema := flag.String("world", "", "the schema with 3.7 million messages for search and summary, which is filled if it is empty, and kept; empty makes one and drops it")
 	rounds := flag.Int("rounds", 5, "interleaved repetitions")
-	stored := flag.Int("stored", 1_000_000, "how many messages the largest table of growth_recording holds; ten million take some minutes and 10 GB")
+	stored := flag.Int("stored", 1_000_000, "how many messages the largest tables of growth_recording and growth_stored hold; ten million take some minutes and 10 GB")
 	dry := flag.Bool("dry", false, "print the figures and write no file")
 	flag.Parse()
 	if err := moreFiles(); err != nil {

@@ -62,6 +62,7 @@ var rates = map[string]float64{
 var lineGoals = map[string]float64{
 	"live_p99_vs_commit_plus_floor_100": 3, "growth_ingest_messages_1000000_vs_1000": 1.1, "growth_ingest_messages_10000000_vs_1000": 1.1,
 	"growth_line_readers_exponent": 1, "growth_memory_connections_exponent": 1, "growth_memory_stored_1000000_vs_1000": 1.1,
+	"growth_line_messages_1000000_vs_1000": 1.1, "growth_line_messages_10000000_vs_1000": 1.1, "growth_memory_stored_10000000_vs_1000": 1.1,
 }
 
 var meaning = []struct{ prefix, text string }{
@@ -94,10 +95,11 @@ var meaning = []struct{ prefix, text string }{
 		"INSERT with its commit and of the floor's bare writes to as many sockets"},
 	{"live_p99_ms", "the two sides of that ratio, in milliseconds"},
 	{"growth_ingest_channels", "processor time for recording one message, the service's and Postgres' together, in microseconds, as channels grow"},
-	{"growth_ingest_messages", "the same as stored messages grow"},
+	{"growth_ingest_messages", "the same as fast as it goes, many to a commit, as stored messages grow"},
 	{"growth_line_readers", "processor time of the service for one message as readers grow"},
+	{"growth_line_messages", "processor time for one message on its whole way, from the gateway to the sockets of ten readers, the service's and Postgres' together, at 50 a second, each committed when it comes, as stored messages grow"},
 	{"growth_memory_connections", "resident memory of the service in MB as connections grow"},
-	{"growth_memory_stored", "the same as stored messages grow"},
+	{"growth_memory_stored", "the same as stored messages grow, with ten readers"},
 	{"growth_", "where a name ends in exponent, the slope on logarithmic scales: 0 is flat, 1 is linear"},
 	{"summary_ms", "milliseconds until all counts of 500 channels are there, over the same messages, for somebody who is so far behind in all of them (or in 50, and has read the others) and " +
 		"asks for the first time, of a process that others have asked; `_again` for who has asked before and nothing has moved, `_after_50_messages` when a message has come in 50 of the channels since anybody asked, " +
