@@ -166,6 +166,9 @@ func (h *Hub) want(u *user, id discord.ChannelID, asker *conn) {
 			return
 		}
 	}
+	if u.wants == nil {
+		u.wants = map[discord.ChannelID][]*conn{}
+	}
 	u.wants[id] = append(u.wants[id], asker)
 	h.queue(u)
 }

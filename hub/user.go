@@ -78,7 +78,6 @@ func (h *Hub) register(c *conn) error {
 	if u == nil {
 		u = &user{
 			id: c.who.User, shard: h.shardOf(c.who.User), set: &tidings.VisibleSet{User: c.who.User},
-			audiences: map[discord.GuildID]*audience{}, wants: map[discord.ChannelID][]*conn{},
 		}
 		h.users[u.id] = u
 	}
@@ -327,11 +326,8 @@ func (h *Hub) beginRead(ctx context.Context, c *conn, set *tidings.VisibleSet, c
 	if waited && h.beginRecalled(ctx, c, set) {
 		return true, nil
 	}
-	sum, err := h.summary(ctx, set, cause)
-	if err != nil {
-		return false, err
-	}
-	if heard, err := h.heardOf(ctx, set); !heard {
+	sum, heard, err := h.summary(ctx, set, cause)
+	if !heard {
 		return false, err
 	}
 	r, err := newRecent(set, sum)
@@ -342,15 +338,16 @@ func (h *Hub) beginRead(ctx context.Context, c *conn, set *tidings.VisibleSet, c
 	return true, nil
 }
 
-func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string) (*tidings.Unread, error) {
+// summary reads a person's counts, and reports whether they may be shown; see [Hub.heardOf].
+func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string) (sum *tidings.Unread, heard bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
 	h.metrics.summaries.WithLabelValues(cause).Inc()
-	sum, err := h.store.Summary(ctx, set)
-	if err != nil {
-		return nil, fmt.Errorf("summary of user %d: %w", set.User, err)
+	if sum, err = h.store.Summary(ctx, set); err != nil {
+		return nil, false, fmt.Errorf("summary of user %d: %w", set.User, err)
 	}
-	return sum, nil
+	heard, err = h.heardOf(ctx, set)
+	return sum, heard, err
 }
 
 // begin hands the snapshot to the shard, unless what the person may see has changed since it was asked for.

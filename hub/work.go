@@ -151,9 +151,9 @@ func (h *Hub) count(ctx context.Context, u *user, set *tidings.VisibleSet, told 
 	for id := range wants {
 		ids = append(ids, id)
 	}
-	qctx, cancel := context.WithTimeout(ctx, h.timing.query)
+	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
-	counts, err := h.store.Counts(qctx, set, ids)
+	counts, err := h.store.Counts(ctx, set, ids)
 	heard := false
 	if err == nil {
 		heard, err = h.heardOf(ctx, set)
@@ -205,14 +205,10 @@ func (h *Hub) count(ctx context.Context, u *user, set *tidings.VisibleSet, told 
 
 // catchUp reads a person's state afresh after marks may have been missed, and tells it as one mark.
 func (h *Hub) catchUp(ctx context.Context, u *user, set *tidings.VisibleSet, told uint64, missed bool) error {
-	sum, err := h.summary(ctx, set, "missed marks")
-	heard := false
-	if err == nil {
-		heard, err = h.heardOf(ctx, set)
-	}
+	sum, heard, err := h.summary(ctx, set, "missed marks")
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err != nil || !heard || u.set != set || u.told != told || h.behind(u) != nil {
+	if !heard || u.set != set || u.told != told || h.behind(u) != nil {
 		u.catchUp, u.missed = true, missed || u.missed
 		return err
 	}

@@ -162,7 +162,7 @@ func (b *bundle) exec(ctx context.Context, tx *sqlx.Tx) error {
 		q.WriteString(" part_" + strconv.Itoa(i) + " AS (" + part + ")")
 	}
 	q.WriteString(b.parts[last])
-	_, err := tx.ExecContext(ctx, q.String(), b.args...)
+	_, err := tx.ExecContext(often(ctx), q.String(), b.args...)
 	b.parts, b.args = nil, nil
 	return err
 }

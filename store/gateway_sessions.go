@@ -222,6 +222,9 @@ WHERE g.shard = v.shard AND g.session_id = v.session_id AND g.lease_epoch = v.ep
 
 var raiseMarksTypes = []string{"int", "text", "bigint", "bigint", "bigint"}
 
+// maxOftenMarks is how many marks, of as many shards, are saved together so often that it is worth preparing.
+const maxOftenMarks = 4
+
 // saveMarks is the last statement of its transaction, so that lanes wait for each other's commit only.
 func saveMarks(ctx context.Context, tx *sqlx.Tx, marks []tidings.Mark) error {
 	highest := map[tidings.Mark]tidings.Mark{}
@@ -239,6 +242,9 @@ func saveMarks(ctx context.Context, tx *sqlx.Tx, marks []tidings.Mark) error {
 		rows = append(rows, []any{m.Shard, m.Session, m.Epoch, m.Seq, m.Known})
 	}
 	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(int), b[0].(int)) })
+	if len(rows) <= maxOftenMarks {
+		ctx = often(ctx)
+	}
 	return execRows(ctx, tx, raiseMarks, raiseMarksTypes, rows)
 }
 

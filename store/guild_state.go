@@ -47,7 +47,7 @@ func (s *Store) accessVersions(ctx context.Context, query string, args ...any) (
 		ID      discord.GuildID `db:"id"`
 		Version int64           `db:"access_version"`
 	}
-	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
+	if err := s.db.SelectContext(often(ctx), &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("list access versions: %w", unavailable(err))
 	}
 	versions := make(map[discord.GuildID]int64, len(rows))

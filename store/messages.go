@@ -186,7 +186,7 @@ func (b *batch) loadMessages(ctx context.Context, tx *sqlx.Tx, keys []messageKey
 		Content   string            `db:"content"`
 		Payload   []byte            `db:"payload"`
 	}
-	if err := tx.SelectContext(ctx, &stored, loadMessages, channels, messages, whole); err != nil {
+	if err := tx.SelectContext(often(ctx), &stored, loadMessages, channels, messages, whole); err != nil {
 		return err
 	}
 	var live []messageKey

@@ -97,7 +97,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err)
 	}
-	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	var from driver.Connector = connector
+	if o.DirectURL == "" || o.DirectURL == o.DatabaseURL {
+		from = preparing{connector} // a pooler may give each transaction another connection
+	}
+	db := sqlx.NewDb(sql.OpenDB(from), "postgres")
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -183,10 +187,11 @@ func (s *Store) tryTx(ctx context.Context, opts *sql.TxOptions, fn func(tx *sqlx
 	return tx.Commit()
 }
 
-// lost reports whether Postgres ended a transaction because of another one, so that trying again is right.
+// lost reports whether Postgres ended a transaction because of another one, or of a prepared statement that is outdated, so that trying again is
+// right.
 func lost(err error) bool {
 	var pe *pq.Error
-	return errors.As(err, &pe) && (pe.Code == "40001" || pe.Code == "40P01")
+	return errors.As(err, &pe) && (pe.Code == "40001" || pe.Code == "40P01") || unprepared(err)
 }
 
 // unavailable adds [tidings.ErrUnavailable] to an error that says that Postgres, or the way to it, is away for now, and
