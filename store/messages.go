@@ -112,19 +112,20 @@ func (s *Store) makeRoom(ctx context.Context, absent *absentError) error {
 
 // The row locks come first, in the order of ids: whoever else writes these channels waits here, and what is read below is
 // what stands. A single statement that upserts and counts would use a snapshot from before its wait. So does a join: what is of
-// the guilds is a statement of its own, which goes with the first, and so neither has parameters.
+// the guilds is a statement of its own.
 const lockChannels = `
 SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id, c.purged_id, c.kept,
-       ARRAY(SELECT o.author_id FROM author_optouts o WHERE o.author_id = ANY(%[2]s)) AS opted_out,
-       ARRAY(SELECT u.id FROM users u WHERE u.id = ANY(%[2]s)) AS signed_in
+       ARRAY(SELECT o.author_id FROM author_optouts o WHERE o.author_id = ANY($2::bigint[])) AS opted_out,
+       ARRAY(SELECT u.id FROM users u WHERE u.id = ANY($2::bigint[])) AS signed_in
 FROM channels c
-WHERE c.id = ANY(%[1]s)
+WHERE c.id = ANY($1::bigint[])
 ORDER BY c.id
-FOR UPDATE;
+FOR UPDATE`
 
+const guildsOfChannels = `
 SELECT id, kept, retention_days, access_version, live_session
 FROM guilds
-WHERE id = ANY(ARRAY(SELECT guild_id FROM channels WHERE id = ANY(%[1]s)) || %[3]s)`
+WHERE id = ANY(ARRAY(SELECT guild_id FROM channels WHERE id = ANY($1::bigint[])) || $2::bigint[])`
 
 // What came through a webhook (source 1) is read whole, because the gateway's word replaces it.
 const loadMessages = `
@@ -226,8 +227,11 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 	for _, c := range b.channels {
 		said[c.said] = true
 	}
-	query := fmt.Sprintf(lockChannels, literal(maps.Keys(b.channels)), literal(maps.Keys(b.authors)), literal(maps.Keys(said)))
-	if err := selectBoth(ctx, tx, &channels, &rows, query); err != nil {
+	in := ids(slices.Collect(maps.Keys(b.channels)))
+	if err := tx.SelectContext(often(ctx), &channels, lockChannels, in, ids(slices.Collect(maps.Keys(b.authors)))); err != nil {
+		return err
+	}
+	if err := tx.SelectContext(often(ctx), &rows, guildsOfChannels, in, ids(slices.Collect(maps.Keys(said)))); err != nil {
 		return err
 	}
 	guilds := map[discord.GuildID]batchGuild{}

@@ -1,11 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"io"
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,34 +63,6 @@ func ids[T ~uint64](list []T) pq.Int64Array {
 		out[i] = int64(id)
 	}
 	return out
-}
-
-// literal writes typed snowflakes as a bigint[] of SQL, for statements that go together: those cannot have parameters.
-func literal[T ~uint64](list iter.Seq[T]) string {
-	b := []byte("'{")
-	for id := range list {
-		if len(b) > 2 {
-			b = append(b, ',')
-		}
-		b = strconv.AppendInt(b, int64(id), 10)
-	}
-	return string(append(b, "}'::bigint[]"...))
-}
-
-// selectBoth reads what two statements give that are sent as one. The second sees what was committed while the first waited.
-func selectBoth(ctx context.Context, tx *sqlx.Tx, first, second any, query string) error {
-	rows, err := tx.QueryContext(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	if err := sqlx.StructScan(rows, first); err != nil {
-		return err
-	}
-	if !rows.NextResultSet() {
-		return cmp.Or(rows.Err(), io.ErrUnexpectedEOF)
-	}
-	return sqlx.StructScan(rows, second)
 }
 
 // clean makes a text from outside one that Postgres can hold.
