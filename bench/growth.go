@@ -82,15 +82,23 @@ func growing(r *report, database string, rounds, stored int) error {
 	sizes := storedSizes(stored)
 	messages := newCurve("ingest_messages", "cpu_us", sizes...)
 	depots := map[int]*depot{}
+	filled := func(n int) (*depot, error) {
+		d, err := newDepot(ctx, database, lineChannels)
+		if err != nil {
+			return nil, err
+		}
+		if err := pile(ctx, d.db, d.next, n); err != nil {
+			_ = d.stop()
+			return nil, fmt.Errorf("make %d messages: %w", n, err)
+		}
+		return d, nil
+	}
 	for _, n := range sizes {
-		if depots[n], err = newDepot(ctx, database, lineChannels); err != nil {
+		began := time.Now()
+		if depots[n], err = filled(n); err != nil {
 			return err
 		}
 		defer func() { _ = depots[n].stop() }()
-		began := time.Now()
-		if err := pile(ctx, depots[n].db, depots[n].next, n); err != nil {
-			return fmt.Errorf("make %d messages: %w", n, err)
-		}
 		fmt.Fprintf(os.Stderr, "growth: %d messages made in %.1f s\n", n, time.Since(began).Seconds())
 	}
 	for round := range rounds {
@@ -100,8 +108,12 @@ func growing(r *report, database string, rounds, stored int) error {
 			switch {
 			case n > growEvents:
 				_, err = d.recordAll(ctx, d.messages(growWarm, lineChannels))
-			case round > 0: // The rounds before have made it larger.
-				err = pile(ctx, d.db, d.next, n)
+			case round > 0:
+				// The rounds before have made it larger. One that is emptied instead would get the memory of what it had, and would never
+				// write that.
+				if d, err = filled(n); err == nil {
+					defer func() { _ = d.stop() }()
+				}
 			}
 			if err != nil {
 				return err

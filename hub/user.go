@@ -340,10 +340,10 @@ func (h *Hub) beginRead(ctx context.Context, c *conn, set *tidings.VisibleSet, c
 
 // summary reads a person's counts, and reports whether they may be shown; see [Hub.heardOf].
 func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string) (sum *tidings.Unread, heard bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
+	within, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
 	h.metrics.summaries.WithLabelValues(cause).Inc()
-	if sum, err = h.store.Summary(ctx, set); err != nil {
+	if sum, err = h.store.Summary(within, set); err != nil {
 		return nil, false, fmt.Errorf("summary of user %d: %w", set.User, err)
 	}
 	heard, err = h.heardOf(ctx, set)

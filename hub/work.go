@@ -151,9 +151,9 @@ func (h *Hub) count(ctx context.Context, u *user, set *tidings.VisibleSet, told 
 	for id := range wants {
 		ids = append(ids, id)
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
+	within, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
-	counts, err := h.store.Counts(ctx, set, ids)
+	counts, err := h.store.Counts(within, set, ids)
 	heard := false
 	if err == nil {
 		heard, err = h.heardOf(ctx, set)

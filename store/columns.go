@@ -125,8 +125,9 @@ func idList[T ~uint64](of []T) *column {
 // bundle gathers statements none of which reads what another of them writes, and sends them as one: each that goes alone waits for
 // the processor twice, which on a busy machine takes longer than its work. Parameters are numbered within each statement.
 type bundle struct {
-	parts []string
-	args  []any
+	parts   []string
+	args    []any
+	longest int // column
 }
 
 func (b *bundle) add(query string, args ...any) {
@@ -148,6 +149,11 @@ func (b *bundle) add(query string, args ...any) {
 	out.WriteString(query)
 	b.parts = append(b.parts, out.String())
 	b.args = append(b.args, args...)
+	for _, a := range args {
+		if c, ok := a.(*column); ok {
+			b.longest = max(b.longest, c.n)
+		}
+	}
 }
 
 // exec sends what was gathered since the last time.
@@ -162,7 +168,7 @@ func (b *bundle) exec(ctx context.Context, tx *sqlx.Tx) error {
 		q.WriteString(" part_" + strconv.Itoa(i) + " AS (" + part + ")")
 	}
 	q.WriteString(b.parts[last])
-	_, err := tx.ExecContext(often(ctx), q.String(), b.args...)
-	b.parts, b.args = nil, nil
+	_, err := tx.ExecContext(often(ctx, b.longest), q.String(), b.args...)
+	b.parts, b.args, b.longest = nil, nil, 0
 	return err
 }

@@ -243,7 +243,7 @@ func saveMarks(ctx context.Context, tx *sqlx.Tx, marks []tidings.Mark) error {
 	}
 	slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[0].(int), b[0].(int)) })
 	if len(rows) <= maxOftenMarks {
-		ctx = often(ctx)
+		ctx = often(ctx, len(rows))
 	}
 	return execRows(ctx, tx, raiseMarks, raiseMarksTypes, rows)
 }

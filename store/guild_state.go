@@ -47,7 +47,7 @@ func (s *Store) accessVersions(ctx context.Context, query string, args ...any) (
 		ID      discord.GuildID `db:"id"`
 		Version int64           `db:"access_version"`
 	}
-	if err := s.db.SelectContext(often(ctx), &rows, query, args...); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("list access versions: %w", unavailable(err))
 	}
 	versions := make(map[discord.GuildID]int64, len(rows))
@@ -63,7 +63,7 @@ func (s *Store) AccessVersionsOf(ctx context.Context, guilds []discord.GuildID) 
 	for i, g := range guilds {
 		ids[i] = int64(g)
 	}
-	return s.accessVersions(ctx, accessVersions+` AND id = ANY($1)`, ids)
+	return s.accessVersions(often(ctx, len(ids)), accessVersions+` AND id = ANY($1)`, ids)
 }
 
 const stateGuild = `

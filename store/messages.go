@@ -187,7 +187,7 @@ func (b *batch) loadMessages(ctx context.Context, tx *sqlx.Tx, keys []messageKey
 		Content   string            `db:"content"`
 		Payload   []byte            `db:"payload"`
 	}
-	if err := tx.SelectContext(often(ctx), &stored, loadMessages, channels, messages, whole); err != nil {
+	if err := tx.SelectContext(often(ctx, len(keys)), &stored, loadMessages, channels, messages, whole); err != nil {
 		return err
 	}
 	var live []messageKey
@@ -228,10 +228,10 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 		said[c.said] = true
 	}
 	in := ids(slices.Collect(maps.Keys(b.channels)))
-	if err := tx.SelectContext(often(ctx), &channels, lockChannels, in, ids(slices.Collect(maps.Keys(b.authors)))); err != nil {
+	if err := tx.SelectContext(often(ctx, len(b.channels)+len(b.authors)), &channels, lockChannels, in, ids(slices.Collect(maps.Keys(b.authors)))); err != nil {
 		return err
 	}
-	if err := tx.SelectContext(often(ctx), &rows, guildsOfChannels, in, ids(slices.Collect(maps.Keys(said)))); err != nil {
+	if err := tx.SelectContext(often(ctx, len(b.channels)), &rows, guildsOfChannels, in, ids(slices.Collect(maps.Keys(said)))); err != nil {
 		return err
 	}
 	guilds := map[discord.GuildID]batchGuild{}

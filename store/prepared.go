@@ -3,9 +3,10 @@ package store
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
-
-	"github.com/lib/pq"
+	"io"
+	"log/slog"
+	"reflect"
+	"sync"
 )
 
 // Postgres plans a statement each time that it is sent, which for one about a single message, or a single person, takes longer than executing it.
@@ -14,21 +15,41 @@ import (
 // without looking at its parameters.
 type oftenKey struct{}
 
-func often(ctx context.Context) context.Context { return context.WithValue(ctx, oftenKey{}, true) }
+// often marks what is asked with a list of n. Planning a statement with a long one is nothing beside executing it, and a plan that was made without
+// looking takes every list for one of ten.
+//
+// All rows of such a statement are read before the next one: lib/pq does not notice when they are not.
+func often(ctx context.Context, n int) context.Context {
+	if n > longList {
+		return ctx
+	}
+	return context.WithValue(ctx, oftenKey{}, true)
+}
+
+// longList is more channels than most people see, and more events than come together on a quiet day.
+const longList = 100
 
 // maxPrepared is how many statements a connection prepares. Further ones are planned each time.
 const maxPrepared = 100
 
-// preparing makes connections that prepare.
-type preparing struct{ driver.Connector }
+// preparing makes connections that prepare, where nothing is between this process and Postgres. A pooler may give each transaction another
+// connection: what is prepared is not there then, or is somebody else's under the same name.
+type preparing struct {
+	driver.Connector
+	log  *slog.Logger // may be nil
+	said sync.Once
+}
 
-func (p preparing) Connect(ctx context.Context) (driver.Conn, error) {
+func (p *preparing) Connect(ctx context.Context) (driver.Conn, error) {
 	c, err := p.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	whole, ok := c.(wholeConn)
-	if !ok {
+	if !ok || !direct(ctx, whole) {
+		if p.log != nil {
+			p.said.Do(func() { p.log.Info("statements are planned each time: there is a pooler before Postgres") })
+		}
 		return c, nil
 	}
 	return &preparingConn{wholeConn: whole, prepared: map[string]preparedStmt{}}, nil
@@ -45,6 +66,26 @@ type wholeConn interface {
 	driver.SessionResetter
 	driver.Validator
 	driver.NamedValueChecker
+}
+
+// direct reports whether the process of Postgres that answers is the one that was named to the client for cancelling. A pooler names what it can
+// tell its clients apart by. lib/pq does not say which one was named, so it is read where it is kept.
+func direct(ctx context.Context, c wholeConn) bool {
+	named := reflect.Indirect(reflect.ValueOf(c)).FieldByName("pid")
+	if !named.IsValid() || !named.CanInt() {
+		return false
+	}
+	rows, err := c.QueryContext(ctx, `SELECT pg_backend_pid()`, nil)
+	if err != nil {
+		return false // and whoever asks next is told why
+	}
+	defer rows.Close()
+	answers := make([]driver.Value, 1)
+	if err := rows.Next(answers); err != nil {
+		return false
+	}
+	is, ok := answers[0].(int64)
+	return ok && is == named.Int() && rows.Next(answers) == io.EOF
 }
 
 type preparedStmt interface {
@@ -88,8 +129,8 @@ func (c *preparingConn) ExecContext(ctx context.Context, query string, args []dr
 	})
 }
 
-// run executes a query. When Postgres does not have it any more as it was prepared, because a table that it names has changed or the server
-// has thrown away what is prepared, everything is prepared anew: here, or when the transaction, which has failed with it, is tried again.
+// run executes a query. When Postgres does not have it any more as it was prepared, everything is prepared anew: here, or when the transaction,
+// which has failed with it, is tried again.
 func run[T any](c *preparingConn, ctx context.Context, query string, do func(preparedStmt) (T, error)) (T, error) {
 	for again := false; ; again = true {
 		st, err := c.prepare(ctx, query)
@@ -98,7 +139,7 @@ func run[T any](c *preparingConn, ctx context.Context, query string, do func(pre
 			return none, err
 		}
 		out, err := do(st)
-		if !unprepared(err) {
+		if st == nil || !unprepared(err) {
 			return out, err
 		}
 		clear(c.prepared) // what is left of it in Postgres ends with the connection
@@ -128,8 +169,6 @@ func (c *preparingConn) prepare(ctx context.Context, query string) (preparedStmt
 	return st, nil
 }
 
-// unprepared reports whether a prepared statement is not what it was any more: its columns have other types, or it is not known.
-func unprepared(err error) bool {
-	var pe *pq.Error
-	return errors.As(err, &pe) && (pe.Code == "0A000" || pe.Code == "26000")
-}
+// unprepared reports whether a prepared statement is not what it was any more: a table that it names has changed its columns, as by a migration,
+// or the server has thrown it away.
+func unprepared(err error) bool { return coded(err, "0A000", "26000") }

@@ -1,9 +1,18 @@
 package store
 
 import (
+	"encoding/binary"
+	"io"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/lib/pq"
 
 	"tidings"
 	"tidings/embedded/testdb"
@@ -71,20 +80,101 @@ func TestWhatIsAskedOftenIsPlannedOnce(t *testing.T) {
 	count()
 }
 
-// A pooler gives each transaction another connection, on which nothing is prepared.
+// A pooler gives each transaction another connection, on which nothing is prepared, or something else under the same name. It is known by
+// what its clients are to cancel with.
 func TestNothingIsPreparedThroughAPooler(t *testing.T) {
 	t.Parallel()
+	prepared := func(address string) int {
+		t.Helper()
+		s, err := Open(t.Context(), Options{DatabaseURL: address})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		s.db.SetMaxOpenConns(1)
+		if _, err := s.Versions(t.Context(), []discord.ChannelID{lobby}); err != nil {
+			t.Fatal(err)
+		}
+		return one[int](t, s, countPrepared)
+	}
 	address := testdb.Postgres(t)
-	s, err := Open(t.Context(), Options{DatabaseURL: address, DirectURL: address + "&application_name=direct"})
+	if n := prepared(address); n != 1 {
+		t.Errorf("%d statements are prepared without a pooler, want 1", n)
+	}
+	if n := prepared(pooler(t, address)); n != 0 {
+		t.Errorf("%d statements are prepared through a pooler", n)
+	}
+}
+
+// pooler passes on everything but the process and the key by which a client could cancel. It returns its address.
+func pooler(t *testing.T, address string) string {
+	t.Helper()
+	cfg, err := pq.NewConfig(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	s.db.SetMaxOpenConns(1)
-	if _, err := s.Versions(t.Context(), []discord.ChannelID{lobby}); err != nil {
+	network, server := "tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
+	if strings.HasPrefix(cfg.Host, "/") {
+		network, server = "unix", filepath.Join(cfg.Host, ".s.PGSQL."+strconv.Itoa(int(cfg.Port)))
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if n := one[int](t, s, countPrepared); n != 0 {
-		t.Errorf("%d statements are prepared", n)
+	var wg sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			up, err := net.Dial(network, server)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			wg.Go(func() {
+				_, _ = io.Copy(up, client)
+				up.Close()
+			})
+			wg.Go(func() {
+				defer client.Close()
+				_ = renamed(client, up)
+			})
+		}
+	})
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	q := u.Query()
+	q.Set("host", host)
+	q.Set("port", port)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// renamed copies Postgres' messages, with another process in BackendKeyData.
+func renamed(client io.Writer, up io.Reader) error {
+	head := make([]byte, 5)
+	for {
+		if _, err := io.ReadFull(up, head); err != nil {
+			return err
+		}
+		body := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
+		if _, err := io.ReadFull(up, body); err != nil {
+			return err
+		}
+		if head[0] == 'K' {
+			binary.BigEndian.PutUint32(body, 7)
+		}
+		if _, err := client.Write(append(head[:5:5], body...)); err != nil {
+			return err
+		}
 	}
 }

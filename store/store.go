@@ -7,7 +7,8 @@
 //
 // # Parameters
 //
-// Statements run with lib/pq's binary_parameters: one round trip each, and no server-side name that a pooler would lose.
+// Statements run with lib/pq's binary_parameters: one round trip each, and no server-side name that a pooler would lose; those that are asked all
+// the time are prepared where there is no pooler (see [often]).
 // A []byte is then sent as binary, which only a bytea column understands: give json and text as strings.
 package store
 
@@ -23,6 +24,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,11 +99,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err)
 	}
-	var from driver.Connector = connector
-	if o.DirectURL == "" || o.DirectURL == o.DatabaseURL {
-		from = preparing{connector} // a pooler may give each transaction another connection
-	}
-	db := sqlx.NewDb(sql.OpenDB(from), "postgres")
+	db := sqlx.NewDb(sql.OpenDB(&preparing{Connector: connector, log: o.Log}), "postgres")
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -178,6 +176,9 @@ func (s *Store) inTx(ctx context.Context, opts *sql.TxOptions, fn func(tx *sqlx.
 func (s *Store) tryTx(ctx context.Context, opts *sql.TxOptions, fn func(tx *sqlx.Tx) error) error {
 	tx, err := s.db.BeginTxx(ctx, opts)
 	if err != nil {
+		if coded(err, "0A000") { // A standby that will be promoted refuses to begin what may write.
+			err = fmt.Errorf("%w: %w", tidings.ErrUnavailable, err)
+		}
 		return err
 	}
 	defer tx.Rollback()
@@ -190,8 +191,13 @@ func (s *Store) tryTx(ctx context.Context, opts *sql.TxOptions, fn func(tx *sqlx
 // lost reports whether Postgres ended a transaction because of another one, or of a prepared statement that is outdated, so that trying again is
 // right.
 func lost(err error) bool {
+	return (coded(err, "40001", "40P01") || unprepared(err)) && !errors.Is(err, tidings.ErrUnavailable)
+}
+
+// coded reports whether an error is Postgres' with one of some codes.
+func coded(err error, codes ...pq.ErrorCode) bool {
 	var pe *pq.Error
-	return errors.As(err, &pe) && (pe.Code == "40001" || pe.Code == "40P01") || unprepared(err)
+	return errors.As(err, &pe) && slices.Contains(codes, pe.Code)
 }
 
 // unavailable adds [tidings.ErrUnavailable] to an error that says that Postgres, or the way to it, is away for now, and

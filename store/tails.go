@@ -258,7 +258,7 @@ func (s *Store) tailsOf(ctx context.Context, tx *sqlx.Tx, all []counted, rows []
 	}
 	if channels.n > 0 {
 		var got []tailRow
-		if err := tx.SelectContext(often(ctx), &got, selectTails, channels, above, most, false); err != nil {
+		if err := tx.SelectContext(often(ctx, channels.n), &got, selectTails, channels, above, most, false); err != nil {
 			return nil, err
 		}
 		for _, r := range got {
@@ -282,7 +282,7 @@ func (s *Store) tailsOf(ctx context.Context, tx *sqlx.Tx, all []counted, rows []
 	}
 	if channels.n > 0 {
 		var got []tailRow
-		if err := tx.SelectContext(often(ctx), &got, selectTails, channels, above, most, true); err != nil {
+		if err := tx.SelectContext(often(ctx, channels.n), &got, selectTails, channels, above, most, true); err != nil {
 			return nil, err
 		}
 		for _, r := range got {

@@ -99,7 +99,7 @@ func (s *Store) UserByToken(ctx context.Context, token string) (discord.UserID, 
 		User   discord.UserID `db:"user_id"`
 		Scopes pq.StringArray `db:"scopes"`
 	}
-	err := s.db.GetContext(often(ctx), &found, useToken, hash[:])
+	err := s.db.GetContext(often(ctx, 1), &found, useToken, hash[:])
 	if errors.Is(err, sql.ErrNoRows) {
 		err = tidings.ErrNotFound
 	}

@@ -265,7 +265,7 @@ type standing struct {
 
 func readStanding(ctx context.Context, tx *sqlx.Tx, user discord.UserID, channels []discord.ChannelID) (*standing, error) {
 	p := &standing{muted: map[discord.Snowflake]*time.Time{}}
-	if err := tx.GetContext(often(ctx), p, selectStanding, int64(user), idList(channels)); err != nil {
+	if err := tx.GetContext(often(ctx, len(channels)), p, selectStanding, int64(user), idList(channels)); err != nil {
 		return nil, err
 	}
 	var mutes []struct {
@@ -440,7 +440,7 @@ func (s *Store) Versions(ctx context.Context, channels []discord.ChannelID) (map
 		ID      discord.ChannelID `db:"id"`
 		Version int64             `db:"version"`
 	}
-	if err := s.db.SelectContext(often(ctx), &rows, selectVersions, ids(channels)); err != nil {
+	if err := s.db.SelectContext(often(ctx, len(channels)), &rows, selectVersions, ids(channels)); err != nil {
 		return nil, fmt.Errorf("read channel versions: %w", unavailable(err))
 	}
 	versions := make(map[discord.ChannelID]int64, len(rows))

@@ -194,7 +194,7 @@ func countMentions(ctx context.Context, tx *sqlx.Tx, set *tidings.VisibleSet, p 
 		ID       discord.ChannelID `db:"channel_id"`
 		Mentions int               `db:"mentions"`
 	}
-	err := tx.SelectContext(often(ctx), &found, query, kinds, targets, where, channels, guilds, positions, int64(lowest), idList(discordIDs(hidden)))
+	err := tx.SelectContext(often(ctx, len(again)+targets.n), &found, query, kinds, targets, where, channels, guilds, positions, int64(lowest), idList(discordIDs(hidden)))
 	for _, f := range found {
 		p.rows[at[f.ID]].Mentions = f.Mentions
 	}

@@ -63,7 +63,7 @@ func (s *Store) Revs(ctx context.Context, users []discord.UserID) (map[discord.U
 		ID  discord.UserID `db:"id"`
 		Rev int64          `db:"rev"`
 	}
-	if err := s.db.SelectContext(often(ctx), &rows, selectRevs, ids(users)); err != nil {
+	if err := s.db.SelectContext(often(ctx, len(users)), &rows, selectRevs, ids(users)); err != nil {
 		return nil, fmt.Errorf("revs of %d users: %w", len(users), unavailable(err))
 	}
 	revs := make(map[discord.UserID]int64, len(rows))

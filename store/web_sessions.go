@@ -21,7 +21,7 @@ WHERE token = $1 AND expires > now()`
 
 // FindCtx returns a session's data; found is false when there is none or it has expired.
 func (s *Store) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
-	err = s.db.GetContext(often(ctx), &data, findSession, TokenKey(token))
+	err = s.db.GetContext(often(ctx, 1), &data, findSession, TokenKey(token))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil
 	}
