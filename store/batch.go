@@ -30,11 +30,13 @@ type batch struct {
 	elsewhere []discord.ChannelID
 	horizon   discord.MessageID // older ids are not kept any more
 	now       time.Time
-	authors   map[discord.UserID]bool // of the events' messages, and of what these quote
-	optedOut  map[discord.UserID]bool // those of them whose words are not kept
-	signedIn  map[discord.UserID]bool // those of them who read here
-	quoted    map[Quoted]bool         // by messages of the events and of the rows
-	gone      map[Quoted]bool         // those of quoted that are deleted
+	// everywhere has rows looked for above the newest that a channel has, too.
+	everywhere bool
+	authors    map[discord.UserID]bool // of the events' messages, and of what these quote
+	optedOut   map[discord.UserID]bool // those of them whose words are not kept
+	signedIn   map[discord.UserID]bool // those of them who read here
+	quoted     map[Quoted]bool         // by messages of the events and of the rows
+	gone       map[Quoted]bool         // those of quoted that are deleted
 }
 
 type messageKey struct {

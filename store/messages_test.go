@@ -449,3 +449,21 @@ func BenchmarkRecord(b *testing.B) {
 	}
 	b.ReportMetric(float64(perBatch*b.N)/b.Elapsed().Seconds(), "messages/s")
 }
+
+// What was written by hand, or came out of a part of a backup, may be above the newest that its channel is said to have.
+func TestAMessageAboveTheNewestIsFound(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.said(lobby, nth(1), nth(2), nth(3))
+	_, err := l.db.ExecContext(t.Context(), `UPDATE channels SET last_seen_id = $1 WHERE id = $2`, int64(nth(1)), int64(lobby))
+	l.check(err)
+	l.said(lobby, nth(3), nth(4))
+	if n := one[int](t, l.Store, `SELECT count(*) FROM messages`); n != 4 {
+		t.Errorf("%d messages are stored, want 4", n)
+	}
+	if n := one[int](t, l.Store, `SELECT sum(n) FROM live_buckets`); n != 4 {
+		t.Errorf("%d messages are counted, want 4", n)
+	}
+}
