@@ -197,7 +197,31 @@ func (s *stretch) stop() {
 	s.discord.stop()
 }
 
+// newStretch makes one in which so many people may read, all of whom are connected.
 func newStretch(database, redis string, readers int) (*stretch, error) {
+	s, err := newQuietStretch(database, redis, readers)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.join(readers); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// join connects readers.
+func (s *stretch) join(readers int) error {
+	var up clientReport
+	if err := s.p.clients.ask(clientOrder{Do: "connect", Addr: s.p.addr, Kind: "line", N: readers}, &up); err != nil || up.Err != "" {
+		return fmt.Errorf("connect to the line: %v %s", err, up.Err)
+	}
+	s.p.readers = readers
+	return nil
+}
+
+// newQuietStretch makes one to which nobody is connected yet.
+func newQuietStretch(database, redis string, people int) (*stretch, error) {
 	d, err := start("discord")
 	if err != nil {
 		return nil, err
@@ -223,7 +247,7 @@ func newStretch(database, redis string, readers int) (*stretch, error) {
 		s.stop()
 		return nil, err
 	}
-	if s.p, err = connect(serverConfig{Kind: "line", Redis: redis, Users: readers, Database: database, Discord: string(s.at), Token: world.Bot.Token}, readers, ""); err != nil {
+	if s.p, err = connect(serverConfig{Kind: "line", Redis: redis, Users: people, Database: database, Discord: string(s.at), Token: world.Bot.Token}, 0, ""); err != nil {
 		s.stop()
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func piling(r *report, database, redis string, rounds, stored int) error {
 			return err
 		}
 		defer drop()
-		if stretches[n], err = newStretch(u, redis, readers); err != nil {
+		if stretches[n], err = newQuietStretch(u, redis, readers); err != nil {
 			return err
 		}
 		defer stretches[n].stop()
@@ -96,12 +96,12 @@ func piling(r *report, database, redis string, rounds, stored int) error {
 		if err := pile(ctx, db, uint64(tidings.FirstID(time.Now())), n); err != nil {
 			return fmt.Errorf("make %d messages: %w", n, err)
 		}
-		// The first of each channel has a version far above the last, so that readers are told to count anew. What goes through fills whatever is
-		// kept of it.
-		if err := stretches[n].say(2*lineChannels, 0); err != nil {
+	}
+	for _, n := range sizes { // readers whom nobody tells anything for minutes are let go
+		if err := stretches[n].join(readers); err != nil {
 			return err
 		}
-		time.Sleep(2 * time.Second)
+		// What goes through fills whatever is kept of it.
 		if _, err := stretches[n].run(said, rate, readers); err != nil {
 			return err
 		}

@@ -301,7 +301,10 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 // beginRecalled gives the connection the snapshot that another one of the person's got a moment ago, if there is one and it is still true.
 func (h *Hub) beginRecalled(ctx context.Context, c *conn, set *tidings.VisibleSet) bool {
 	r := h.recall(ctx, c.user, set)
-	if r == nil || !h.begin(c, set, r) {
+	if r == nil {
+		return false
+	}
+	if begun, err := h.begin(c, set, r); !begun || err != nil {
 		return false
 	}
 	h.metrics.recalled.Inc()
@@ -330,8 +333,8 @@ func (h *Hub) beginRead(ctx context.Context, c *conn, set *tidings.VisibleSet, c
 	if !heard {
 		return false, err
 	}
-	r, err := newRecent(set, sum)
-	if err != nil || !h.begin(c, set, r) {
+	r := newRecent(set, sum)
+	if begun, err := h.begin(c, set, r); !begun || err != nil {
 		return false, err
 	}
 	h.remember(c.user.id, r)
@@ -351,38 +354,44 @@ func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string
 }
 
 // begin hands the snapshot to the shard, unless what the person may see has changed since it was asked for.
-func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
-	snap := snapshot{recent: r}
-	r.frame.wire(c.packed) // compressed here, so that the loop need not
+func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) (bool, error) {
+	f, done, err := snapshotFrame(r.sum)
+	if err != nil {
+		return false, err
+	}
+	f.wire(c.packed) // compressed here, so that the loop need not
+	snap := &snapshot{recent: r, frame: f, done: done}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := c.user
 	if u.set != set || h.behind(u) != nil {
-		return false
+		done()
+		return false, nil
 	}
-	for _, x := range r.versions {
-		t := h.tracks[x.channel]
+	for x := range r.channels() {
+		t := h.tracks[x.ID]
 		if t == nil {
 			continue
 		}
-		h.learn(x.channel, t, x.version)
+		h.learn(x.ID, t, x.Version)
 		switch {
-		case t.version < x.version:
+		case t.version < x.Version:
 			if snap.floors == nil {
 				snap.floors = map[discord.ChannelID]int64{}
 			}
-			snap.floors[x.channel] = x.version
-		case t.version > x.version:
-			snap.ahead = append(snap.ahead, &delta{guild: t.guild, channel: x.channel, version: t.version})
+			snap.floors[x.ID] = x.Version
+		case t.version > x.Version:
+			snap.ahead = append(snap.ahead, &delta{guild: t.guild, channel: x.ID, version: t.version})
 		}
 	}
-	u.rev = max(u.rev, r.rev)
+	u.rev = max(u.rev, r.sum.Rev)
 	c.live = true
 	// What passed since the registration, or was marked since the snapshot was read, may follow the snapshot and not be in it.
 	snap.cursor = h.cursorOf(u)
-	snap.cursor.pos, snap.cursor.rev = c.pos, r.rev
-	c.shard.do(func(*shard) { c.open(snap) })
-	return true
+	snap.cursor.pos, snap.cursor.rev = c.pos, r.sum.Rev
+	c.snap = snap
+	c.shard.do(func(*shard) { c.open() })
+	return true, nil
 }
 
 // Connected reports whether somebody has a connection to this process.
