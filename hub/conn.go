@@ -35,7 +35,6 @@ type conn struct {
 
 	// Guarded by Hub.mu.
 	live    bool      // its snapshot is on its way: it wants access frames
-	snap    *snapshot // set once, for the loop, which drops it
 	checked time.Time // when its session was last known to stand
 	here    time.Time // when its person was last known to look at it; zero when they do not
 
@@ -123,8 +122,6 @@ func (c *conn) add(f *frame) {
 // snapshot is what a connection begins with.
 type snapshot struct {
 	*recent
-	frame  *frame
-	done   func() // with the frame
 	cursor cursor // for the hello
 	floors map[discord.ChannelID]int64
 	// ahead holds the versions that the hub had passed already where they are above the snapshot's: the frames between
@@ -133,10 +130,7 @@ type snapshot struct {
 }
 
 // open sends the snapshot and then of what came since only what is newer.
-func (c *conn) open() {
-	snap := c.snap
-	c.snap = nil
-	defer snap.done()
+func (c *conn) open(snap snapshot) {
 	if c.state != connAttaching {
 		return
 	}
@@ -149,18 +143,18 @@ func (c *conn) open() {
 }
 
 // follow adds what is newer than the snapshot to what leaves at the end of this pass, and reports whether something of that cannot be had again.
-func (c *conn) follow(snap *snapshot) bool {
+func (c *conn) follow(snap snapshot) bool {
 	if len(c.buffer) == 0 && len(snap.ahead) == 0 {
 		return false
 	}
-	last := map[discord.ChannelID]int64{}
-	for x := range snap.channels() {
-		last[x.ID] = x.Version
+	last := make(map[discord.ChannelID]int64, len(snap.versions))
+	for _, x := range snap.versions {
+		last[x.channel] = x.version
 	}
 	unsure := map[discord.ChannelID]*delta{}
 	for _, x := range c.buffer {
 		if x.read != nil {
-			if x.read.Rev > snap.sum.Rev {
+			if x.read.Rev > snap.rev {
 				c.add(readFrame(x.read, c.person.sees))
 			}
 			continue

@@ -120,12 +120,10 @@ func (h *Hub) Journaled() bool {
 // Lasting is how long the word of a page holds that somebody looks at it.
 func (h *Hub) Lasting(d time.Duration) { h.present.lasts = d }
 
-// Compressed reports whether the snapshot is so already that the loop is to send to a person's newest connection. It can be asked once, while
-// the loop stands.
+// Compressed reports whether the newest snapshot of a person is so already. It can be asked once.
 func (h *Hub) Compressed(u discord.UserID) bool {
 	h.mu.Lock()
-	conns := h.users[u].conns
-	f := conns[len(conns)-1].snap.frame
+	f := h.recent[u].frame
 	h.mu.Unlock()
 	is := true
 	f.packing.Do(func() { is, f.small = false, f.b })

@@ -159,7 +159,7 @@ type Hub struct {
 	pos         int64  // grows with each delta that passes, and when a channel is no longer followed
 	keptBytes   int
 	recent      map[discord.UserID]*recent
-	recentBytes int                         // about, of all of them
+	recentBytes int                         // of their frames
 	moved       map[discord.ChannelID]int64 // versions that the journal does not have yet
 
 	janitor   chan struct{}

@@ -4,45 +4,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 
 	"tidings"
 )
 
-// snapshotRoom keeps the memory of snapshots, each of which is needed only until it is written.
-var snapshotRoom = sync.Pool{New: func() any { return new([]byte) }}
-
-// maxSnapshotRoom bounds what is kept of a large one.
-const maxSnapshotRoom = 256 << 10
-
 // snapshotFrame encodes a summary as encoding/json would, several times as fast: when everybody comes back at once, this is most of what each
-// costs this process. Lists that are empty are [] in it, never null. Once nobody needs the frame's bytes any more, done is called.
-func snapshotFrame(u *tidings.Unread) (f *frame, done func(), err error) {
-	size := headRoom + 256
+// costs this process. Lists that are empty are [] in it, never null.
+func snapshotFrame(u *tidings.Unread) (*frame, error) {
+	size := 256
 	for _, g := range u.Guilds {
 		size += 256 + 24*len(g.Roles) + len(g.Name) + len(g.Icon)
 		for i := range g.Channels {
 			size += roomFor(&g.Channels[i])
 		}
 	}
-	kept := snapshotRoom.Get().(*[]byte)
-	b := *kept
-	if cap(b) < size {
-		b = make([]byte, 0, size)
-	}
-	b = append(b[:headRoom], `{"op":"snapshot","unread":`...)
-	b, err = appendUnread(b, u)
+	b := append(room(size), `{"op":"snapshot","unread":`...)
+	b, err := appendUnread(b, u)
 	if err != nil {
-		return nil, nil, fmt.Errorf("snapshot json: %w", err)
+		return nil, fmt.Errorf("snapshot json: %w", err)
 	}
-	b = append(b, '}')
-	return seal(b), func() {
-		if cap(b) <= maxSnapshotRoom {
-			*kept = b
-			snapshotRoom.Put(kept)
-		}
-	}, nil
+	return seal(append(b, '}')), nil
 }
 
 // roomFor is about how many bytes a channel takes: it may take more.

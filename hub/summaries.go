@@ -2,51 +2,53 @@ package hub
 
 import (
 	"context"
-	"iter"
 	"time"
-	"unsafe"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
 )
 
-// recent is a summary that was read lately. It is still true when the person's rev, what they may see, and the versions of all of their channels
-// are the same: so a person's other devices, and one whose connection breaks again and again, cost no summary each.
+// recent is a summary that was read lately, as it was sent. It is still true when the person's rev, what they may see, and the versions
+// of all of their channels are the same: so a person's other devices, and one whose connection breaks again and again, cost no summary each.
 type recent struct {
-	set  *tidings.VisibleSet // the same object: access makes another one with each change
-	sum  *tidings.Unread
-	size int // about how many bytes it takes
-	read time.Time
+	set      *tidings.VisibleSet // the same object: access makes another one with each change
+	rev      int64
+	versions []channelVersion
+	frame    *frame
+	read     time.Time
 }
 
-func newRecent(set *tidings.VisibleSet, sum *tidings.Unread) *recent {
-	r := &recent{set: set, sum: sum, read: time.Now()}
-	for i := range sum.Guilds {
-		r.size += 256 + len(sum.Guilds[i].Channels)*int(unsafe.Sizeof(tidings.UnreadChannel{}))
+type channelVersion struct {
+	channel discord.ChannelID
+	version int64
+}
+
+// newRecent encodes a summary, of which it keeps nothing else.
+func newRecent(set *tidings.VisibleSet, sum *tidings.Unread) (*recent, error) {
+	f, err := snapshotFrame(sum)
+	if err != nil {
+		return nil, err
 	}
-	return r
-}
-
-// channels are those of the summary.
-func (r *recent) channels() iter.Seq[*tidings.UnreadChannel] {
-	return func(yield func(*tidings.UnreadChannel) bool) {
-		for i := range r.sum.Guilds {
-			all := r.sum.Guilds[i].Channels
-			for j := range all {
-				if !yield(&all[j]) {
-					return
-				}
-			}
+	n := 0
+	for _, g := range sum.Guilds {
+		n += len(g.Channels)
+	}
+	r := &recent{set: set, rev: sum.Rev, versions: make([]channelVersion, 0, n), frame: f, read: time.Now()}
+	for i := range sum.Guilds {
+		for j := range sum.Guilds[i].Channels {
+			ch := &sum.Guilds[i].Channels[j]
+			r.versions = append(r.versions, channelVersion{ch.ID, ch.Version})
 		}
 	}
+	return r, nil
 }
 
 const (
 	// recentFor bounds how old what has no version may be: since when a channel is complete, whether a mute has ended.
 	recentFor      = 10 * time.Second
-	maxRecent      = 4000 // people
-	maxRecentBytes = 32 << 20
+	maxRecent      = 4000     // people
+	maxRecentBytes = 32 << 20 // of frames
 )
 
 // remember keeps a summary. The caller has read it after the person's connection was registered.
@@ -54,15 +56,15 @@ func (h *Hub) remember(u discord.UserID, r *recent) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if old := h.recent[u]; old != nil {
-		h.recentBytes -= old.size
+		h.recentBytes -= len(old.frame.b)
 	} else if len(h.recent) >= maxRecent {
 		return
 	}
 	delete(h.recent, u)
-	if h.recentBytes+r.size > maxRecentBytes {
+	if h.recentBytes+len(r.frame.b) > maxRecentBytes {
 		return
 	}
-	h.recentBytes += r.size
+	h.recentBytes += len(r.frame.b)
 	h.recent[u] = r
 }
 
@@ -71,21 +73,21 @@ func (h *Hub) remember(u discord.UserID, r *recent) {
 func (h *Hub) recall(ctx context.Context, u *user, set *tidings.VisibleSet) *recent {
 	h.mu.Lock()
 	r := h.recent[u.id]
-	ok := r != nil && r.set == set && time.Since(r.read) < recentFor && h.unmoved(r)
+	ok := r != nil && r.set == set && time.Since(r.read) < recentFor && h.unmoved(r.versions)
 	h.mu.Unlock()
 	if !ok {
 		return nil
 	}
-	if rev, err := h.revs.of(ctx, u.id); err != nil || rev != r.sum.Rev {
+	if rev, err := h.revs.of(ctx, u.id); err != nil || rev != r.rev {
 		return nil
 	}
 	return r
 }
 
 // unmoved reports whether a summary's versions are those that this hub has passed last. The caller holds h.mu.
-func (h *Hub) unmoved(r *recent) bool {
-	for x := range r.channels() {
-		if t := h.tracks[x.ID]; t == nil || !t.known || t.version != x.Version || t.target > x.Version {
+func (h *Hub) unmoved(versions []channelVersion) bool {
+	for _, x := range versions {
+		if t := h.tracks[x.channel]; t == nil || !t.known || t.version != x.version || t.target > x.version {
 			return false
 		}
 	}
@@ -96,7 +98,7 @@ func (h *Hub) unmoved(r *recent) bool {
 func (h *Hub) forgetRecent(now time.Time) {
 	for u, r := range h.recent {
 		if now.Sub(r.read) >= recentFor {
-			h.recentBytes -= r.size
+			h.recentBytes -= len(r.frame.b)
 			delete(h.recent, u)
 		}
 	}

@@ -301,10 +301,7 @@ func (h *Hub) attach(ctx context.Context, c *conn) error {
 // beginRecalled gives the connection the snapshot that another one of the person's got a moment ago, if there is one and it is still true.
 func (h *Hub) beginRecalled(ctx context.Context, c *conn, set *tidings.VisibleSet) bool {
 	r := h.recall(ctx, c.user, set)
-	if r == nil {
-		return false
-	}
-	if begun, err := h.begin(c, set, r); !begun || err != nil {
+	if r == nil || !h.begin(c, set, r) {
 		return false
 	}
 	h.metrics.recalled.Inc()
@@ -333,8 +330,8 @@ func (h *Hub) beginRead(ctx context.Context, c *conn, set *tidings.VisibleSet, c
 	if !heard {
 		return false, err
 	}
-	r := newRecent(set, sum)
-	if begun, err := h.begin(c, set, r); !begun || err != nil {
+	r, err := newRecent(set, sum)
+	if err != nil || !h.begin(c, set, r) {
 		return false, err
 	}
 	h.remember(c.user.id, r)
@@ -354,44 +351,38 @@ func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string
 }
 
 // begin hands the snapshot to the shard, unless what the person may see has changed since it was asked for.
-func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) (bool, error) {
-	f, done, err := snapshotFrame(r.sum)
-	if err != nil {
-		return false, err
-	}
-	f.wire(c.packed) // compressed here, so that the loop need not
-	snap := &snapshot{recent: r, frame: f, done: done}
+func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
+	snap := snapshot{recent: r}
+	r.frame.wire(c.packed) // compressed here, so that the loop need not
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := c.user
 	if u.set != set || h.behind(u) != nil {
-		done()
-		return false, nil
+		return false
 	}
-	for x := range r.channels() {
-		t := h.tracks[x.ID]
+	for _, x := range r.versions {
+		t := h.tracks[x.channel]
 		if t == nil {
 			continue
 		}
-		h.learn(x.ID, t, x.Version)
+		h.learn(x.channel, t, x.version)
 		switch {
-		case t.version < x.Version:
+		case t.version < x.version:
 			if snap.floors == nil {
 				snap.floors = map[discord.ChannelID]int64{}
 			}
-			snap.floors[x.ID] = x.Version
-		case t.version > x.Version:
-			snap.ahead = append(snap.ahead, &delta{guild: t.guild, channel: x.ID, version: t.version})
+			snap.floors[x.channel] = x.version
+		case t.version > x.version:
+			snap.ahead = append(snap.ahead, &delta{guild: t.guild, channel: x.channel, version: t.version})
 		}
 	}
-	u.rev = max(u.rev, r.sum.Rev)
+	u.rev = max(u.rev, r.rev)
 	c.live = true
 	// What passed since the registration, or was marked since the snapshot was read, may follow the snapshot and not be in it.
 	snap.cursor = h.cursorOf(u)
-	snap.cursor.pos, snap.cursor.rev = c.pos, r.sum.Rev
-	c.snap = snap
-	c.shard.do(func(*shard) { c.open() })
-	return true, nil
+	snap.cursor.pos, snap.cursor.rev = c.pos, r.rev
+	c.shard.do(func(*shard) { c.open(snap) })
+	return true
 }
 
 // Connected reports whether somebody has a connection to this process.
