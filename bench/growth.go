@@ -87,7 +87,12 @@ func growing(r *report, database string, rounds, stored int) error {
 		if err != nil {
 			return nil, err
 		}
-		if err := pile(ctx, d.db, d.next, n); err != nil {
+		// Half of a small one goes through the connections, which are as new as the table.
+		err = pile(ctx, d.db, d.next, max(n/2, n-growWarm/2))
+		if err == nil {
+			_, err = d.recordAll(ctx, d.messages(min(n/2, growWarm/2), lineChannels))
+		}
+		if err != nil {
 			_ = d.stop()
 			return nil, fmt.Errorf("make %d messages: %w", n, err)
 		}
