@@ -195,9 +195,9 @@ func lost(err error) bool {
 }
 
 // coded reports whether an error is Postgres' with one of some codes.
-func coded(err error, codes ...pq.ErrorCode) bool {
+func coded(err error, codes ...string) bool {
 	var pe *pq.Error
-	return errors.As(err, &pe) && slices.Contains(codes, pe.Code)
+	return errors.As(err, &pe) && slices.Contains(codes, string(pe.Code))
 }
 
 // unavailable adds [tidings.ErrUnavailable] to an error that says that Postgres, or the way to it, is away for now, and
