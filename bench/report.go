@@ -177,7 +177,7 @@ func page(all map[string]figure) string {
 		"reader the same object of 500 bytes for a message; centrifuge adds its envelope of about 40 bytes, we add ours and the small delta that everybody gets, about 240 together, so that\n" +
 		"a delivery of ours is the larger one. `bursts_of_10` sends ten at once. Ours has its window at 5 ms, and at 10 ms where 100 messages come a second, unless the name says\n" +
 		"otherwise; the floor writes each message at once. centrifuge is as its documentation sets it up, with JSON, without a history.\n")
-	b.WriteString("\nAll rows are of 2026-11-27, with nothing else running. Between two runs of that day medians differ by a tenth, those of handshakes between 0.241 and 0.280 in fifteen runs, the higher the slower the machine\n" +
+	b.WriteString("\nAll rows are of 2026-11-27, with nothing else running. Between two runs of that day medians differ by a tenth, those of handshakes between 0.241 and 0.280 in seventeen runs, the higher the slower the machine\n" +
 		"was at the time, and that of growth to ten million messages between 1.03 and 1.34.\n")
 	b.WriteString("\nWhat is recorded has as often the same words, and as much of it the same people, as 63,941 messages of a real chat (bench/words.go). As fast as it goes, one message costs 8 to 15 µs more at ten\n" +
 		"million stored ones than at a thousand; committed when it comes, on its whole way, no more than rounds differ. Where the growth goes (perf, 20 rounds at each size, and with indexes left out): half of it to\n" +
