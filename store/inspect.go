@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"tidings"
 )
@@ -38,9 +36,8 @@ func Inspect(ctx context.Context, url string) (Health, SchemaState, error) {
 	sum := sha256.Sum256([]byte(tidings.SchemaSQL))
 	var known bool
 	err = db.GetContext(ctx, &known, schemaKnown, hex.EncodeToString(sum[:]))
-	var pe *pq.Error
 	switch {
-	case errors.As(err, &pe) && pe.Code == "42P01":
+	case coded(err, "42P01"):
 		return h, SchemaNone, nil
 	case err != nil:
 		return h, SchemaNone, fmt.Errorf("look for the schema: %w", unavailable(err))

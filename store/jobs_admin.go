@@ -3,12 +3,10 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
-	"github.com/lib/pq"
 
 	"tidings"
 )
@@ -52,7 +50,7 @@ WHERE id = $1 AND state = 'dead'`
 // [tidings.ErrConflict] when the same work waits or runs already.
 func (s *Store) ReviveJob(ctx context.Context, id int64) error {
 	res, err := s.db.ExecContext(ctx, reviveJob, id)
-	if pe := (*pq.Error)(nil); errors.As(err, &pe) && pe.Code == "23505" {
+	if coded(err, "23505") {
 		return fmt.Errorf("revive job %d: it is open already: %w", id, tidings.ErrConflict)
 	}
 	if err != nil {

@@ -314,9 +314,16 @@ func (b *batch) write(ctx context.Context, tx *sqlx.Tx) error {
 }
 
 func (b *batch) writeMessages(changed []*heldMessage) {
-	stored := func(m *heldMessage) bool { return m.stored }
-	b.writeRows(insertMessages, slices.DeleteFunc(slices.Clone(changed), stored))
-	b.writeRows(upsertMessages, slices.DeleteFunc(slices.Clone(changed), func(m *heldMessage) bool { return !m.stored }))
+	var fresh, stored []*heldMessage
+	for _, m := range changed {
+		if m.stored {
+			stored = append(stored, m)
+		} else {
+			fresh = append(fresh, m)
+		}
+	}
+	b.writeRows(insertMessages, fresh)
+	b.writeRows(upsertMessages, stored)
 }
 
 func (b *batch) writeRows(query string, rows []*heldMessage) {

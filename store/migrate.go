@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"tidings"
 )
@@ -43,11 +41,10 @@ func migrateTo(ctx context.Context, db *sqlx.DB, text string) (applied bool, err
 	hash := hex.EncodeToString(sum[:])
 	var known bool
 	err = db.GetContext(ctx, &known, schemaKnown, hash)
-	var pe *pq.Error
 	switch {
 	case err == nil && known:
 		return false, nil
-	case errors.As(err, &pe) && pe.Code == "42P01": // There is no schema_state yet.
+	case coded(err, "42P01"): // There is no schema_state yet.
 	case err != nil:
 		return false, err
 	}
