@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,9 @@ type ours struct {
 	hub      *hub.Hub
 	guild    discord.GuildID
 	versions []atomic.Int64
+
+	mu      sync.Mutex      // held while versions grow
+	summary *tidings.Unread // of the versions that are; nil until it is asked for
 }
 
 func channelID(i int) discord.ChannelID { return discord.ChannelID(5_000_000 + i) }
@@ -81,7 +85,14 @@ func (memory) Member(context.Context, discord.GuildID, discord.UserID) (*tidings
 	return nil, tidings.ErrNotFound
 }
 
+// Summary gives everybody the same answer, for everybody sees the same, as the peer's readers have one list of channels: what the store does is not
+// what is measured.
 func (m memory) Summary(_ context.Context, set *tidings.VisibleSet) (*tidings.Unread, error) {
+	m.o.mu.Lock()
+	defer m.o.mu.Unlock()
+	if m.o.summary != nil {
+		return m.o.summary, nil
+	}
 	u := &tidings.Unread{}
 	for _, g := range set.Guilds {
 		ug := tidings.UnreadGuild{ID: g.Guild.ID, Name: g.Guild.Name, Roles: g.Roles, Channels: make([]tidings.UnreadChannel, 0, len(g.Channels))}
@@ -90,6 +101,7 @@ func (m memory) Summary(_ context.Context, set *tidings.VisibleSet) (*tidings.Un
 		}
 		u.Guilds = append(u.Guilds, ug)
 	}
+	m.o.summary = u
 	return u, nil
 }
 
@@ -161,8 +173,12 @@ func (o *ours) serve(_ context.Context, l net.Listener) error {
 
 func (o *ours) publish(at int64, channel int) error {
 	id := channelID(channel)
+	o.mu.Lock()
+	version := o.versions[channel].Add(1)
+	o.summary = nil
+	o.mu.Unlock()
 	o.hub.Tell(context.Background(), tidings.Result{Deltas: []tidings.Delta{{
-		Guild: o.guild, Channel: id, Version: o.versions[channel].Add(1), AccessVersion: 1, Kind: tidings.DeltaCreate,
+		Guild: o.guild, Channel: id, Version: version, AccessVersion: 1, Kind: tidings.DeltaCreate,
 		ID: discord.MessageID(at), Author: 77, N: 1,
 		Message: &tidings.Message{ID: discord.MessageID(at), Channel: id, Content: "-"},
 	}}})

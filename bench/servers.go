@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"tidings/hub"
 )
 
 // server is one of those that are compared. publish gives everybody connected one message whose id is at.
@@ -124,7 +126,7 @@ func runServer(config string) error {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:0"
 	}
-	l, err := net.Listen("tcp", c.Listen)
+	l, err := hub.Listen(ctx, c.Listen)
 	if err != nil {
 		return err
 	}

@@ -60,8 +60,6 @@ func (h *Hub) heardOf(ctx context.Context, set *tidings.VisibleSet) (bool, error
 	for i, g := range set.Guilds {
 		guilds[i] = g.Guild.ID
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
-	defer cancel()
 	stored, err := h.store.AccessVersionsOf(ctx, guilds)
 	if err != nil {
 		return false, fmt.Errorf("access versions of user %d: %w", set.User, err)

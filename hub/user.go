@@ -346,7 +346,7 @@ func (h *Hub) summary(ctx context.Context, set *tidings.VisibleSet, cause string
 	if sum, err = h.store.Summary(within, set); err != nil {
 		return nil, false, fmt.Errorf("summary of user %d: %w", set.User, err)
 	}
-	heard, err = h.heardOf(ctx, set)
+	heard, err = h.heardOf(within, set)
 	return sum, heard, err
 }
 

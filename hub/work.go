@@ -156,7 +156,7 @@ func (h *Hub) count(ctx context.Context, u *user, set *tidings.VisibleSet, told 
 	counts, err := h.store.Counts(within, set, ids)
 	heard := false
 	if err == nil {
-		heard, err = h.heardOf(ctx, set)
+		heard, err = h.heardOf(within, set)
 	}
 	if err != nil {
 		h.putBack(u, wants)

@@ -47,7 +47,7 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	part := func(name string) *slog.Logger { return log.With("part", name) }
 
 	// The address comes first: a port in use should not cost a start of the database.
-	listener, err := net.Listen("tcp", c.listen())
+	listener, err := hub.Listen(ctx, c.listen())
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with LISTEN=…", err)
 	}
