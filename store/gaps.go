@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -109,14 +111,39 @@ INSERT INTO dead_events (guild_id, channel_id, kind, raw, cause)
 VALUES ($1, $2, $3, $4, $5)`
 
 // DeadLetter keeps an event that cannot be recorded, whole, and opens a gap around the messages that it names, so that they
-// are fetched again. Result.Access holds the guild where nobody may see anything of it from now on.
+// are fetched again. Where it names none its channel's recent messages are read again, and where it has no channel its guild is.
+// Result.Access holds the guild where nobody may see anything of it from now on.
+//
+// All that comes from outside goes into the letter's row. What follows from it is numbers, and is written without the row where that is
+// refused for good.
 func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) (tidings.Result, error) {
-	var result tidings.Result
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", ev.Body), "tidings.")
-	unreadable, odd := ev.Body.(tidings.Unreadable)
-	if odd {
+	if unreadable, odd := ev.Body.(tidings.Unreadable); odd {
 		kind = unreadable.Name
 	}
+	result, err := s.setAside(ctx, ev, func(tx *sqlx.Tx) error {
+		keep, err := keepsWords(ctx, tx, ev)
+		if err != nil || !keep {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, addDeadEvent, int64(ev.Guild), int64(ev.Channel), clean(kind), rawEvent(ev), clean(fmt.Sprint(cause)))
+		return err
+	})
+	if err != nil && !errors.Is(err, tidings.ErrUnavailable) && ctx.Err() == nil && (ev.Guild != 0 || ev.Channel != 0) {
+		s.log.Error("an event cannot be kept; what it was about is read again", "kind", kind, "guild", ev.Guild, "channel", ev.Channel, "err", err)
+		result, err = s.setAside(ctx, ev, func(*sqlx.Tx) error { return nil })
+	}
+	if err != nil {
+		return tidings.Result{}, fmt.Errorf("keep a dead %s: %w", kind, err)
+	}
+	s.afterCommit(context.WithoutCancel(ctx), result)
+	return result, nil
+}
+
+// setAside is DeadLetter with a keeping of the event of its own.
+func (s *Store) setAside(ctx context.Context, ev tidings.Event, keep func(tx *sqlx.Tx) error) (tidings.Result, error) {
+	var result tidings.Result
+	unreadable, odd := ev.Body.(tidings.Unreadable)
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
 		result = tidings.Result{}
 		// What was fetched is there to be fetched again; it is kept once, and read again later and later.
@@ -127,35 +154,27 @@ func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) (
 				return err
 			}
 		}
-		for _, g := range around {
-			if !fetched {
-				break
-			}
+		if fetched && len(around) > 0 {
+			g := around[0]
 			if _, err := lockChannel(ctx, tx, g.channel); err != nil {
 				return err
 			}
-			fresh, err := keepUnclear(ctx, tx, g.channel, tidings.IDRange{After: g.from, To: g.to}, g.reason)
-			if err != nil || !fresh {
+			if fresh, err := keepUnclear(ctx, tx, g.channel, tidings.IDRange{After: g.from, To: g.to}, g.reason); err != nil || !fresh {
 				return err
 			}
-			around = nil
+			return keep(tx)
 		}
-		keep, err := keepsWords(ctx, tx, ev)
-		if err != nil {
+		if err := keep(tx); err != nil {
 			return err
 		}
-		if keep {
-			if _, err := tx.ExecContext(ctx, addDeadEvent, int64(ev.Guild), int64(ev.Channel), kind, rawEvent(ev), clean(fmt.Sprint(cause))); err != nil {
-				return err
-			}
-		}
-		if odd && unreadable.AboutMessages() && ev.Channel != 0 {
+		switch about := !ev.Barrier() || odd && unreadable.AboutMessages(); {
+		case about && ev.Channel != 0 && (odd || len(around) == 0):
 			// Which message it was about nobody knows; what it did to it is found by reading the recent ones again.
 			again := NewJob{Kind: Reconcile, Key: ev.Channel.String(), Guild: ev.Guild, Priority: priorityReconcile}
 			if _, err := enqueue(ctx, tx, []NewJob{again}); err != nil {
 				return err
 			}
-		} else if ev.Barrier() && ev.Guild != 0 {
+		case (ev.Barrier() || ev.Channel == 0) && ev.Guild != 0:
 			moved, err := doubt(ctx, tx, ev)
 			if err != nil {
 				return err
@@ -164,11 +183,7 @@ func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) (
 		}
 		return openGaps(ctx, tx, around)
 	})
-	if err != nil {
-		return tidings.Result{}, fmt.Errorf("keep a dead %s: %w", kind, err)
-	}
-	s.afterCommit(context.WithoutCancel(ctx), result)
-	return result, nil
+	return result, err
 }
 
 // reachDown has the gap of a message without an id begin where the ledger ends: a replay may tell of it long after it was said.
@@ -290,29 +305,33 @@ func rawEvent(ev tidings.Event) []byte {
 	return raw
 }
 
+// gapsAround is the range of the messages that an event names; empty when it names none.
 func gapsAround(ev tidings.Event) []gap {
 	const reason = "an event could not be stored"
-	var first, last discord.MessageID
-	switch e := ev.Body.(type) {
-	case tidings.MessageCreated:
-		first, last = e.Message.ID, e.Message.ID
-	case tidings.MessageUpdated:
-		first, last = e.Message.ID, e.Message.ID
-	case tidings.MessagesDeleted:
-		if len(e.IDs) > 0 {
-			first, last = slices.Min(e.IDs), slices.Max(e.IDs)
-		}
-	case tidings.ReactionChanged:
-		first, last = e.Message, e.Message
-	case tidings.PollVoted:
-		first, last = e.Message, e.Message
-	case tidings.Unreadable:
-		if e.Name == "MESSAGE_CREATE" && ev.Channel != 0 {
-			first, last = tidings.FirstID(ev.At.Add(-clockMargin)), tidings.FirstID(ev.At.Add(clockMargin))
-		}
-	}
-	if first == 0 {
+	if ev.Channel == 0 {
 		return nil
 	}
-	return []gap{{channel: ev.Channel, from: first - 1, to: last, reason: reason}}
+	var named []discord.MessageID
+	switch e := ev.Body.(type) {
+	case tidings.MessageCreated:
+		named = append(named, e.Message.ID)
+	case tidings.MessageUpdated:
+		named = append(named, e.Message.ID)
+	case tidings.MessagesDeleted:
+		named = append(named, e.IDs...)
+	case tidings.ReactionChanged:
+		named = append(named, e.Message)
+	case tidings.PollVoted:
+		named = append(named, e.Message)
+	case tidings.Unreadable:
+		if e.Name == "MESSAGE_CREATE" {
+			named = append(named, tidings.FirstID(ev.At.Add(-clockMargin)), tidings.FirstID(ev.At.Add(clockMargin)))
+		}
+	}
+	// What can be no id names nothing, and would make a gap that nobody can list.
+	named = slices.DeleteFunc(named, func(id discord.MessageID) bool { return id == 0 || id > math.MaxInt64 })
+	if len(named) == 0 {
+		return nil
+	}
+	return []gap{{channel: ev.Channel, from: slices.Min(named) - 1, to: slices.Max(named), reason: reason}}
 }
