@@ -11,7 +11,11 @@ import (
 // item is one event on its way from Put to its commit.
 type item struct {
 	ev   tidings.Event
-	done func() // may be nil
+	done func(lost error) // may be nil
+	// lost is why it is kept nowhere, which only those are told who brought it and wait.
+	lost error
+	// passed is set when its guild's gate waits for it no more.
+	passed bool
 	// taken is when it was put in; zero where nobody traces.
 	taken time.Time
 }
@@ -69,25 +73,34 @@ func (i *Ingest) laneOf(c discord.ChannelID) int {
 	return int((x >> 32) % uint64(len(i.lanes)))
 }
 
+// pass has a guild's gate wait for an item no more. The caller holds i.mu.
+func (i *Ingest) pass(it *item) {
+	if it.passed {
+		return
+	}
+	it.passed = true
+	g := i.gates[it.ev.Guild]
+	if it.ev.Barrier() {
+		g.barrier = false
+	} else {
+		g.pending--
+	}
+	if !g.barrier && (g.pending == 0 || len(g.held) > 0) {
+		i.advance(g)
+	}
+}
+
 // finish is called when items are committed and told, or dead.
 func (i *Ingest) finish(items []*item) {
 	i.mu.Lock()
 	for _, it := range items {
 		i.marks.committed(it.ev.Mark)
-		g := i.gates[it.ev.Guild]
-		if it.ev.Barrier() {
-			g.barrier = false
-		} else {
-			g.pending--
-		}
-		if !g.barrier && (g.pending == 0 || len(g.held) > 0) {
-			i.advance(g)
-		}
+		i.pass(it)
 	}
 	i.mu.Unlock()
 	for _, it := range items {
 		if it.done != nil {
-			it.done()
+			it.done(it.lost)
 		}
 	}
 	i.room.Release(int64(len(items)))

@@ -33,7 +33,7 @@ type Recorder interface {
 	// SaveMarks stores how far gateway sessions are committed.
 	SaveMarks(ctx context.Context, marks []tidings.Mark) error
 	// DeadLetter keeps an event that can never be recorded, and opens a gap where it belongs, or has nobody see its guild until that
-	// is read again.
+	// is read again. Where the event itself is refused, the gap or the doubt is written without it.
 	DeadLetter(ctx context.Context, ev tidings.Event, cause error) (tidings.Result, error)
 }
 
@@ -91,6 +91,9 @@ type Ingest struct {
 	barriers *lane
 	closed   bool
 
+	aside  chan struct{}  // a token for each event whose dead letter was refused
+	trying sync.WaitGroup // those who try to keep them
+
 	life context.Context // ends with Run
 	end  context.CancelFunc
 }
@@ -114,7 +117,7 @@ func New(r Recorder, t Teller, o Options) *Ingest {
 		life: life, end: end,
 		recorder: r, teller: t, o: o, log: o.Log, metrics: newMetrics(o.Metrics),
 		room:  semaphore.NewWeighted(o.Waiting),
-		gates: map[gateKey]*gate{}, barriers: newLane(),
+		gates: map[gateKey]*gate{}, barriers: newLane(), aside: make(chan struct{}, maxAside),
 	}
 	for range o.Workers {
 		i.lanes = append(i.lanes, newLane())
@@ -129,12 +132,16 @@ func (i *Ingest) Put(ctx context.Context, ev tidings.Event) error {
 }
 
 // Commit takes events in and waits until all are committed, or kept as dead letters. It is for those who must know, such as
-// a job that closes a gap.
+// a job that closes a gap: an error says that one of them is kept nowhere, and they bring it again.
 func (i *Ingest) Commit(ctx context.Context, evs ...tidings.Event) error {
 	committed := make(chan struct{})
 	var left atomic.Int64
 	left.Store(int64(len(evs)) + 1) // one for this call itself, so that it cannot reach 0 in the middle
-	done := func() {
+	var lost atomic.Pointer[error]
+	done := func(err error) {
+		if err != nil {
+			lost.Store(&err)
+		}
 		if left.Add(-1) == 0 {
 			close(committed)
 		}
@@ -144,9 +151,12 @@ func (i *Ingest) Commit(ctx context.Context, evs ...tidings.Event) error {
 			return err
 		}
 	}
-	done()
+	done(nil)
 	select {
 	case <-committed:
+		if err := lost.Load(); err != nil {
+			return *err
+		}
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -206,7 +216,7 @@ func (i *Ingest) put(ctx context.Context, it *item) error {
 			i.marks.given(ev.Mark)
 			i.marks.committed(ev.Mark)
 			if it.done != nil {
-				it.done()
+				it.done(nil)
 			}
 			return nil
 		}
@@ -274,6 +284,7 @@ func (i *Ingest) Run(ctx context.Context) error {
 		l.close()
 	}
 	err := g.Wait()
+	i.trying.Wait()
 	i.end()
 	return err
 }

@@ -26,6 +26,7 @@ type fakeStore struct {
 	mark    int64
 	dead    []discord.MessageID
 	fail    func(ev tidings.Event) error
+	refuse  error // what DeadLetter answers
 	delay   func(ev tidings.Event) time.Duration
 	batches int
 	marked  int // batches that came with marks
@@ -95,6 +96,9 @@ func (f *fakeStore) SaveMarks(_ context.Context, marks []tidings.Mark) error {
 func (f *fakeStore) DeadLetter(_ context.Context, ev tidings.Event, _ error) (tidings.Result, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.refuse != nil {
+		return tidings.Result{}, f.refuse
+	}
 	if ev.Barrier() {
 		f.log = append(f.log, "doubted")
 		return tidings.Result{Access: []tidings.AccessChange{{Guild: ev.Guild}}}, nil

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -145,18 +146,63 @@ func (i *Ingest) runBarriers(ctx context.Context) {
 }
 
 // bury keeps an event that cannot be recorded as a dead letter, so that it counts as handled without being lost.
+//
+// The recorder needs nothing from outside for the gap, or the doubt, that a letter leaves, so where even that is refused for good it is
+// the database's doing and not the event's. Then the event is not finished, or its sequence would be committed with nothing to show for
+// it. Whoever waits for it is told, and brings it again. Any other is laid aside and tried again without end, while its lane goes on: what is broken
+// may be one table or one row, and one event must stop nobody who can go on. Its sequence stays open, so that a crash has it told
+// again, nobody is told meanwhile that all is committed (see Settle), and it keeps its room. No more than maxAside lie there: where all are refused the lanes
+// wait, in order, as they do while the database is away.
 func (i *Ingest) bury(ctx context.Context, it *item, cause error) {
 	i.log.Error("an event cannot be stored and is kept as a dead letter",
 		"guild", it.ev.Guild, "channel", it.ev.Channel, "source", it.ev.Source.String(), "err", cause)
 	i.metrics.dead.Inc()
 	err := i.persist(ctx, false, func() error { return i.DeadLetter(ctx, it.ev, cause) })
-	if err != nil && ctx.Err() == nil {
-		i.log.Error("a dead letter cannot be kept either; the event is lost until its channel is read again",
-			"guild", it.ev.Guild, "channel", it.ev.Channel, "err", err)
-	}
-	if ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+	case err == nil:
 		i.finish([]*item{it})
+	case it.done != nil:
+		it.lost = fmt.Errorf("an event of channel %d cannot be stored: %w", it.ev.Channel, err)
+		i.finish([]*item{it})
+	default:
+		i.layAside(ctx, it, cause, err)
 	}
+}
+
+// maxAside is how many events wait at most, beside the lanes, for a database that refuses even their dead letters.
+const maxAside = 100
+
+func (i *Ingest) layAside(ctx context.Context, it *item, cause, refused error) {
+	select {
+	case i.aside <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	i.log.Error("the database refuses the dead letter too; it is tried again until it is kept",
+		"guild", it.ev.Guild, "channel", it.ev.Channel, "err", refused)
+	// What comes after a change of who may read what must not be seen by those whom it shuts out, so that one holds its guild. Nothing of any other
+	// is told, so its guild's changes need not wait for it.
+	if !it.ev.Barrier() {
+		i.mu.Lock()
+		i.pass(it)
+		i.mu.Unlock()
+	}
+	i.trying.Go(func() {
+		defer func() { <-i.aside }()
+		for try := 0; ; try++ {
+			select {
+			case <-ctx.Done():
+				return // not committed: Discord will say it again
+			case <-time.After(5 * backoff(try)):
+			}
+			if i.DeadLetter(ctx, it.ev, cause) == nil {
+				i.log.Info("a dead letter that was refused is kept now", "guild", it.ev.Guild, "channel", it.ev.Channel)
+				i.finish([]*item{it})
+				return
+			}
+		}
+	})
 }
 
 // persist runs f until it succeeds, ctx ends or trying again cannot help. An absent database is waited for without end: the

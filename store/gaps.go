@@ -129,9 +129,10 @@ func (s *Store) DeadLetter(ctx context.Context, ev tidings.Event, cause error) (
 		_, err = tx.ExecContext(ctx, addDeadEvent, int64(ev.Guild), int64(ev.Channel), clean(kind), rawEvent(ev), clean(fmt.Sprint(cause)))
 		return err
 	})
-	if err != nil && !errors.Is(err, tidings.ErrUnavailable) && ctx.Err() == nil && (ev.Guild != 0 || ev.Channel != 0) {
-		s.log.Error("an event cannot be kept; what it was about is read again", "kind", kind, "guild", ev.Guild, "channel", ev.Channel, "err", err)
-		result, err = s.setAside(ctx, ev, func(*sqlx.Tx) error { return nil })
+	if refused := err; err != nil && !errors.Is(err, tidings.ErrUnavailable) && ctx.Err() == nil && (ev.Guild != 0 || ev.Channel != 0) {
+		if result, err = s.setAside(ctx, ev, func(*sqlx.Tx) error { return nil }); err == nil {
+			s.log.Error("a dead letter cannot be kept; what it is about is read again", "kind", kind, "guild", ev.Guild, "channel", ev.Channel, "err", refused)
+		}
 	}
 	if err != nil {
 		return tidings.Result{}, fmt.Errorf("keep a dead %s: %w", kind, err)
