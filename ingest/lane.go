@@ -147,12 +147,12 @@ func (i *Ingest) runBarriers(ctx context.Context) {
 
 // bury keeps an event that cannot be recorded as a dead letter, so that it counts as handled without being lost.
 //
-// The recorder needs nothing from outside for the gap, or the doubt, that a letter leaves, so where even that is refused for good it is
-// the database's doing and not the event's. Then the event is not finished, or its sequence would be committed with nothing to show for
-// it. Whoever waits for it is told, and brings it again. Any other is laid aside and tried again without end, while its lane goes on: what is broken
-// may be one table or one row, and one event must stop nobody who can go on. Its sequence stays open, so that a crash has it told
-// again, nobody is told meanwhile that all is committed (see Settle), and it keeps its room. No more than maxAside lie there: where all are refused the lanes
-// wait, in order, as they do while the database is away.
+// Where even the gap is refused that a letter leaves, which is numbers alone, it is the database's doing and not the event's.
+// The event is not finished then, or its sequence would be committed with nothing to show for it. Whoever waits for it is told, and brings
+// it again. Any other is laid aside and tried again without end while its lane goes on: what is broken may be one table or one row,
+// and one event must stop nobody who can go on. Its sequence stays open: after a crash it is told again, and until it is
+// kept nobody is told that all is committed; a shard that resumes meanwhile waits (see Settle). At most maxAside lie there. Where all
+// are refused the lanes wait, in order, as they do while the database is away.
 func (i *Ingest) bury(ctx context.Context, it *item, cause error) {
 	i.log.Error("an event cannot be stored and is kept as a dead letter",
 		"guild", it.ev.Guild, "channel", it.ev.Channel, "source", it.ev.Source.String(), "err", cause)
@@ -181,8 +181,8 @@ func (i *Ingest) layAside(ctx context.Context, it *item, cause, refused error) {
 	}
 	i.log.Error("the database refuses the dead letter too; it is tried again until it is kept",
 		"guild", it.ev.Guild, "channel", it.ev.Channel, "err", refused)
-	// What comes after a change of who may read what must not be seen by those whom it shuts out, so that one holds its guild. Nothing of any other
-	// is told, so its guild's changes need not wait for it.
+	// What comes after a change of who may read what must not be seen by those whom it shuts out: such a one holds its guild.
+	// Of any other nothing is told, so its guild's changes need not wait for it.
 	if !it.ev.Barrier() {
 		i.mu.Lock()
 		i.pass(it)

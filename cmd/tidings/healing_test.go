@@ -187,3 +187,55 @@ func listenFor(t *testing.T, run *service, who credential, op string) <-chan str
 	}
 	return frames
 }
+
+// A message that the database refuses, and its dead letter too, is a gap that everybody sees, and there once it is taken.
+func TestAMessageThatCannotBeKeptAtAllIsAGapAndComesBack(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 12, sim.Options{})
+	c := configFor(t, s.d)
+	general := s.channels[0]
+	me := credential{token: makeToken(t, c, s.people[0].ID)}
+	run := start(t, c)
+	db, err := sql.Open("postgres", c.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	do := func(query string) {
+		t.Helper()
+		if _, err := db.Exec(query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the gateway tells of the server", 30*time.Second, func() bool {
+		var live bool
+		return db.QueryRow(`SELECT bool_and(live_session <> '') FROM guilds`).Scan(&live) == nil && live
+	})
+	s.d.Say(s.people[2], general, "before")
+	s.settle(c.DatabaseURL, 20*time.Second)
+	do(`INSERT INTO job_pauses (kind) SELECT unnest(ARRAY['fetch-messages', 'reconcile', 'audit'])`)
+	do(`ALTER TABLE messages ADD CONSTRAINT no_poison CHECK (content <> 'poison')`)
+	do(`ALTER TABLE dead_events ADD CONSTRAINT none CHECK (false)`)
+	poison := s.d.Say(s.people[2], general, "poison")["id"].(string)
+	last := s.d.Say(s.people[2], general, "after")["id"].(string)
+	eventually(t, "the message from afterwards is there", 20*time.Second, func() bool { return run.unread(me).channels()[general].LastID == last })
+	type detail struct {
+		Since *time.Time `json:"complete_since"`
+		Gaps  []struct{ From, To string }
+	}
+	read := func() (d detail) {
+		run.call(me, "GET", "/api/channels/"+general, nil, &d)
+		return d
+	}
+	if d := read(); len(d.Gaps) != 1 || d.Gaps[0].To != poison {
+		t.Errorf("with a message missing the channel is %+v, want a gap up to %s", d, poison)
+	}
+	do(`ALTER TABLE messages DROP CONSTRAINT no_poison`)
+	do(`ALTER TABLE dead_events DROP CONSTRAINT none`)
+	do(`DELETE FROM job_pauses`)
+	eventually(t, "the gap is healed", time.Minute, func() bool { return len(read().Gaps) == 0 })
+	if got := run.contents(me, general); got[poison] != "poison" {
+		t.Errorf("the channel's messages are %v, want the one that was refused among them", got)
+	}
+	s.settle(c.DatabaseURL, 20*time.Second)
+}
