@@ -40,8 +40,8 @@ type Outgoing struct {
 	Confirm func(ctx context.Context, u discord.UserID, guilds ...discord.GuildID) (*tidings.VisibleSet, error)
 	// Open decrypts a webhook's secret.
 	Open func(u discord.UserID, sealed []byte) ([]byte, error)
-	// Encode writes a message as the API has it.
-	Encode func(m tidings.Message) ([]byte, error)
+	// Encode writes a message as the API has it, with the names that whoever sees a set may know.
+	Encode func(set *tidings.VisibleSet, m tidings.Message) ([]byte, error)
 	HTTP   *http.Client // [OutgoingClient]
 	Log    *slog.Logger
 }
@@ -80,13 +80,13 @@ func (o *Outgoing) Handle(ctx context.Context, j store.Job) error {
 	if err != nil {
 		return err
 	}
-	_, hits, err := stillSeen(ctx, o.Visible, o.Confirm, w.User, func(set *tidings.VisibleSet) ([]store.Hit, error) {
+	set, hits, err := stillSeen(ctx, o.Visible, o.Confirm, w.User, func(set *tidings.VisibleSet) ([]store.Hit, error) {
 		return o.Store.Hits(ctx, set, w, hitsEach)
 	})
 	if err != nil || len(hits) == 0 {
 		return err
 	}
-	body, told, err := o.body(w, hits)
+	body, told, err := o.body(w, set, hits)
 	if err != nil {
 		return err
 	}
@@ -150,17 +150,17 @@ func stillSeen(
 			return nil, nil, err
 		}
 		if now.Epoch == set.Epoch {
-			return set, hits, nil
+			return now, hits, nil // it may have newer names
 		}
 	}
 	return nil, nil, RetryAfter(errMoved, time.Second)
 }
 
-func (o *Outgoing) body(w store.OutgoingWebhook, hits []store.Hit) ([]byte, []discord.MessageID, error) {
+func (o *Outgoing) body(w store.OutgoingWebhook, set *tidings.VisibleSet, hits []store.Hit) ([]byte, []discord.MessageID, error) {
 	d := Delivery{Webhook: strconv.FormatInt(w.ID, 10), Delivery: rand.Text(), User: w.User.String()}
 	var told []discord.MessageID
 	for _, h := range hits {
-		m, err := o.Encode(h.Message)
+		m, err := o.Encode(set, h.Message)
 		if err != nil {
 			return nil, nil, fmt.Errorf("encode message %d: %w", h.Message.ID, err)
 		}

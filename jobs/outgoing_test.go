@@ -155,7 +155,7 @@ func newReader(t *testing.T, hook store.OutgoingWebhook) *reader {
 	r.out = &jobs.Outgoing{
 		Store: s, Visible: r.visible, Confirm: r.confirm, HTTP: r.at.client(), Log: slog.New(slog.DiscardHandler),
 		Open:   func(_ discord.UserID, b []byte) ([]byte, error) { return b[len("sealed "):], nil },
-		Encode: func(m tidings.Message) ([]byte, error) { return json.Marshal(m.Content) },
+		Encode: func(_ *tidings.VisibleSet, m tidings.Message) ([]byte, error) { return json.Marshal(m.Content) },
 	}
 	t.Cleanup(r.out.HTTP.CloseIdleConnections)
 	return r

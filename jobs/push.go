@@ -50,8 +50,8 @@ type Push struct {
 	Alive func(ctx context.Context, session string) (bool, error)
 	// Here reports whether the person is looking at a page now, on whatever device.
 	Here func(ctx context.Context, u discord.UserID) (bool, error)
-	// Brief says who wrote a message and, in a line of plain text, what.
-	Brief      func(m tidings.Message) (author, text string)
+	// Brief says who wrote a message and, in a line of plain text, what, to whoever sees a set.
+	Brief      func(set *tidings.VisibleSet, m tidings.Message) (author, text string)
 	HTTP       *http.Client // [OutgoingClient]
 	Subscriber string       // who sends, for whoever runs the push service: an https address or a mail address
 	Log        *slog.Logger
@@ -248,7 +248,7 @@ func (p *Push) notice(sub store.PushSubscription, set *tidings.VisibleSet, hits 
 	for _, id := range t.ids {
 		t.notice.IDs = append(t.notice.IDs, id.String())
 	}
-	switch author, text := p.Brief(last.Message); {
+	switch author, text := p.Brief(set, last.Message); {
 	case sub.Words:
 		t.notice.Title, t.notice.Body = clip(author, 80)+" · "+where, clip(text, 200)
 		if more := len(hits) - 1; more > 0 {

@@ -46,7 +46,7 @@ func newPhone(t *testing.T, words bool) *phone {
 		t.Fatal(err)
 	}
 	p.push = &jobs.Push{
-		Store: p.store, Visible: p.named, Confirm: p.confirm, Log: slog.New(slog.DiscardHandler), HTTP: p.service.HTTP(), Subscriber: "https://tidings.example",
+		Store: p.store, Visible: p.named, Confirm: p.confirmNamed, Log: slog.New(slog.DiscardHandler), HTTP: p.service.HTTP(), Subscriber: "https://tidings.example",
 		Target: func(_ discord.UserID, sealed []byte) (x jobs.PushTarget, err error) {
 			return x, json.Unmarshal(sealed, &x)
 		},
@@ -55,7 +55,7 @@ func newPhone(t *testing.T, words bool) *phone {
 		},
 		Alive: func(context.Context, string) (bool, error) { return !p.ended, nil },
 		Here:  func(context.Context, discord.UserID) (bool, error) { return p.here, nil },
-		Brief: func(m tidings.Message) (string, string) { return "Bob", m.Content },
+		Brief: func(_ *tidings.VisibleSet, m tidings.Message) (string, string) { return "Bob", m.Content },
 		Now: func() time.Time {
 			if p.now.IsZero() {
 				return time.Now()
@@ -85,6 +85,14 @@ func (p *phone) named(u discord.UserID) *tidings.VisibleSet {
 		set.Guilds[0].Channels[i].Name = map[discord.ChannelID]string{501: "deck", 502: "bridge"}[c.ID]
 	}
 	return set
+}
+
+// confirmNamed is confirm with names.
+func (p *phone) confirmNamed(ctx context.Context, u discord.UserID, guilds ...discord.GuildID) (*tidings.VisibleSet, error) {
+	if _, err := p.confirm(ctx, u, guilds...); err != nil {
+		return nil, err
+	}
+	return p.named(u), nil
 }
 
 // look does the job, and lists what the phone shows by it.

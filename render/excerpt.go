@@ -14,11 +14,11 @@ import (
 // excerptLength is enough for one line of a quote or a notification.
 const excerptLength = 140
 
-// Excerpt is a message as one short line of plain text, for quotes and notifications. Spoilers stay hidden; a message
-// without text is described.
-func Excerpt(m tidings.Message) string { return excerptOf(m).plain() }
+// Excerpt is a message as one short line of plain text, for quotes and notifications, with the names that its reader may know. Spoilers stay
+// hidden; a message without text is described.
+func Excerpt(m tidings.Message, n *Names) string { return excerptOf(m, n).plain() }
 
-// excerpt is the line. Before what only the reader's page can name, roles and channels, stands nameless.
+// excerpt is the line. Before what has no name here, roles and channels that only the reader's page may be able to name, stands nameless.
 type excerpt struct {
 	text    string
 	unnamed []*token // one for each nameless, as far as the text goes
@@ -53,17 +53,18 @@ func (e excerpt) html() template.HTML {
 	return template.HTML(b.String())
 }
 
-func excerptOf(m tidings.Message) excerpt {
+func excerptOf(m tidings.Message, n *Names) excerpt {
+	f := filler{n, m.Guild}
 	p := parsePayload(m.Payload)
 	if line := systemLine(m.Type, p, author(p.Author, p.Member, m.Author).Name, m.Content); line != "" {
 		return excerpt{text: line}
 	}
-	if e := excerptText(m.Content, p); e.text != "" {
+	if e := f.excerpt(m.Content, p); e.text != "" {
 		return e
 	}
 	if len(p.Snapshots) > 0 {
 		s := p.Snapshots[0].Message
-		if e := excerptText(string(s.Content), payload{Mentions: s.Mentions}); e.text != "" {
+		if e := f.excerpt(string(s.Content), payload{Mentions: s.Mentions}); e.text != "" {
 			e.text = "Forwarded: " + e.text
 			return e
 		}
@@ -80,7 +81,7 @@ func excerptOf(m tidings.Message) excerpt {
 	}
 	for _, e := range p.Embeds {
 		for _, s := range []str{e.Title, e.Description} {
-			if e := excerptText(string(s), p); e.text != "" {
+			if e := f.excerpt(string(s), p); e.text != "" {
 				return e
 			}
 		}
@@ -91,7 +92,7 @@ func excerptOf(m tidings.Message) excerpt {
 		}
 	}
 	for _, c := range p.Components {
-		if e := excerptText(firstText(c, 0), p); e.text != "" {
+		if e := f.excerpt(firstText(c, 0), p); e.text != "" {
 			return e
 		}
 	}
@@ -134,10 +135,19 @@ func describeFiles(files []payloadAttachment, n int) string {
 	return fmt.Sprintf("%d files", n)
 }
 
-func excerptText(s string, p payload) (e excerpt) {
+func (f filler) excerpt(s string, p payload) (e excerpt) {
 	if utf8.RuneCountInString(s) <= maxMarkdown {
 		doc, source := parse(s, names(p.Mentions), false)
-		s = plainText(doc, source, &e.unnamed)
+		s = plainText(doc, source, func(t *token) string {
+			if t.what != tokenRole && t.what != tokenChannel {
+				return t.label()
+			}
+			if name := f.names.name(f.guild, t.what, t.id); name != "" {
+				return t.label()[:1] + name
+			}
+			e.unnamed = append(e.unnamed, t)
+			return string(nameless) + t.label()
+		})
 	}
 	e.text = clip(oneLine(s), excerptLength)
 	return e
@@ -145,8 +155,8 @@ func excerptText(s string, p payload) (e excerpt) {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// plainText is a tree's text without its marks. With unnamed, roles and channels are gathered there and nameless stands before each.
-func plainText(n ast.Node, source []byte, unnamed *[]*token) string {
+// plainText is a tree's text without its marks; label says what stands for a token.
+func plainText(n ast.Node, source []byte, label func(*token) string) string {
 	var b strings.Builder
 	var walk func(n ast.Node)
 	walk = func(n ast.Node) {
@@ -165,11 +175,7 @@ func plainText(n ast.Node, source []byte, unnamed *[]*token) string {
 			b.Write(n.Value)
 			return
 		case *token:
-			if unnamed != nil && (n.what == tokenRole || n.what == tokenChannel) {
-				*unnamed = append(*unnamed, n)
-				b.WriteByte(nameless)
-			}
-			b.WriteString(n.label())
+			b.WriteString(label(n))
 			return
 		case *autolink:
 			b.WriteString(n.label)

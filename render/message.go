@@ -148,8 +148,12 @@ func (r *Renderer) reply(p payload, m tidings.Message) *Reply {
 	a := author(rp.Author, rp.Member, to.Author)
 	a.Webhook = rp.WebhookID != ""
 	v.Author = &a
-	e := excerptOf(to)
+	e := excerptOf(to, nil)
 	v.Excerpt, v.HTML = e.plain(), e.html()
+	if len(e.unnamed) > 0 {
+		kept := to
+		v.unnamed = &kept
+	}
 	return v
 }
 

@@ -90,7 +90,7 @@ func TestMessageOfEveryKind(t *testing.T) {
 			if v.System != c.system || string(v.HTML) != c.html {
 				t.Errorf("View = system %q, html %q, want %q, %q", v.System, v.HTML, c.system, c.html)
 			}
-			if e := Excerpt(m); c.excerpt != "" && e != c.excerpt {
+			if e := Excerpt(m, nil); c.excerpt != "" && e != c.excerpt {
 				t.Errorf("Excerpt = %q, want %q", e, c.excerpt)
 			}
 			if _, err := json.Marshal(v); err != nil {
@@ -147,7 +147,7 @@ func TestJumbo(t *testing.T) {
 func TestExcerptIsShort(t *testing.T) {
 	t.Parallel()
 	m := message(t, fmt.Sprintf(`{"id":"9","channel_id":"2","author":{"id":"5","username":"ada"},"type":0,"content":%q}`, "> q\n```go\nx\n```\n"+strings.Repeat("wörd ", 100)))
-	e := Excerpt(m)
+	e := Excerpt(m, nil)
 	if n := len([]rune(e)); n > excerptLength+1 || !strings.HasPrefix(e, "q x wörd") || strings.ContainsAny(e, "\n`>") {
 		t.Errorf("Excerpt = %q (%d)", e, n)
 	}

@@ -1,6 +1,7 @@
 // Package render turns one of Discord's messages into what people see: safe HTML and the JSON object that the API and the
 // live socket show. It knows nothing of who is looking, so one rendering serves everybody who may read the channel; names
-// of channels and roles, which a reader may not be allowed to know, are left to the page.
+// of channels and roles, which a reader may not be allowed to know, are left to the page. What is for one reader and has no
+// page to fill them in gets them from [Names].
 //
 // Nothing that a message says is ever taken for HTML. The text is parsed into a tree, and the tree is written with every
 // piece of text escaped and every address checked; see [Renderer.HTML].
@@ -31,11 +32,18 @@ type Renderer struct {
 func New(o Options) *Renderer { return &Renderer{cdn: o.DiscordCDN} }
 
 // Encode renders a message as the JSON object that the live socket carries.
-func (r *Renderer) Encode(m tidings.Message) ([]byte, error) {
+func (r *Renderer) Encode(m tidings.Message) ([]byte, error) { return r.EncodeFor(m, nil) }
+
+// EncodeFor is Encode for one reader, with the names that they may know.
+func (r *Renderer) EncodeFor(m tidings.Message, n *Names) ([]byte, error) {
+	v := r.Message(m)
+	if n != nil {
+		v = v.Named(n)
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // it is JSON for a socket, and most of it is HTML
-	if err := e.Encode(r.Message(m)); err != nil {
+	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("render message %d: %w", m.ID, err)
 	}
 	return bytes.TrimRight(b.Bytes(), "\n"), nil

@@ -82,7 +82,7 @@ func FuzzHTML(f *testing.F) {
 		out := string(r.HTML(in, map[string]string{"7": in}, true))
 		checkSafe(t, out)
 		checkSafe(t, string(r.inline(in, nil)))
-		Excerpt(tidings.Message{ID: 1, Channel: 1, Content: in})
+		Excerpt(tidings.Message{ID: 1, Channel: 1, Guild: 1, Content: in}, someNames())
 		// Nothing that was written may be lost. Forms between brackets stand for something else, and fences name languages.
 		if !strings.ContainsAny(in, "<[`@") && utf8.RuneCountInString(in) <= maxMarkdown {
 			if got, want := letters(html.UnescapeString(tags(out))), letters(in); got != want {
@@ -106,14 +106,16 @@ func FuzzMessage(f *testing.F) {
 		if _, err := r.Encode(m); err != nil {
 			t.Fatal(err)
 		}
-		checkSafe(t, string(v.HTML))
-		for _, e := range v.Embeds {
-			checkSafe(t, string(e.Title+e.Description))
+		for _, v := range []View{v, v.Named(someNames())} {
+			checkSafe(t, string(v.HTML))
+			for _, e := range v.Embeds {
+				checkSafe(t, string(e.Title+e.Description))
+			}
+			if v.Reply != nil {
+				checkSafe(t, string(v.Reply.HTML))
+			}
 		}
-		if v.Reply != nil {
-			checkSafe(t, string(v.Reply.HTML))
-		}
-		Excerpt(m)
+		Excerpt(m, someNames())
 	})
 }
 

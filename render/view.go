@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+
+	"tidings"
 )
 
 // View is one message as the API and the live socket show it. Fields that end in HTML are safe to put into a page.
@@ -60,6 +62,7 @@ type Reply struct {
 	Excerpt string            `json:"excerpt"`
 	HTML    template.HTML     `json:"html,omitempty" doc:"The excerpt as safe HTML, where it mentions roles or channels, whose names are for the page to fill in"`
 	Deleted bool              `json:"deleted"`
+	unnamed *tidings.Message  // what is answered, where the excerpt has something to name
 }
 
 // Forward is a message that was passed on from elsewhere. Discord does not say who wrote it; a reader may not be allowed to see

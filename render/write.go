@@ -131,7 +131,7 @@ func (w *writer) block(n ast.Node) {
 // shown as they were written.
 func (w *writer) masked(n ast.Node, address string) {
 	u := webURL(address)
-	label := plainText(n, w.source, nil)
+	label := plainText(n, w.source, (*token).label)
 	if u != "" && strings.TrimSpace(label) != "" && !strings.Contains(label, "://") {
 		w.link(u, func() { w.children(n) })
 		return
@@ -165,7 +165,7 @@ func (w *writer) token(t *token) {
 		w.raw(`<span class="mention user" data-user="` + escape(t.id) + `">@<bdi>`)
 		w.text(t.label()[1:])
 		w.raw("</bdi></span>")
-	case tokenRole:
+	case tokenRole: // placeholder reads it, and the next
 		w.raw(`<span class="mention role" data-role="` + escape(t.id) + `">@role</span>`)
 	case tokenChannel:
 		w.raw(`<span class="mention channel" data-channel="` + escape(t.id) + `">#channel</span>`)

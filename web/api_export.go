@@ -147,8 +147,9 @@ func (s *Server) exportView(p who, v store.View) pager {
 func (s *Server) exported(ctx context.Context, set *tidings.VisibleSet, messages []tidings.Message) ([]ExportedMessage, error) {
 	views, err := s.views(ctx, set, messages)
 	out := make([]ExportedMessage, len(views))
+	called := s.names(s.o.Access.Visible(set.User)) // by what was asked for after the messages were read
 	for i, v := range views {
-		out[i] = ExportedMessage{v, store.CursorAt(tidings.Message{ID: v.ID, Channel: v.Channel})}
+		out[i] = ExportedMessage{v.named(called), store.CursorAt(tidings.Message{ID: v.ID, Channel: v.Channel})}
 	}
 	return out, err
 }

@@ -198,6 +198,17 @@ func hideMissingQuotes(page []MessageView) {
 	}
 }
 
+// names are what the reader of a set may call roles and channels.
+func (s *Server) names(set *tidings.VisibleSet) *render.Names {
+	return render.NewNames(set, s.o.Access.Guild)
+}
+
+// named is the message for where no page fills in names.
+func (m MessageView) named(n *render.Names) MessageView {
+	m.View = m.View.Named(n)
+	return m
+}
+
 // reader is for whom a message is shown.
 type reader struct {
 	user    discord.UserID

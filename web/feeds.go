@@ -128,7 +128,9 @@ func (s *Server) outFeed(ctx context.Context, v store.View, base string) (outFee
 		Version: "https://jsonfeed.org/version/1.1", Title: v.Name, Home: base + "/", Items: []feedItem{},
 		id: fmt.Sprintf("urn:tidings:view:%d", v.ID), updated: v.CreatedAt.UTC(),
 	}
+	called := s.names(s.o.Access.Visible(v.User)) // by what was asked for after the messages were read
 	for _, m := range body.Messages {
+		m = m.named(called)
 		item := feedItem{
 			ID: "urn:tidings:message:" + m.ID.String(), URL: base + "/c/" + m.Channel.String(), Title: m.Author.Name + " in " + names[m.Channel],
 			HTML: string(m.HTML), Published: m.ID.Time().UTC(), Authors: []feedAuthor{{m.Author.Name}},

@@ -12,6 +12,7 @@ import (
 	"github.com/diamondburned/arikawa/v3/discord"
 
 	"tidings"
+	"tidings/render"
 	"tidings/store"
 )
 
@@ -32,6 +33,8 @@ type first struct {
 	Keywords []string    `json:"keywords"`
 	// Roles are those of the person's guilds, which all their members may know.
 	Roles map[discord.RoleID]roleView `json:"roles"`
+	// names are for the first view. The script has its own, which change while the page is open.
+	names *render.Names
 }
 
 type roleView struct {
@@ -178,7 +181,7 @@ func (s *Server) app(w http.ResponseWriter, r *http.Request, p who, f first) {
 		return
 	}
 	f.Me = me{f.User.ID, f.User.Name}
-	f.CDN = s.o.DiscordCDN
+	f.CDN, f.names = s.o.DiscordCDN, s.names(set)
 	saved, err := s.o.Store.Views(ctx, p.user)
 	if err != nil {
 		s.pageError(w, r, err)
@@ -266,7 +269,7 @@ func (f first) Days() []streamDay {
 		d := &days[len(days)-1]
 		grouped := last.ID != 0 && last.Author == m.Author && last.Channel == m.Channel && m.Reply == nil && m.System == "" && last.System == "" &&
 			m.Timestamp.Sub(last.Timestamp) < 7*time.Minute
-		d.Messages = append(d.Messages, streamMessage{MessageView: m, Grouped: grouped, ChannelName: names[m.Channel], InFeed: f.View.Kind != "channel"})
+		d.Messages = append(d.Messages, streamMessage{MessageView: m.named(f.names), Grouped: grouped, ChannelName: names[m.Channel], InFeed: f.View.Kind != "channel"})
 		last = m
 	}
 	return days

@@ -172,7 +172,7 @@ func TestPagesForPeople(t *testing.T) {
 func TestFirstPage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.say(10, at(2, 9, 0), bob, "bob", "hello **there**")
+	w.say(10, at(2, 9, 0), bob, "bob", "hello **there**, <@&50> in <#11> and <#99>")
 	w.say(10, at(2, 9, 1), bob, "bob", "<@7> look", `{"mentions":[{"id":"7","username":"ada"}],"reactions":[{"count":2,"emoji":{"name":"👍"}}]}`)
 	w.say(20, at(3, 8, 0), bob+1<<22, "eve", "ahoy", `{"attachments":[{"id":"1","filename":"chart.png","content_type":"image/png","size":2048,"url":"https://cdn.discordapp.com/chart.png"}]}`)
 	ts := w.serve()

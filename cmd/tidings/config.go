@@ -68,9 +68,9 @@ type Config struct {
 	Recheck time.Duration `kong:"-"`
 	// Statfs says how much room is left; nil for asking the system.
 	Statfs func(path string) (free, all uint64, err error) `kong:"-"`
-	// PushHTTP reaches push services; nil for those on the public internet alone.
-	PushHTTP *http.Client `kong:"-"`
-	LogLevel slog.Level   `env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
+	// OutgoingHTTP reaches the addresses that people name, of push services and webhooks; nil for those on the public internet alone.
+	OutgoingHTTP *http.Client `kong:"-"`
+	LogLevel     slog.Level   `env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
 }
 
 // listen is the address to serve on.

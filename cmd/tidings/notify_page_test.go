@@ -173,7 +173,7 @@ func (h *house) pollsWhileBlocked(t *testing.T) {
 // TestNotifications goes the whole way from a message to what a browser shows, while a page is open and while none is.
 func TestNotifications(t *testing.T) {
 	push := pushtest.Start(t)
-	h := newHouseWith(t, func(c *Config) { c.PushHTTP = push.HTTP() }, "asks", "leaves", "tabs")
+	h := newHouseWith(t, func(c *Config) { c.OutgoingHTTP = push.HTTP() }, "asks", "leaves", "tabs")
 	t.Run("while a tab is open", h.notifiesOnce)
 	t.Run("while none is", func(t *testing.T) { h.pushes(t, push) })
 }

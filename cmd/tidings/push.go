@@ -24,7 +24,7 @@ import (
 // newPush makes the handler that tells browsers by Web Push.
 func newPush(c *Config, st *store.Store, who *access.Access, live *hub.Hub, site *web.Server, address string, log *slog.Logger) *jobs.Push {
 	p := &jobs.Push{
-		Store: st, Visible: who.Visible, Confirm: who.Confirm, Alive: site.Alive, Here: live.Here, HTTP: cmp.Or(c.PushHTTP, jobs.OutgoingClient()),
+		Store: st, Visible: who.Visible, Confirm: who.Confirm, Alive: site.Alive, Here: live.Here, HTTP: cmp.Or(c.OutgoingHTTP, jobs.OutgoingClient()),
 		Subscriber: pushSubscriber(address), Log: log,
 		Target: func(u discord.UserID, sealed []byte) (t jobs.PushTarget, err error) {
 			plain, err := site.OpenSecret(u, sealed)
@@ -36,7 +36,9 @@ func newPush(c *Config, st *store.Store, who *access.Access, live *hub.Hub, site
 			}
 			return t, err
 		},
-		Brief: func(m tidings.Message) (author, text string) { return render.AuthorName(m), render.Excerpt(m) },
+		Brief: func(set *tidings.VisibleSet, m tidings.Message) (author, text string) {
+			return render.AuthorName(m), render.Excerpt(m, render.NewNames(set, who.Guild))
+		},
 	}
 	p.Keys = func(ctx context.Context) (k jobs.PushKeys, err error) {
 		k.Public, k.Private, err = site.PushKeys(ctx)

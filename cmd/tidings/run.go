@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -233,7 +234,10 @@ func serve(ctx context.Context, c *Config, log *slog.Logger, ready func(url stri
 	work.Handle(store.ReadGuild, jobs.ReadGuild(&scout{rest: discord.REST()}, st, gate, who, part("jobs")), 2)
 	work.Handle(store.ProcessWebhook, newWebhooks(c, discord.REST(), st, gate, who, site, part("webhooks")).Handle, 2)
 	outgoing := &jobs.Outgoing{
-		Store: st, Visible: who.Visible, Confirm: who.Confirm, Open: site.OpenSecret, Encode: renderer.Encode, HTTP: jobs.OutgoingClient(), Log: part("jobs"),
+		Store: st, Visible: who.Visible, Confirm: who.Confirm, Open: site.OpenSecret, HTTP: cmp.Or(c.OutgoingHTTP, jobs.OutgoingClient()), Log: part("jobs"),
+		Encode: func(set *tidings.VisibleSet, m tidings.Message) ([]byte, error) {
+			return renderer.EncodeFor(m, render.NewNames(set, who.Guild))
+		},
 	}
 	work.Handle(store.SendWebhook, outgoing.Handle, 4)
 	work.Handle(jobs.AlertsKind, alerts.Look, 1)
