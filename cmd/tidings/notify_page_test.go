@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -65,6 +69,11 @@ func (h *house) saysLittle(t *testing.T) {
 	last := h.say("general", "the last of them")
 	browsertest.Until(t, b, `!!document.querySelector('article[data-id="`+last+`"]') && /new messages|Ingrid: /.test(document.querySelector('#said').textContent)`)
 	browsertest.Until(t, b, `((l) => { if (l.some((id) => id !== 'said') || l.length > 4) throw new Error('said: ' + l); return true; })(said)`)
+	// What is said is what the page shows: by name what can be named, and nothing of what is hidden.
+	h.visit(t, b, "/c/"+h.guild.Channel("general"))
+	browsertest.Until(t, b, `document.body.dataset.status === 'live' && document.querySelector('#stream').getAttribute('aria-busy') === 'false'`)
+	h.say("general", "now **in** <#"+h.guild.Channel("nets")+">\nnot <#99>, ||or so||")
+	browsertest.Until(t, b, `document.querySelector('#said').textContent === 'Ingrid: now in #nets not #channel, ▒▒▒'`)
 }
 
 // sockets is how many live sockets the service holds.
@@ -230,9 +239,9 @@ func (h *house) notifiesOnce(t *testing.T) {
 		browsertest.Do(t, b, evaluate(`(() => { for (const on of [false, true, true]) { document.hasFocus = () => on; dispatchEvent(new Event(on ? 'focus' : 'blur')); } })()`))
 		look(t, b, false)
 	}
-	h.say("general", "come here "+mention+" ||quickly||")
+	h.say("general", "come here "+mention+" ||quickly||, to <#"+h.guild.Channel("nets")+"> or <#99>")
 	h.say("tides", "nobody needs this")
-	shown(t, first, "Ingrid · #general · Harbour: come here @tabs ▒▒▒")
+	shown(t, first, "Ingrid · #general · Harbour: come here @tabs ▒▒▒, to #nets or #channel")
 	// Of a channel whose level is all, everything; of one of nothing, nothing. Both tabs hear of each change, ask, and have read the answer.
 	for _, b := range []context.Context{first, second} {
 		browsertest.Do(t, b, evaluate(`(() => { const ask = fetch; window.flying = 0; window.fetch = async (...a) => {
@@ -256,13 +265,43 @@ func (h *house) notifiesOnce(t *testing.T) {
 	}
 	h.say("general", "be silent "+mention)
 	h.say("tides", "and turns again")
-	shown(t, first, "Ingrid · #general · Harbour: come here @tabs ▒▒▒", "Ingrid · #tides · Harbour: and turns again")
+	shown(t, first, "Ingrid · #general · Harbour: come here @tabs ▒▒▒, to #nets or #channel", "Ingrid · #tides · Harbour: and turns again")
+	h.upload("tides", "table.txt")
+	shown(t, first, "Ingrid · #general · Harbour: come here @tabs ▒▒▒, to #nets or #channel", "Ingrid · #tides · Harbour: table.txt")
 	// What is read elsewhere goes away.
 	var u unread
 	h.s.call(me, "GET", "/api/unread", nil, &u)
 	h.s.call(me, "POST", "/api/messages/read", map[string]any{"all": true, "up_to": u.channels()[h.guild.Channel("tides")].LastID}, nil)
 	shown(t, first)
 	h.looks(t, first)
+}
+
+// upload has the owner send a file without a word.
+func (h *house) upload(channel, name string) {
+	h.t.Helper()
+	var b bytes.Buffer
+	form := multipart.NewWriter(&b)
+	file, err := form.CreateFormFile("files[0]", name)
+	if err == nil {
+		_, err = io.WriteString(file, "high water at noon")
+	}
+	if err = errors.Join(err, form.Close()); err != nil {
+		h.t.Fatal(err)
+	}
+	req, err := http.NewRequest("POST", h.d.URL+"/api/v10/channels/"+h.guild.Channel(channel)+"/messages", &b)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", h.owner.Token)
+	req.Header.Set("Content-Type", form.FormDataContentType())
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		h.t.Fatalf("the file is answered %d", resp.StatusCode)
+	}
 }
 
 // pushes has a browser subscribe whose push service is ours, closes its page, and gives it what arrives there.

@@ -1,6 +1,7 @@
 // What is said to those who listen to the page instead of looking: few things, and those together. Everything else can be found where it stands.
 
 import { byID } from './render/dom.js';
+import { brief } from './notify.js';
 import { page } from './page.js';
 import { onArrival, onConnection } from './sync.js';
 import { words } from './words_notify.js';
@@ -31,7 +32,7 @@ function flush() {
 
 onArrival.push((m) => {
   if (m.author.id === page.me || page.state.ignored.includes(m.author.id) || document.hidden) return;
-  if (page.view.kind === 'channel' && page.view.channel === m.channel) here.push(words.says(m.author.name, m.content.slice(0, 120)));
+  if (page.view.kind === 'channel' && page.view.channel === m.channel) here.push(words.says(m.author.name, brief(m)));
   else if (m.mentions_me) mentions.push(words.mentionsYou(m.author.name, page.state.channels[m.channel]?.name));
   else return;
   timer ||= setTimeout(flush, Math.max(500, last + apart - Date.now()));

@@ -2,10 +2,12 @@
 // tab of ours is being looked at, and once however many tabs are open. Where tabs are closed, Web Push does it: push.js.
 
 import { api } from './api.js';
+import { context } from './context.js';
 import { page } from './page.js';
 import { preferences } from './preferences.js';
 import { keep } from './push.js';
 import { live, onArrival, onFrames, watch } from './sync.js';
+import { names } from './render/message.js';
 import { muted } from './state.js';
 import { reason } from './notices.js';
 import { channelView, open } from './views.js';
@@ -89,14 +91,16 @@ async function notify(m) {
   }).catch(() => {});
 }
 
-/** brief is a message in a line of plain text; spoilers stay hidden. @param {any} m */
-function brief(m) {
+/** brief is a message in a line of plain text, with the names that the reader may know; spoilers stay hidden. @param {any} m */
+export function brief(m) {
   const t = document.createElement('template');
   t.innerHTML = m.html; // the server's own, and never put into the page
   for (const s of t.content.querySelectorAll('.spoiler')) s.textContent = words.hidden;
+  for (const s of t.content.querySelectorAll('br, p, li, pre, h4, h5, h6')) s.after(' ');
+  names(t.content, m, context());
   const text = (t.content.textContent ?? '').replace(/\s+/g, ' ').trim();
   if (text) return text.length > 140 ? text.slice(0, 139) + '…' : text;
-  return m.system || (m.attachments?.length ? m.attachments.map((/** @type {any} */ a) => a.filename).join(', ').slice(0, 140) : words.noText);
+  return m.system || (m.attachments?.length ? m.attachments.map((/** @type {any} */ a) => a.name).join(', ').slice(0, 140) : words.noText);
 }
 
 /** @param {any} m @param {import('./state.js').Channel} c */

@@ -125,8 +125,8 @@ function parts(body, m, c) {
   for (const k of m.components ?? []) body.append(component(k, c.cdn));
 }
 
-/** names fills in what the reader may know the names of, and marks mentions of the reader. @param {HTMLElement} node @param {Message} m @param {Context} c */
-function names(node, m, c) {
+/** names fills in what the reader may know the names of, and marks mentions of the reader. @param {ParentNode} node @param {Message} m @param {Context} c */
+export function names(node, m, c) {
   for (const n of node.querySelectorAll('.mention[data-channel]')) {
     const id = n.getAttribute('data-channel') ?? '', name = c.nameOf(id);
     if (name) n.replaceChildren(el('a', { href: '/c/' + id, 'data-open': id }, '#', el('bdi', {}, name)));
