@@ -251,7 +251,7 @@ func (h *Hub) since(u *user, pos int64) ([]kept, bool) {
 // reopen hands the shard what a connection has missed since cur, which is the hello's cursor too, because all of that follows it. The caller holds h.mu.
 func (h *Hub) reopen(c *conn, missed []kept, floors map[discord.ChannelID]int64, cur cursor) {
 	u := c.user
-	u.rev = max(u.rev, cur.rev)
+	h.beginsAt(u, cur.rev)
 	c.live = true
 	h.metrics.resumed.Inc()
 	f := helloFrame(c.id, c.who.User, h.timing.heartbeat, cur.String(), true)

@@ -118,7 +118,7 @@ func (h *Hub) deliverRead(r tidings.ReadResult) {
 	}
 	u.told++
 	other := len(r.Channels) == 0 && r.Rev > u.rev // not how far they have read, but whom they ignore or what they mute
-	if other || r.Rev < u.rev || u.rev > 0 && r.Rev > u.rev+1 {
+	if other || r.Rev < u.rev || r.Rev > u.rev+1 && u.live() {
 		// Late, or one was missed: what is true now is read afresh.
 		u.catchUp, u.missed = true, true
 		h.queue(u)

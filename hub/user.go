@@ -156,7 +156,7 @@ func (h *Hub) show(u *user, full *tidings.VisibleSet, as []*audience) {
 			next[a.key.guild] = h.intern(a)
 		}
 	}
-	live := slices.ContainsFunc(u.conns, func(c *conn) bool { return c.live }) // else nobody is told
+	live := u.live() // else nobody is told
 	moved := map[discord.GuildID]*audience{}
 	var gained, lost []discord.ChannelID
 	for g, a := range next {
@@ -376,14 +376,27 @@ func (h *Hub) begin(c *conn, set *tidings.VisibleSet, r *recent) bool {
 			snap.ahead = append(snap.ahead, &delta{guild: t.guild, channel: x.channel, version: t.version})
 		}
 	}
-	u.rev = max(u.rev, r.rev)
-	c.live = true
 	// What passed since the registration, or was marked since the snapshot was read, may follow the snapshot and not be in it.
 	snap.cursor = h.cursorOf(u)
 	snap.cursor.pos, snap.cursor.rev = c.pos, r.rev
+	h.beginsAt(u, r.rev)
+	c.live = true
 	c.shard.do(func(*shard) { c.open(snap) })
 	return true
 }
+
+// beginsAt notes the rev that a connection of a person begins with, before it is live. Where it is not the one that others of theirs were told last,
+// the word of what lies between may be lost, or may be taken for known when it comes: all of them are told what is true now. The caller holds h.mu.
+func (h *Hub) beginsAt(u *user, rev int64) {
+	if rev < u.rev || rev > u.rev && u.live() {
+		u.catchUp, u.missed = true, true
+		h.queue(u)
+	}
+	u.rev = max(u.rev, rev)
+}
+
+// live reports whether one of the person's connections has its snapshot. The caller holds Hub.mu.
+func (u *user) live() bool { return slices.ContainsFunc(u.conns, func(c *conn) bool { return c.live }) }
 
 // Connected reports whether somebody has a connection to this process.
 func (h *Hub) Connected(u discord.UserID) bool {
