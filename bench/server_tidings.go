@@ -121,6 +121,10 @@ func (memory) Revs(context.Context, []discord.UserID) (map[discord.UserID]int64,
 	return nil, nil
 }
 
+func (memory) Outgrow(context.Context, map[discord.ChannelID]int64, map[discord.GuildID]int64) error {
+	return nil
+}
+
 func (memory) MarkRead(context.Context, *tidings.VisibleSet, tidings.MarkRead) (tidings.ReadResult, error) {
 	return tidings.ReadResult{}, errors.New("nobody marks here")
 }

@@ -35,6 +35,9 @@ type Store interface {
 	AccessVersionsOf(ctx context.Context, guilds []discord.GuildID) (map[discord.GuildID]int64, error)
 	Revs(ctx context.Context, users []discord.UserID) (map[discord.UserID]int64, error)
 	MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings.MarkRead) (tidings.ReadResult, error)
+	// Outgrow makes all versions and revs greater than any that was ever told, if the stored versions of these channels, or access versions of
+	// these guilds, are below what is given.
+	Outgrow(ctx context.Context, channels map[discord.ChannelID]int64, guilds map[discord.GuildID]int64) error
 }
 
 // Options is what a hub needs.

@@ -84,12 +84,19 @@ func (h *Hub) runSweeps(ctx context.Context) {
 func (h *Hub) sweep(ctx context.Context, mask uint32) error {
 	began := time.Now()
 	// Versions are read first: who had lost a channel before something was said there has lost it by the access that is read then.
-	versions, err := h.readVersions(ctx)
+	versions, lost, err := h.readVersions(ctx)
 	if err != nil {
 		return err
 	}
-	if err := h.sweepAccess(ctx); err != nil {
+	forgotten, err := h.sweepAccess(ctx)
+	if err != nil {
 		return err
+	}
+	if len(lost)+len(forgotten) > 0 {
+		if err := h.outgrow(ctx, lost, forgotten); err != nil {
+			return err
+		}
+		return h.sweep(ctx, mask|allChannels)
 	}
 	h.learnAll(versions)
 	if mask != 0 {
@@ -101,14 +108,31 @@ func (h *Hub) sweep(ctx context.Context, mask uint32) error {
 	return nil
 }
 
-// sweepAccess finds guilds whose access moved without word, and people whose channels access has changed by itself.
-func (h *Hub) sweepAccess(ctx context.Context) error {
+// outgrow follows a database that has gone back, to a replica that was behind: it gives versions once more that were told already, for something
+// else. Nobody would believe them, and a channel that somebody loses would still be shown to them.
+func (h *Hub) outgrow(ctx context.Context, channels map[discord.ChannelID]int64, guilds map[discord.GuildID]int64) error {
+	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
+	defer cancel()
+	h.log.Warn("the database knows less than it has said; all counts and rights are read anew", "channels", len(channels), "guilds", len(guilds))
+	if err := h.store.Outgrow(ctx, channels, guilds); err != nil {
+		return fmt.Errorf("outgrow what was told: %w", err)
+	}
+	return nil
+}
+
+// sweepAccess finds guilds whose access moved without word, and people whose channels access has changed by itself. lost are guilds of which more
+// was applied than is stored.
+func (h *Hub) sweepAccess(ctx context.Context) (lost map[discord.GuildID]int64, err error) {
 	qctx, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
+	h.mu.Lock()
+	applied := maps.Clone(h.applied) // what is applied was committed before the question
+	h.mu.Unlock()
 	stored, err := h.store.AccessVersions(qctx)
 	if err != nil {
-		return fmt.Errorf("sweep access versions: %w", err)
+		return nil, fmt.Errorf("sweep access versions: %w", err)
 	}
+	lost = less(stored, maps.Clone(applied))
 	reached := map[discord.GuildID]int64{}
 	for g := range stored {
 		reached[g] = h.access.Version(g)
@@ -122,40 +146,57 @@ func (h *Hub) sweepAccess(ctx context.Context) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for g, v := range applied {
+		// Of a guild that is removed versions may begin again.
+		if _, is := stored[g]; !is && h.applied[g] == v {
+			delete(h.applied, g)
+		}
+	}
 	for g, v := range stored {
 		// A gate that is closed opens by itself.
 		if h.gates[g] == nil {
-			h.applied[g] = max(h.applied[g], reached[g])
+			h.applied[g] = max(h.applied[g], min(reached[g], v))
 		}
 		if v > h.applied[g] && (h.gates[g] == nil || v > h.gates[g].want) {
 			h.closeGate(g, v, nil)
 		}
 	}
-	return nil
+	return lost, nil
+}
+
+// less lists what was known already and is stored with a lower version.
+func less[K comparable](stored, known map[K]int64) map[K]int64 {
+	maps.DeleteFunc(known, func(id K, v int64) bool {
+		now, is := stored[id]
+		return !is || now >= v
+	})
+	return known
 }
 
 // readVersions reads the versions of the channels of which something has passed: one of which nothing has is learnt from a snapshot, which must not
-// find it already ahead.
-func (h *Hub) readVersions(ctx context.Context) (map[discord.ChannelID]int64, error) {
+// find it already ahead. lost are those of which more has passed than is stored.
+func (h *Hub) readVersions(ctx context.Context) (all, lost map[discord.ChannelID]int64, err error) {
 	h.mu.Lock()
 	ids := make([]discord.ChannelID, 0, len(h.tracks))
+	passed := make(map[discord.ChannelID]int64, len(h.tracks)) // so it was committed before the question
 	for id, t := range h.tracks {
 		if t.known {
 			ids = append(ids, id)
+			passed[id] = t.version
 		}
 	}
 	h.mu.Unlock()
-	all := make(map[discord.ChannelID]int64, len(ids))
+	all = make(map[discord.ChannelID]int64, len(ids))
 	for part := range slices.Chunk(ids, maxSwept) {
 		qctx, cancel := context.WithTimeout(ctx, h.timing.query)
 		versions, err := h.store.Versions(qctx, part)
 		cancel()
 		if err != nil {
-			return nil, fmt.Errorf("sweep versions: %w", err)
+			return nil, nil, fmt.Errorf("sweep versions: %w", err)
 		}
 		maps.Copy(all, versions)
 	}
-	return all, nil
+	return all, less(all, passed), nil
 }
 
 // learnAll finds channels whose version moved without a frame.
