@@ -24,22 +24,30 @@ type Quoted struct {
 }
 
 const selectDeleted = `
-SELECT m.channel_id, m.id
+SELECT m.channel_id, m.id, m.deleted
 FROM unnest($1::bigint[], $2::bigint[]) AS v (channel_id, id)
 JOIN messages m ON m.channel_id = v.channel_id AND m.id = v.id
 WHERE m.deleted`
 
+// holdQuoted has who deletes one of the messages wait for the commit, and find then what quotes it; or waits for who has begun to.
+const holdQuoted = `
+SELECT m.channel_id, m.id, m.deleted
+FROM unnest($1::bigint[], $2::bigint[]) AS v (channel_id, id)
+JOIN messages m ON m.channel_id = v.channel_id AND m.id = v.id
+ORDER BY m.channel_id, m.id
+FOR SHARE OF m`
+
 // Deleted returns those of the messages that are known to be deleted. What quotes them still holds their text, as Discord
 // told it when they were quoted.
 func (s *Store) Deleted(ctx context.Context, of []Quoted) (map[Quoted]bool, error) {
-	gone, err := deleted(ctx, s.db, of)
+	gone, err := deleted(ctx, s.db, selectDeleted, of)
 	if err != nil {
 		return nil, fmt.Errorf("look for deleted messages among quoted ones: %w", unavailable(err))
 	}
 	return gone, nil
 }
 
-func deleted(ctx context.Context, db sqlx.QueryerContext, of []Quoted) (map[Quoted]bool, error) {
+func deleted(ctx context.Context, db sqlx.QueryerContext, query string, of []Quoted) (map[Quoted]bool, error) {
 	gone := map[Quoted]bool{}
 	if len(of) == 0 {
 		return gone, nil
@@ -51,12 +59,15 @@ func deleted(ctx context.Context, db sqlx.QueryerContext, of []Quoted) (map[Quot
 	var rows []struct {
 		Channel discord.ChannelID `db:"channel_id"`
 		ID      discord.MessageID `db:"id"`
+		Gone    bool              `db:"deleted"`
 	}
-	if err := sqlx.SelectContext(ctx, db, &rows, selectDeleted, channels, messages); err != nil {
+	if err := sqlx.SelectContext(ctx, db, &rows, query, channels, messages); err != nil {
 		return nil, err
 	}
 	for _, r := range rows {
-		gone[Quoted{r.Channel, r.ID}] = true
+		if r.Gone {
+			gone[Quoted{r.Channel, r.ID}] = true
+		}
 	}
 	return gone, nil
 }
@@ -71,10 +82,24 @@ func (b *batch) unquote(ctx context.Context, tx *sqlx.Tx) error {
 			quoting[q] = append(quoting[q], m)
 		}
 	}
+	// In the batch's own channels nobody else deletes anything now; what begins a thread quotes another one.
+	var here, elsewhere []Quoted
+	for q := range b.quoted {
+		if b.channels[q.Channel] != nil {
+			here = append(here, q)
+		} else {
+			elsewhere = append(elsewhere, q)
+		}
+	}
 	var err error
-	if b.gone, err = deleted(ctx, tx, slices.Collect(maps.Keys(b.quoted))); err != nil {
+	if b.gone, err = deleted(ctx, tx, selectDeleted, here); err != nil {
 		return err
 	}
+	there, err := deleted(ctx, tx, holdQuoted, elsewhere)
+	if err != nil {
+		return err
+	}
+	maps.Copy(b.gone, there)
 	for q := range b.gone {
 		for _, m := range quoting[q] {
 			if m.Message.Payload, err = withoutQuote(m.Message.Payload); err != nil {
