@@ -84,6 +84,9 @@ func (c *conn) take(d *delta) {
 }
 
 func (c *conn) pass(d *delta) {
+	if len(c.missed) > 0 { // it may be asked for still
+		c.bury(d)
+	}
 	if d.both != nil && c.watches(d.channel) {
 		c.add(d.both)
 	} else {

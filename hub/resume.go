@@ -120,6 +120,7 @@ func (d *delta) size() int {
 
 // keep notes a delta that passes, for those who come back. The caller holds h.mu.
 func (h *Hub) keep(t *track, d *delta) {
+	h.bury(t, d)
 	h.pos++
 	if h.timing.resume <= 0 {
 		t.dropped = h.pos
