@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/redis/go-redis/v9"
 
 	"tidings"
+	"tidings/embedded/testdb"
 	"tidings/hub"
 )
 
@@ -137,6 +139,54 @@ func TestWhatIsDeletedBeforeItIsWatchedIsNotTold(t *testing.T) {
 	b.settle()
 	for _, f := range b.all() {
 		if f.Op == "message" && f.V == 1 {
+			t.Errorf("%s, which is deleted", f.raw)
+		}
+	}
+}
+
+// A Redis that has failed over may still have what was dropped from its log.
+func TestALogThatHasGoneBackTellsNoTextOfWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.guild(g1, []discord.UserID{anna}, c1, c2)
+	for range 10 {
+		w.create(c2, ben, tidings.Mentions{})
+	}
+	r, prefix := testdb.Redis(t)
+	key := prefix + "hub:log:" + g1.String()
+	one := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix}, nil)
+	listening(t, r, prefix, 1)
+	a := one.dial(t, anna)
+	cursor := a.leave(one)
+	eventually(t, "the journal is written", one.Journaled)
+	gone := w.create(c1, ben, tidings.Mentions{})
+	one.Tell(bg, told(gone))
+	logged := func() []redis.XMessage {
+		list, err := r.XRange(bg, key, "-", "+").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	eventually(t, "it is logged", func() bool { return len(logged()) == 1 })
+	had := logged()[0]
+	d, _ := w.remove(c1, func(id discord.MessageID) bool { return id == gone.ID })
+	one.Tell(bg, told(d))
+	eventually(t, "it is dropped, and the delete logged", func() bool { l := logged(); return len(l) == 1 && l[0].ID != had.ID })
+	if err := r.XAdd(bg, &redis.XAddArgs{Stream: key, Values: had.Values}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	one.stop()
+	two := start(t, newProcess(w), hub.Options{Redis: r, Prefix: prefix}, nil)
+	listening(t, r, prefix, 1)
+	b, hello := two.resume(t, anna, cursor, a)
+	if !hello.Resumed {
+		t.Fatalf("hello = %s, want it resumed", hello.raw)
+	}
+	b.send(`{"op":"watch","all":true}`)
+	b.settle()
+	for _, f := range b.all() {
+		if f.Op == "message" {
 			t.Errorf("%s, which is deleted", f.raw)
 		}
 	}

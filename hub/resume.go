@@ -268,6 +268,9 @@ func (c *conn) reopen(hello *frame, missed []kept, floors map[discord.ChannelID]
 	frames := append(make([][]byte, 0, 1+len(missed)), hello.b)
 	for _, k := range missed {
 		frames = append(frames, k.frame.wire(c.packed))
+		if len(c.missed) > 0 { // a log that has gone back may still have what was dropped from it
+			c.bury(k.delta)
+		}
 		if k.message != nil {
 			c.missed = append(c.missed, k.delta)
 		}
