@@ -267,7 +267,7 @@ func (q *FeedQuery) parts() ([]feedPart, error) {
 	case given > 1:
 		return nil, tidings.InvalidField("cursor", "give at most one of cursor, newer and around")
 	case q.Around != 0:
-		at := feedCursor{message: int64(q.Around), channel: math.MaxInt64}
+		at := feedCursor{message: min(int64(q.Around), math.MaxInt64-1), channel: math.MaxInt64} // newerFeed adds one
 		return []feedPart{{true, at, q.Limit}, {false, at, q.Limit}}, nil
 	case q.Newer != "":
 		from, err := parseFeedCursor(q.Newer)
@@ -391,7 +391,7 @@ func parseFeedCursor(s string) (feedCursor, error) {
 		return feedCursor{}, tidings.InvalidField("cursor", "give the one that came with the page before")
 	}
 	c := feedCursor{message: int64(binary.BigEndian.Uint64(b[1:])), channel: int64(binary.BigEndian.Uint64(b[9:]))}
-	if c.message <= 0 || c.channel <= 0 {
+	if c.message <= 0 || c.message == math.MaxInt64 || c.channel <= 0 {
 		return feedCursor{}, tidings.InvalidField("cursor", "give the one that came with the page before")
 	}
 	return c, nil

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"math"
 	"slices"
 	"testing"
 
@@ -79,6 +81,12 @@ func TestFeedGoesBothWaysAndAround(t *testing.T) {
 	w.post(general, alice, nobody, at(0, 20))
 	if p, err := w.Feed(t.Context(), set(me), FeedQuery{Filter: FeedAll, Newer: p.Newer}); err != nil || !slices.Equal(numbersOf(p), []int{20}) {
 		t.Errorf("what has come since = %v, %v, want 20", numbersOf(p), err)
+	}
+	if p, err := w.Feed(t.Context(), set(me), FeedQuery{Filter: FeedAll, Around: math.MaxInt64}); err != nil || len(p.Messages) == 0 {
+		t.Errorf("around the greatest id = %d messages, %v, want the newest page", len(p.Messages), err)
+	}
+	if _, err := w.Feed(t.Context(), set(me), FeedQuery{Filter: FeedAll, Newer: feedCursor{message: math.MaxInt64, channel: 6}.String()}); !errors.Is(err, tidings.ErrInvalid) {
+		t.Errorf("newer than the greatest id = %v, want ErrInvalid", err)
 	}
 	if _, err := w.Feed(t.Context(), set(me), FeedQuery{Filter: FeedAll, Newer: p.Newer, Around: 5}); err == nil {
 		t.Error("two places at once are taken")

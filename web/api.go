@@ -240,8 +240,8 @@ func parseID[T ~uint64](field string, id ID) (T, error) {
 	if !id.given() {
 		return 0, nil
 	}
-	n, err := strconv.ParseUint(string(id), 10, 64)
-	if err != nil || n == 0 || T(n) == ^T(0) {
+	n, err := strconv.ParseUint(string(id), 10, 63) // no id of Discord's is greater, and Postgres holds no greater one
+	if err != nil || n == 0 {
 		return 0, fieldProblem(field, "expected a Discord id, digits only", id)
 	}
 	return T(n), nil
