@@ -117,9 +117,10 @@ type MarkRead struct {
 	All     bool
 	// UpTo is the newest id that the person was shown. It is clamped to the newest id known there.
 	UpTo discord.MessageID
-	// Rev is the person's rev that an automatic mark was based on: it loses to a newer manual mark. 0 means that the
-	// person acted by hand, which always counts.
-	Rev int64
+	// Auto says that the person did not act by hand: the mark loses to a manual one that is newer than Rev, the person's
+	// rev that it was based on. That is 0 for somebody who had marked nothing. What was done by hand always counts.
+	Auto bool
+	Rev  int64
 }
 
 // ReadResult is what a mark changed. All of the person's devices are told. One with a new rev and without channels says that

@@ -329,7 +329,11 @@ func TestReadReachesAllDevices(t *testing.T) {
 			t.Errorf("read = %s, want %s", got, want)
 		}
 	}
-	// A mark that was based on an older rev loses.
+	// A mark that was based on an older rev loses, also one of somebody who had marked nothing.
+	desk.send(`{"op":"read","channel":"1001","up_to":"9","rev":0}`)
+	if f := desk.next("error"); f.Code != "conflict" {
+		t.Errorf("automatic read from before all marks = %s", f.raw)
+	}
 	desk.send(`{"op":"read","channel":"1001","up_to":"9","rev":1}`)
 	desk.next("read")
 	desk.send(`{"op":"read","channel":"1001","up_to":"9","rev":1}`)

@@ -19,7 +19,7 @@ type op struct {
 	All      bool     `json:"all"`
 	Channel  string   `json:"channel"`
 	UpTo     string   `json:"up_to"`
-	Rev      int64    `json:"rev"`
+	Rev      *int64   `json:"rev"` // of a read that the person did not do by hand
 	On       bool     `json:"on"`
 }
 
@@ -56,8 +56,11 @@ func parseOp(line string) (o op, ids []discord.ChannelID, wrong string, err erro
 	if o.Op == "read" {
 		c, ok := parseID(o.Channel)
 		_, ok2 := parseID(o.UpTo)
-		if !ok || !ok2 || o.Rev < 0 {
+		if !ok || !ok2 {
 			return o, nil, `"read" needs the ids "channel" and "up_to"`, nil
+		}
+		if o.Rev != nil && *o.Rev < 0 {
+			return o, nil, `"rev" cannot be negative`, nil
 		}
 		ids = append(ids, discord.ChannelID(c))
 	}
@@ -206,7 +209,11 @@ func (c *conn) markRead(ctx context.Context, o op, channel discord.ChannelID) {
 	upTo, _ := parseID(o.UpTo)
 	ctx, cancel := context.WithTimeout(ctx, h.timing.query)
 	defer cancel()
-	r, err := h.store.MarkRead(ctx, set, tidings.MarkRead{Channel: channel, UpTo: discord.MessageID(upTo), Rev: o.Rev})
+	m := tidings.MarkRead{Channel: channel, UpTo: discord.MessageID(upTo)}
+	if o.Rev != nil {
+		m.Auto, m.Rev = true, *o.Rev
+	}
+	r, err := h.store.MarkRead(ctx, set, m)
 	switch {
 	case err == nil:
 		h.TellRead(r)

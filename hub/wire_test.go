@@ -74,7 +74,7 @@ func FuzzDecodeEnvelope(f *testing.F) {
 func TestAWrongFrameIsToldWhatItMustBe(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		`[]`: "a frame must be an object", `{"op":"read","rev":"x"}`: `"rev" must be a whole number`, `{"op":5}`: `"op" must be a string`,
+		`[]`: "a frame must be an object", `{"op":"read","rev":"x"}`: `"rev" must be a whole number`, `{"op":"read","channel":"1","up_to":"2","rev":-1}`: `"rev" cannot be negative`, `{"op":5}`: `"op" must be a string`,
 		`{"op":"sync","channels":[1]}`: `"channels" must be a list of ids, which are strings`, `{"op":"read","channel":1}`: `"channel" must be an id, which is a string`,
 	} {
 		if _, _, wrong, err := parseOp(line); err != nil || wrong != want {

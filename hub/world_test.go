@@ -380,7 +380,7 @@ func (p *process) MarkRead(_ context.Context, set *tidings.VisibleSet, m tidings
 	p.world.mu.Lock()
 	defer p.world.mu.Unlock()
 	u := p.world.users[set.User]
-	if m.Rev != 0 && m.Rev < u.rev {
+	if m.Auto && m.Rev < u.rev {
 		return tidings.ReadResult{}, fmt.Errorf("mark read: %w", tidings.ErrConflict)
 	}
 	u.rev++

@@ -74,7 +74,7 @@ func (m markState) floor() int64 { return max(m.AllFloor, m.GuildFloor) }
 // reads nothing more; an automatic one reads on only where the manual mark is not newer than what it was based on.
 func (m markState) acts(by tidings.MarkRead, upTo int64) bool {
 	switch {
-	case by.Rev == 0:
+	case !by.Auto:
 		return upTo > m.Position || m.manual()
 	case m.manual() && m.Rev > by.Rev:
 		return false
@@ -129,7 +129,7 @@ const (
 // visible channels whose position moved, as they count now. A mark that changes nothing, such as the same one again, has no
 // rev of its own: the answer carries the person's present one and no channels.
 //
-// An automatic mark (m.Rev > 0) leaves alone what the person marked unread, or undid, after that rev.
+// An automatic mark (m.Auto) leaves alone what the person marked unread, or undid, after m.Rev.
 //
 // It returns [tidings.ErrInvalid] unless exactly one scope and an UpTo are given, and [tidings.ErrNotFound] for a scope
 // outside the set and for a person who is not known.
@@ -146,7 +146,7 @@ func (s *Store) MarkRead(ctx context.Context, set *tidings.VisibleSet, m tidings
 		what = didRead
 	}
 	r, err := s.mark(ctx, set, list, what, func(tx *sqlx.Tx, rev int64, states []markState) (changes, error) {
-		if m.Rev > 0 {
+		if m.Auto {
 			undone, err := undoneSince(ctx, tx, set.User, m.Rev)
 			if err != nil || undone {
 				return changes{}, err

@@ -203,7 +203,7 @@ func TestDelayedAutomaticReadLosesToMarkUnread(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := threeEach(t)
-			automatic.Rev = w.mustRead(read(general, at(0, 1))).Rev
+			automatic.Auto, automatic.Rev = true, w.mustRead(read(general, at(0, 1))).Rev
 			unread := w.mustUnread(general, at(0, 1))
 			w.mustRead(automatic)
 			w.wantUnread("after the delayed read", map[discord.ChannelID]int{general: 3})
@@ -218,7 +218,7 @@ func TestDelayedAutomaticReadLosesToMarkUnread(t *testing.T) {
 			if err != nil || u.Rev < unread.Rev {
 				t.Fatalf("User() = %+v, %v", u, err)
 			}
-			knowing.Rev = u.Rev
+			knowing.Auto, knowing.Rev = true, u.Rev
 			w.mustRead(knowing)
 			w.wantUnread("after one that knows of the mark", map[discord.ChannelID]int{general: 0})
 		})
@@ -231,9 +231,21 @@ func TestDelayedAutomaticReadLosesToUndo(t *testing.T) {
 	rev := w.mustRead(read(general, at(0, 3))).Rev
 	w.mustUndo(rev)
 	late := read(general, at(0, 3))
-	late.Rev = rev
+	late.Auto, late.Rev = true, rev
 	w.mustRead(late)
 	w.wantUnread("after the delayed read", map[discord.ChannelID]int{general: 3})
+	w.mustRead(read(general, at(0, 3)))
+	w.wantUnread("by hand", map[discord.ChannelID]int{general: 0})
+}
+
+func TestAnAutomaticReadOfSomebodyWhoHadMarkedNothingLoses(t *testing.T) {
+	t.Parallel()
+	w := threeEach(t)
+	late := read(general, at(0, 3))
+	late.Auto = true // the rev that it knew is 0
+	w.mustUnread(general, at(0, 2))
+	w.mustRead(late)
+	w.wantUnread("after the delayed read", map[discord.ChannelID]int{general: 2})
 	w.mustRead(read(general, at(0, 3)))
 	w.wantUnread("by hand", map[discord.ChannelID]int{general: 0})
 }
@@ -384,7 +396,7 @@ func (m *model) markRead(mark tidings.MarkRead) {
 	upTo := min(mark.UpTo, known)
 	acts := func(c discord.ChannelID) bool {
 		ch := m.channels[c]
-		if mark.Rev == 0 {
+		if !mark.Auto {
 			return upTo > ch.read || ch.manual
 		}
 		return upTo > ch.read && m.lastUndo <= mark.Rev && (!ch.manual || ch.rev <= mark.Rev)
@@ -464,7 +476,7 @@ func TestMarksAgreeWithAModelOfSingleChannels(t *testing.T) {
 					mark.All = true
 				}
 				if m.rev > 0 && rapid.Bool().Draw(rt, "automatic") {
-					mark.Rev = rapid.Int64Range(1, m.rev).Draw(rt, "rev")
+					mark.Auto, mark.Rev = true, rapid.Int64Range(0, m.rev).Draw(rt, "rev")
 				}
 				m.markRead(mark)
 				got, err = w.MarkRead(t.Context(), s, mark)

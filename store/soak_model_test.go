@@ -261,7 +261,7 @@ func (p *soakPerson) manual(guild discord.GuildID, c discord.ChannelID) bool {
 // acts reports whether a mark does anything to a channel.
 func (p *soakPerson) acts(m tidings.MarkRead, guild discord.GuildID, c discord.ChannelID) bool {
 	forward := m.UpTo > p.position(guild, c)
-	if m.Rev == 0 {
+	if !m.Auto {
 		return forward || p.manual(guild, c)
 	}
 	if slices.ContainsFunc(p.undos, func(rev int64) bool { return rev > m.Rev }) {

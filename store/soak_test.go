@@ -332,8 +332,8 @@ func (s *soak) act(ctx context.Context, r *rand.Rand) error {
 		default:
 			m.All = true
 		}
-		if r.IntN(3) == 0 && last > 0 {
-			m.Rev = 1 + r.Int64N(last)
+		if r.IntN(3) == 0 {
+			m.Auto, m.Rev = true, r.Int64N(last+1)
 		}
 		a.read = &m
 		a.result, err = s.MarkRead(ctx, set, m)

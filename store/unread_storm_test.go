@@ -69,7 +69,7 @@ func TestCountsStandWhileOthersWriteAndMark(t *testing.T) {
 				case 0:
 					got, err = w.MarkRead(t.Context(), set(p), tidings.MarkRead{Channel: c, UpTo: id})
 				case 1:
-					got, err = w.MarkRead(t.Context(), set(p), tidings.MarkRead{Guild: guildA, UpTo: id, Rev: rev})
+					got, err = w.MarkRead(t.Context(), set(p), tidings.MarkRead{Guild: guildA, UpTo: id, Auto: true, Rev: rev})
 				case 2:
 					got, err = w.MarkUnread(t.Context(), set(p), c, id)
 				case 3:

@@ -34,7 +34,7 @@ type readInput struct {
 		All     bool       `json:"all,omitempty"`
 		UpTo    ID         `json:"up_to,omitempty" doc:"The newest message that the person was shown. Later ones stay unread. Exactly one of up_to and older_than"`
 		Older   *time.Time `json:"older_than,omitempty" doc:"Read what was written before this time, such as 2026-03-01T00:00:00Z"`
-		Rev     int64      `json:"rev,omitempty" minimum:"0" doc:"For automatic marks: the rev that was known; such a mark loses to a newer one by hand. 0: by hand"`
+		Rev     *int64     `json:"rev,omitempty" minimum:"0" doc:"For automatic marks: the rev that was known, which may be 0; such a mark loses to a newer one by hand. Left out: by hand"`
 	}
 }
 
@@ -49,7 +49,10 @@ func (s *Server) postRead(ctx context.Context, in *readInput) (*readOutput, erro
 	if given != 1 {
 		return nil, fieldProblem("body.channel", "expected exactly one of channel, guild and all", nil)
 	}
-	m := tidings.MarkRead{All: b.All, Rev: b.Rev}
+	m := tidings.MarkRead{All: b.All}
+	if b.Rev != nil {
+		m.Auto, m.Rev = true, *b.Rev
+	}
 	var err error
 	if m.Channel, err = parseID[discord.ChannelID]("body.channel", b.Channel); err != nil {
 		return nil, err

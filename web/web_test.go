@@ -353,13 +353,16 @@ func TestMarkingReadIsToldAndCanBeUndone(t *testing.T) {
 	if got := post("/api/messages/read", `{"channel":"10","up_to":"`+m.ID.String()+`","rev":0}`); !strings.Contains(got, `"rev":1`) || !strings.Contains(got, `"unread":0`) || !strings.Contains(got, `"read_id":"`+m.ID.String()+`"`) {
 		t.Errorf("read = %s", got)
 	}
-	if want := (tidings.MarkRead{Channel: 10, UpTo: m.ID}); w.marks[0] != want {
+	if want := (tidings.MarkRead{Channel: 10, UpTo: m.ID, Auto: true}); w.marks[0] != want {
 		t.Errorf("MarkRead(%+v), want %+v", w.marks[0], want)
 	}
 	if got := post("/api/messages/undo", `{"rev":1}`); !strings.Contains(got, `"unread":1`) {
 		t.Errorf("undo = %s", got)
 	}
 	post("/api/messages/read", `{"all":true,"up_to":"`+m.ID.String()+`"}`)
+	if want := (tidings.MarkRead{All: true, UpTo: m.ID}); w.marks[1] != want {
+		t.Errorf("by hand: MarkRead(%+v), want %+v", w.marks[1], want)
+	}
 	if got := post("/api/messages/unread", `{"channel":"10","message":"`+m.ID.String()+`"}`); !strings.Contains(got, `"unread":1`) {
 		t.Errorf("unread = %s", got)
 	}
