@@ -46,6 +46,22 @@ func TestAServerCanKeepLessThanOthers(t *testing.T) {
 	}
 }
 
+// The longest that can be set reaches back to before there was Discord.
+func TestAServerThatKeepsEverythingTakesMessagesIn(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	l.shown(0, 0)
+	l.check(l.SetServer(t.Context(), testGuild, true, 36500, ann))
+	l.said(lobby, nth(1), nth(2))
+	if n, err := l.Retain(t.Context(), quietly); err != nil || n != 0 {
+		t.Errorf("Retain() = %d, %v, want nothing deleted", n, err)
+	}
+	if n := one[int](t, l.Store, `SELECT count(*) FROM messages`); n != 2 {
+		t.Errorf("%d messages are stored, want 2", n)
+	}
+}
+
 // What is not kept is not said to be complete afterwards.
 func TestAChannelThatIsNotKeptTakesNothingIn(t *testing.T) {
 	t.Parallel()

@@ -148,7 +148,7 @@ func below(days int, at time.Time) discord.MessageID {
 	if days <= 0 {
 		return 0
 	}
-	return horizon(time.Duration(days)*24*time.Hour, at) - 1
+	return max(horizon(time.Duration(days)*24*time.Hour, at), 1) - 1
 }
 
 // maxAttempts bounds how often a transaction is tried again after losing to another one.
