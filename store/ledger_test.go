@@ -254,6 +254,19 @@ func TestWhatIsNewHereIsFetchedLast(t *testing.T) {
 	l.want("the attic", attic, "start-3", "4") // it was complete, with nothing in it
 }
 
+func TestThePastFromBeforeThereWasDiscordIsAllOfIt(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.history = 0
+	l.ready("one")
+	l.shown(nth(5), 0)
+	n, err := l.WantPast(t.Context(), testGuild, 0, time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC))
+	l.check(err)
+	if got := l.jobs(Backfill); n != 2 || got != lobby.String()+" "+attic.String() {
+		t.Errorf("WantPast() = %d with the jobs %q, want those of the lobby and the attic", n, got)
+	}
+}
+
 func TestASequenceThatIsLeftOutIsAskedForAgainOrMakesAGap(t *testing.T) {
 	t.Parallel()
 	l := listen(t)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
+
+	"tidings"
 )
 
 // Healing says how far what is missing has been fetched.
@@ -67,7 +69,7 @@ FOR UPDATE`
 func (s *Store) WantPast(ctx context.Context, guild discord.GuildID, channel discord.ChannelID, from time.Time) (channels int, err error) {
 	err = s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
 		channels = 0
-		begin := max(s.Horizon(time.Now()), discord.MessageID(discord.NewSnowflake(from)), 1)
+		begin := max(s.Horizon(time.Now()), tidings.FirstID(from), 1)
 		var rows []struct {
 			ledgerRow
 			Guild discord.GuildID `db:"guild_id"`

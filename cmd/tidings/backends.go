@@ -117,4 +117,5 @@ func (b *backends) stop() {
 	}
 }
 
-func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
+// days is how long n days are; more than a century, which a Duration may not hold, is one.
+func days(n int) time.Duration { return time.Duration(min(n, 36500)) * 24 * time.Hour }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -61,6 +62,17 @@ func (b backfillCmd) Run(ctx context.Context, c *Config, log *slog.Logger, out *
 		return usageError{faults}
 	}
 	return withBackends(ctx, c, log, func(st *store.Store, servers *backends) error {
+		// A wrong id would look like a past that is here already.
+		for _, of := range [][2]discord.Snowflake{{guild, 0}, {0, channel}} {
+			if of == [2]discord.Snowflake{} {
+				continue
+			}
+			if _, err := st.ExportChannels(ctx, discord.GuildID(of[0]), discord.ChannelID(of[1])); errors.Is(err, tidings.ErrNotFound) {
+				return errors.New("nothing is known of it")
+			} else if err != nil {
+				return err
+			}
+		}
 		n, err := st.WantPast(ctx, discord.GuildID(guild), discord.ChannelID(channel), time.Now().Add(-days(b.Days)))
 		if err != nil {
 			return err

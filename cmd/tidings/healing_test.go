@@ -116,12 +116,20 @@ func TestBackfillFetchesThePastAndSaysHowFarItIs(t *testing.T) {
 		}
 		return out.String()
 	}
-	if out := cmd(backfillCmd{Days: 7, Wait: true}); !strings.Contains(out, "5 channels have a past") || !strings.Contains(out, "100% done") {
+	if out := cmd(backfillCmd{Days: 1_000_000, Wait: true}); !strings.Contains(out, "5 channels have a past") || !strings.Contains(out, "100% done") {
 		t.Errorf("backfill says %q", out)
 	}
 	s.settle(c.DatabaseURL, time.Second)
-	if out := cmd(backfillCmd{Days: 7, Wait: true}); !strings.Contains(out, "0 channels have a past") {
-		t.Errorf("backfill again says %q", out)
+	for _, days := range []int{7, 5000, 1_000_000} { // from before there was Discord, and longer than times can be apart
+		if out := cmd(backfillCmd{Days: days, Wait: true}); !strings.Contains(out, "0 channels have a past") {
+			t.Errorf("backfill again says %q", out)
+		}
+	}
+	for _, b := range []backfillCmd{{Channel: "4711"}, {Guild: "4711"}} {
+		var out bytes.Buffer
+		if err := b.Run(t.Context(), c, slog.New(slog.DiscardHandler), &output{&out, io.Discard}); err == nil || err.Error() != "nothing is known of it" {
+			t.Errorf("backfill of what there is not = %v, and says %q", err, out.String())
+		}
 	}
 }
 
