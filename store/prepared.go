@@ -46,7 +46,13 @@ func (p *preparing) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	whole, ok := c.(wholeConn)
-	if !ok || !direct(ctx, whole) {
+	if ok {
+		if ok, err = direct(ctx, whole); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+	}
+	if !ok {
 		if p.log != nil {
 			p.said.Do(func() { p.log.Info("statements are planned each time: there is a pooler before Postgres") })
 		}
@@ -70,22 +76,25 @@ type wholeConn interface {
 
 // direct reports whether the process of Postgres that answers is the one that was named to the client for cancelling. A pooler names what it can
 // tell its clients apart by. lib/pq does not say which one was named, so it is read where it is kept.
-func direct(ctx context.Context, c wholeConn) bool {
+func direct(ctx context.Context, c wholeConn) (bool, error) {
 	named := reflect.Indirect(reflect.ValueOf(c)).FieldByName("pid")
 	if !named.IsValid() || !named.CanInt() {
-		return false
+		return false, nil
 	}
 	rows, err := c.QueryContext(ctx, `SELECT pg_backend_pid()`, nil)
 	if err != nil {
-		return false // and whoever asks next is told why
+		return false, err
 	}
 	defer rows.Close()
 	answers := make([]driver.Value, 1)
 	if err := rows.Next(answers); err != nil {
-		return false
+		return false, err
 	}
 	is, ok := answers[0].(int64)
-	return ok && is == named.Int() && rows.Next(answers) == io.EOF
+	if err := rows.Next(answers); err != io.EOF {
+		return false, err
+	}
+	return ok && is == named.Int(), nil
 }
 
 type preparedStmt interface {

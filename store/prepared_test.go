@@ -1,8 +1,12 @@
 package store
 
 import (
+	"bytes"
+	"context"
+	"database/sql/driver"
 	"encoding/binary"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -103,6 +107,35 @@ func TestNothingIsPreparedThroughAPooler(t *testing.T) {
 	}
 	if n := prepared(pooler(t, address)); n != 0 {
 		t.Errorf("%d statements are prepared through a pooler", n)
+	}
+}
+
+// interrupted is asked for connections by somebody who goes away meanwhile.
+type interrupted struct {
+	driver.Connector
+	stop context.CancelFunc
+}
+
+func (c interrupted) Connect(ctx context.Context) (driver.Conn, error) {
+	defer c.stop()
+	return c.Connector.Connect(ctx)
+}
+
+func TestAnInterruptedConnectionIsNotTakenForAPoolers(t *testing.T) {
+	t.Parallel()
+	connector, err := pq.NewConnector(testdb.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	ctx, stop := context.WithCancel(t.Context())
+	p := &preparing{Connector: interrupted{connector, stop}, log: slog.New(slog.NewTextHandler(&log, nil))}
+	if c, err := p.Connect(ctx); err == nil {
+		c.Close()
+		t.Error("somebody who has gone is connected")
+	}
+	if log.Len() > 0 {
+		t.Errorf("it says: %s", log.String())
 	}
 }
 
