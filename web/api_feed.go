@@ -42,7 +42,12 @@ func (s *Server) getFeed(ctx context.Context, in *feedInput) (*feedOutput, error
 		}
 		q = v.Filters.Query()
 	}
-	if in.Filter != "" {
+	switch only := q.Filter == store.FeedMentions; { // of the view, which a filter narrows
+	case only && in.Filter == store.FeedUnread:
+		q.Unread = true
+	case only && in.Filter == store.FeedKeywords:
+		q.Keywords = true
+	case !only && in.Filter != "":
 		q.Filter = in.Filter
 	}
 	q.Cursor, q.Newer, q.Limit = in.Cursor, in.Newer, in.Limit

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -92,7 +93,11 @@ func (s *Server) savedFeeds(ctx context.Context, user discord.UserID, views []st
 			f := savedFeed(v)
 			f.Unread, f.Mentions = viewCounts(u, set, v.Filters)
 			if !v.Filters.ByChannel() {
-				if f.Unread, err = s.o.Store.CountFeed(ctx, set, v.Filters.Query(), maxCounted+1); err != nil {
+				of := set
+				if !v.Filters.Mentions {
+					of = unmuted(set, u)
+				}
+				if f.Unread, err = s.o.Store.CountFeed(ctx, of, v.Filters.Query(), maxCounted+1); err != nil {
 					return err
 				}
 				if f.Capped = f.Unread > maxCounted; f.Capped {
@@ -145,6 +150,22 @@ func viewCounts(u *tidings.Unread, set *tidings.VisibleSet, f store.ViewFilters)
 		unread = mentions
 	}
 	return unread, mentions
+}
+
+// unmuted is what of a set is not muted.
+func unmuted(set *tidings.VisibleSet, u *tidings.Unread) *tidings.VisibleSet {
+	muted := map[discord.ChannelID]bool{}
+	for _, g := range u.Guilds {
+		for _, c := range g.Channels {
+			muted[c.ID] = c.Muted
+		}
+	}
+	out := *set
+	out.Guilds = slices.Clone(set.Guilds)
+	for i, g := range out.Guilds {
+		out.Guilds[i].Channels = slices.DeleteFunc(slices.Clone(g.Channels), func(c tidings.Channel) bool { return muted[c.ID] })
+	}
+	return &out
 }
 
 type viewsOutput struct {

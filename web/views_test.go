@@ -82,6 +82,30 @@ func TestViews(t *testing.T) {
 			t.Errorf("%s: shows %q, want %q", tt.name, got, tt.shows)
 		}
 	}
+	// A filter narrows a view, and what is muted does not count as unread.
+	mentions, of := w.view(`{"name":"m","mentions_only":true}`).ID, w.view(`{"name":"w","keywords_only":true}`).ID
+	for query, shows := range map[string][]string{
+		"filter=unread&view=" + mentions: {"four High  Tide"}, "filter=all&view=" + mentions: {"four High  Tide", "one <@7>"},
+		"filter=keywords&view=" + mentions: {"four High  Tide"}, "filter=unread&view=" + of: {"four High  Tide", "two of high tide"}, "filter=mentions&view=" + of: {"four High  Tide"},
+	} {
+		if got := w.contents("/api/feed?" + query); !slices.Equal(got, shows) {
+			t.Errorf("%s: shows %q, want %q", query, got, shows)
+		}
+	}
+	w.try("DELETE", "/api/views/"+mentions, "")
+	w.try("DELETE", "/api/views/"+of, "")
+	w.api("PUT", "/api/mutes/502", "")
+	for fields, unread := range map[string]int{
+		`{"name":"a","channels":["501","502"]}`: 1, fmt.Sprintf(`{"name":"a","authors":["%d"]}`, eve): 1, `{"name":"a","has":["link"]}`: 0,
+		`{"name":"a","keywords_only":true}`: 1, `{"name":"a","keywords_only":true,"mentions_only":true}`: 1, // mentions of what is muted count
+	} {
+		v := w.view(fields)
+		if v.Unread != unread {
+			t.Errorf("with a muted channel, %s: %d unread, want %d", fields, v.Unread, unread)
+		}
+		w.try("DELETE", "/api/views/"+v.ID, "")
+	}
+	w.api("DELETE", "/api/mutes/502", "")
 	if got := w.contents("/api/feed?filter=keywords"); !slices.Equal(got, []string{"four High  Tide", "two of high tide"}) {
 		t.Errorf("the feed of keywords = %q", got)
 	}
