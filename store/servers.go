@@ -141,6 +141,12 @@ func (s *Store) SetServer(ctx context.Context, g discord.GuildID, kept bool, ret
 	return nil
 }
 
+const selectChannelKept = `
+SELECT kept
+FROM channels
+WHERE id = $1 AND guild_id = $2
+FOR UPDATE`
+
 const setChannelKept = `
 UPDATE channels
 SET kept = $3
@@ -149,16 +155,16 @@ WHERE id = $1 AND guild_id = $2`
 // KeepChannel sets whether a channel's messages are stored; threads are channels of their own.
 func (s *Store) KeepChannel(ctx context.Context, g discord.GuildID, c discord.ChannelID, kept bool, by discord.UserID) error {
 	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
-		res, err := tx.ExecContext(ctx, setChannelKept, int64(c), int64(g), kept)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil {
-			return err
-		} else if n == 0 {
+		var was bool
+		if err := tx.GetContext(ctx, &was, selectChannelKept, int64(c), int64(g)); errors.Is(err, sql.ErrNoRows) {
 			return tidings.ErrNotFound
+		} else if err != nil {
+			return err
 		}
-		if kept {
+		if _, err := tx.ExecContext(ctx, setChannelKept, int64(c), int64(g), kept); err != nil {
+			return err
+		}
+		if kept && !was {
 			if _, err := tx.ExecContext(ctx, keepChannelsAgain, 0, int64(c), int64(tidings.FirstID(time.Now())-1)); err != nil {
 				return err
 			}

@@ -62,30 +62,52 @@ func TestAServerThatKeepsEverythingTakesMessagesIn(t *testing.T) {
 	}
 }
 
-// What is not kept is not said to be complete afterwards.
+// completeSince holds whether a channel is said to be complete against want.
+func (l *listener) completeSince(channel discord.ChannelID, want bool) {
+	l.t.Helper()
+	u, err := l.Summary(l.t.Context(), &tidings.VisibleSet{User: ann, Guilds: []tidings.VisibleGuild{{
+		Guild: tidings.Guild{ID: testGuild}, Channels: []tidings.Channel{{ID: channel, Guild: testGuild}},
+	}}})
+	l.check(err)
+	if got := u.Guilds[0].Channels[0].CompleteSince; (got != nil) != want {
+		l.t.Errorf("channel %d is said to be complete since %v, want any: %t", channel, got, want)
+	}
+}
+
+// What is not kept is not said to be complete, nor afterwards.
 func TestAChannelThatIsNotKeptTakesNothingIn(t *testing.T) {
 	t.Parallel()
 	l := listen(t)
 	l.ready("one")
 	l.shown(0, 0)
 	l.said(lobby, nth(1))
+	l.check(l.KeepChannel(t.Context(), testGuild, lobby, true, ann)) // as it is already
+	l.said(lobby, nth(1)-1)
+	if n := one[int](t, l.Store, `SELECT count(*) FROM messages`); n != 2 {
+		t.Errorf("%d messages are stored, want 2: the channel was kept all the time", n)
+	}
+	l.completeSince(lobby, true)
 	l.check(l.KeepChannel(t.Context(), testGuild, lobby, false, ann))
+	l.completeSince(lobby, false)
+	l.completeSince(attic, true)
 	l.said(lobby, nth(2))
 	l.said(attic, nth(3))
-	if n := one[int](t, l.Store, `SELECT count(*) FROM messages`); n != 2 {
-		t.Errorf("%d messages are stored, want 2: one from before and one of the other channel", n)
+	if n := one[int](t, l.Store, `SELECT count(*) FROM messages`); n != 3 {
+		t.Errorf("%d messages are stored, want 3: two from before and one of the other channel", n)
 	}
 	before := time.Now()
 	l.check(l.KeepChannel(t.Context(), testGuild, lobby, true, ann))
 	now := tidings.FirstID(time.Now().Add(time.Minute))
 	l.said(lobby, nth(2), now)
-	if n := one[int](t, l.Store, `SELECT count(*) FROM messages WHERE channel_id = $1`, int64(lobby)); n != 2 {
-		t.Errorf("%d messages are stored, want 2: what was written meanwhile does not come back", n)
+	l.completeSince(lobby, true)
+	if n := one[int](t, l.Store, `SELECT count(*) FROM messages WHERE channel_id = $1`, int64(lobby)); n != 3 {
+		t.Errorf("%d messages are stored, want 3: what was written meanwhile does not come back", n)
 	}
 	if since := one[discord.MessageID](t, l.Store, `SELECT since_id FROM channels WHERE id = $1`, int64(lobby)); since.Time().Before(before.Add(-time.Second)) {
 		t.Errorf("the channel is complete since %v, want since now", since.Time())
 	}
 	l.check(l.SetServer(t.Context(), testGuild, false, 0, ann))
+	l.completeSince(attic, false)
 	l.said(attic, nth(4))
 	if n := one[int](t, l.Store, `SELECT count(*) FROM messages WHERE channel_id = $1`, int64(attic)); n != 1 {
 		t.Errorf("%d messages of a server that is not kept are stored, want the one from before", n)
@@ -99,8 +121,8 @@ func TestAChannelThatIsNotKeptTakesNothingIn(t *testing.T) {
 	}
 	log, err := l.AuditLog(t.Context(), testGuild, 0, 10)
 	l.check(err)
-	if len(log) != 3 {
-		t.Errorf("%d lines in the audit log, want 3", len(log))
+	if len(log) != 4 {
+		t.Errorf("%d lines in the audit log, want 4", len(log))
 	}
 }
 

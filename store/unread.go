@@ -33,7 +33,7 @@ const effectivePosition = `
 // read_id. "hidden" holds the authors whose messages are never unread: the person's own and those they ignore.
 const withVisible = `
 WITH visible AS MATERIALIZED (
-	SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id, c.closed_at,` + effectivePosition + ` AS read_id
+	SELECT c.id, c.guild_id, c.version, c.last_live_id, c.last_seen_id, c.since_id, c.known_id, c.closed_at, c.kept,` + effectivePosition + ` AS read_id
 	FROM unnest($2::bigint[]) AS v (id)
 	JOIN channels c ON c.id = v.id
 	LEFT JOIN read_positions p ON p.user_id = $1::bigint AND p.channel_id = c.id
@@ -235,7 +235,7 @@ SELECT coalesce((
 	END), ''), '') AS froms
 FROM visible v
 LEFT JOIN (guilds g JOIN gateway_sessions s ON s.session_id = g.live_session AND g.live_session <> '' AND s.listening AND s.hole = 0 AND s.heard_until > now())
-	ON g.id = v.guild_id AND v.closed_at IS NULL AND v.since_id > 0 AND v.last_live_id <= v.known_id
+	ON g.id = v.guild_id AND g.kept AND v.kept AND v.closed_at IS NULL AND v.since_id > 0 AND v.last_live_id <= v.known_id
 LEFT JOIN (
 	SELECT o.channel_id, max(o.rest_id) AS top
 	FROM unnest($2::bigint[]) AS u (id)
