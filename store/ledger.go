@@ -45,6 +45,7 @@ const (
 	priorityReader    = 100 // somebody waits for it
 	priorityCatchUp   = 0
 	priorityReconcile = -5
+	priorityYoung     = -40 // the past of what was made within the reconcileWindow: people are in it now
 	priorityBackfill  = -50
 )
 
@@ -124,7 +125,11 @@ func (b *barrier) compare(ctx context.Context, tx *sqlx.Tx, channels []tidings.C
 			r.Known = max(known, r.Since-1)
 			if top >= r.Since {
 				gaps = append(gaps, gap{channel: r.ID, from: r.Since - 1, to: top, reason: "its past", backfill: true})
-				ask(r, Backfill, priorityBackfill)
+				priority := priorityBackfill
+				if discord.MessageID(r.ID) >= recent {
+					priority = priorityYoung
+				}
+				ask(r, Backfill, priority)
 			}
 		case b.source == tidings.SourcePoll:
 			// Polling asks for its news itself, of the channels that the bot may read; see OpenNews.

@@ -254,6 +254,21 @@ func TestWhatIsNewHereIsFetchedLast(t *testing.T) {
 	l.want("the attic", attic, "start-3", "4") // it was complete, with nothing in it
 }
 
+// With GATEWAY=off a thread is met after it was made; while the past of everything is fetched, what is said in it would be seen hours later.
+func TestWhatWasMadeLatelyIsFetchedBeforeWhatIsOld(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.ready("one")
+	made := discord.ChannelID(tidings.FirstID(time.Now().Add(-time.Minute)))
+	l.shown(nth(5), nth(6))
+	l.shown(nth(5), nth(6), tidings.Channel{ID: made, Guild: testGuild, Parent: lobby, Type: 11, Name: "thread", LastMessage: discord.MessageID(made) + 1})
+	claimed, err := l.ClaimJobs(t.Context(), "one", map[string]int{Backfill: 1}, time.Minute)
+	l.check(err)
+	if len(claimed) != 1 || claimed[0].Key != made.String() {
+		t.Errorf("ClaimJobs() = %+v, want that of the thread %d", claimed, made)
+	}
+}
+
 func TestThePastFromBeforeThereWasDiscordIsAllOfIt(t *testing.T) {
 	t.Parallel()
 	l := listen(t)
