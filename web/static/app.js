@@ -11,7 +11,7 @@ import { context } from './context.js';
 import { keys, listen } from './keys.js';
 import { first, fold, nameOf, page, changed, paintWith } from './page.js';
 import { highlight } from './found.js';
-import { atBottom, anchor, begin, channelView, feedView, find, follows, grow, isUnread, keepPlace, oldestUnread, onOpen, open, savedOf, savedView, searchView, sticks, toFirstUnread, toLatest, viewOfAddress } from './views.js';
+import { again, atBottom, anchor, begin, channelView, feedView, find, follows, grow, isUnread, keepPlace, oldestUnread, onOpen, open, savedOf, savedView, searchView, sticks, toFirstUnread, toLatest, viewOfAddress } from './views.js';
 import { live } from './sync.js';
 import * as saved from './saved_views.js';
 import { look, markAll, markChannel, markGuild, markHere, markOlder, markUnread, markView, undo } from './reading.js';
@@ -136,7 +136,7 @@ function summary(t) {
 /** @param {{unread: number, mentions: number}} t */
 function paintStream(t) {
   const stick = sticks(), at = stick ? null : anchor();
-  stream.setAttribute('aria-busy', String(page.busy));
+  stream.setAttribute('aria-busy', String(page.busy && !page.problem));
   streams.draw(stream, page.list.messages, { ...context(), dated: !follows() });
   highlight('found', stream, page.view.kind === 'search' ? page.view.q ?? '' : '');
   const byId = new Map(page.list.messages.map((m) => [m.id, m]));
@@ -166,17 +166,26 @@ function paintStream(t) {
 function paintEnd(t) {
   const v = page.view, empty = page.list.messages.length === 0;
   const done = v.kind === 'unread' && t.unread === 0 && !page.list.messages.some(isUnread);
-  byID('end').hidden = page.busy || page.list.newer || !(empty || done) || (v.kind === 'search' && !v.q && !page.problem);
+  byID('end').hidden = !(page.problem && empty) && (page.busy || page.list.newer || !(empty || done) || (v.kind === 'search' && !v.q));
   const caughtUp = v.kind === 'unread' && !page.problem;
   say('end-title', caughtUp ? words.allCaughtUp : '');
   byID('end-title').hidden = !caughtUp;
   say('end-text', page.problem || words.empty[v.kind]);
-  const links = byID('end-links');
-  if (links.hidden === caughtUp || !links.childElementCount) {
-    links.hidden = !caughtUp;
-    links.replaceChildren(el('a', { href: '/?filter=all', 'data-view': 'all' }, words.everything), ' · ', el('a', { href: '/saved', 'data-view': 'saved' }, words.saved));
-  }
+  endLinks(page.unfetched ? 'again' : caughtUp ? 'on' : '');
   byID('end').classList.toggle('fault', Boolean(page.problem));
+  if (page.problem && byID('end').dataset.said !== page.problem) byID('said').textContent = page.problem;
+  byID('end').dataset.said = page.problem;
+}
+
+/** endLinks is where one goes on from the end. @param {'' | 'again' | 'on'} which */
+function endLinks(which) {
+  const links = byID('end-links');
+  if (links.dataset.which === which) return;
+  links.dataset.which = which;
+  links.hidden = !which;
+  const now = el('button', { type: 'button', class: 'primary quiet-primary' }, words.fetchAgain);
+  now.addEventListener('click', again);
+  links.replaceChildren(...(which === 'again' ? [now] : [el('a', { href: '/?filter=all', 'data-view': 'all' }, words.everything), ' · ', el('a', { href: '/saved', 'data-view': 'saved' }, words.saved)]));
 }
 
 /** paintBanner says what is worth knowing of what is above: unread messages beyond the list, gaps, what was found late. */
@@ -210,7 +219,7 @@ function paintBanner() {
 
 function paintPill() {
   const pill = byID('pill');
-  pill.hidden = page.below === 0 && !page.list.newer;
+  pill.hidden = page.below === 0 && !page.list.newer || page.list.messages.length === 0;
   say('pill', page.below ? words.newBelow(short(page.below)) : words.toLatest);
 }
 

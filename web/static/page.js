@@ -60,6 +60,8 @@ export const page = {
   beside: null,
   /** @type {string} what went wrong in the view, for people */
   problem: '',
+  /** Set while the list lacks what could not be fetched; it is tried again. */
+  unfetched: false,
   parents, roles,
 };
 

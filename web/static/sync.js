@@ -11,7 +11,7 @@ import { Gone } from './heard.js';
 import { besideModule } from './lazy.js';
 import { words } from './words.js';
 import { toast } from './toast.js';
-import { failed, feedView, follows, isUnread, onOpen, open, reload, savedOf, shows, signedOut, sticks, told, whenSignedOut } from './views.js';
+import { again, failed, feedView, follows, isUnread, onOpen, open, reload, savedOf, shows, signedOut, sticks, told, whenSignedOut } from './views.js';
 
 /** Told of every message that has come or changed, as it is now. @type {((m: any) => void)[]} */
 export const onMessage = [];
@@ -198,6 +198,7 @@ function onStatus(status) {
   document.body.dataset.status = status;
   for (const told of onConnection) told(status);
   if (status === 'out') signedOut();
+  if (status === 'live') again();
   changed();
 }
 

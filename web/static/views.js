@@ -107,13 +107,15 @@ export async function open(v, push = true, at) {
   page.opening.abort();
   page.opening = new AbortController();
   const { signal } = page.opening;
-  Object.assign(page, { view: v, list: list.none(), newFrom: null, newLabel: words.new, selected: null, held: false, below: 0, busy: true, detail: null, problem: '' });
+  Object.assign(page, { view: v, list: list.none(), newFrom: null, newLabel: words.new, selected: null, held: false, below: 0, busy: true, detail: null, problem: '', unfetched: false });
+  unsettled = at ?? null;
+  stopTrying();
   if (push && location.pathname + location.search !== addressOf(v)) history.pushState(null, '', addressOf(v));
   stream.replaceChildren();
   scroll.scrollTop = 0;
   for (const f of onOpen) f(v);
   paintNow();
-  const place = at ?? (push ? null : placeOf(v));
+  const place = unsettled = at ?? (push ? null : placeOf(v));
   await load(signal, place?.id ?? v.at);
   if (signal.aborted) return;
   settle(place);
@@ -141,14 +143,63 @@ export async function load(signal, around) {
     }
     page.list = listOf(v, p, around);
     page.problem = '';
+    page.unfetched = false;
+    stopTrying();
     for (const [id, n] of Object.entries(since)) if (id !== page.beside?.channel || shows(id)) page.heard.fetched(id, n);
     for (const again of meanwhile) again();
   } catch (e) {
-    if (!signal.aborted) failed(e);
+    if (!signal.aborted) notFetched(e);
   } finally {
     during.delete(meanwhile);
     if (!signal.aborted) page.busy = false;
   }
+}
+
+/** How often the view could not be fetched in a row, and what waits to try again. */
+let tries = 0, trying = 0;
+/** Where a view begins that could not be fetched yet. @type {{id: string, top: number} | null} */
+let unsettled = null;
+
+function stopTrying() {
+  clearTimeout(trying);
+  tries = trying = 0;
+}
+
+/**
+ * notFetched says that the view could not be fetched. An empty list would say that there is nothing, and one that begins with what comes next would
+ * hide what was before: so the page says what went wrong in the place of the list, and it is tried again, soon and then ever more seldom.
+ * @param {unknown} e
+ */
+function notFetched(e) {
+  const status = e instanceof Problem ? e.status : -1, later = status === 0 || status === 429 || status >= 500;
+  if (page.list.messages.length === 0 && (later || status === 401)) {
+    page.problem = later ? /** @type {Problem} */ (e).message + ' ' + words.keepsTrying : words.signedOut;
+    page.list = { ...list.none(), newer: true };
+    if (!later) return signedOut();
+    changed();
+  } else if (!later || tries === 0) failed(e);
+  if (!later) return;
+  page.unfetched = true;
+  clearTimeout(trying);
+  trying = setTimeout(again, Math.min(30_000, 1000 * 2 ** tries++) * (1 + Math.random() / 2));
+}
+
+/** again fetches what could not be fetched. */
+export async function again() {
+  if (!page.unfetched || page.busy) return;
+  clearTimeout(trying);
+  const { signal } = page.opening;
+  if (page.list.messages.length > 0) {
+    reload();
+    return;
+  }
+  const place = unsettled;
+  await load(signal, place?.id ?? page.view.at);
+  if (signal.aborted) return;
+  if (page.unfetched) return changed();
+  page.below = 0;
+  settle(place);
+  detail(signal);
 }
 
 /** @type {Set<(() => void)[]>} */
@@ -250,6 +301,7 @@ function placeLine() {
 /** keepPlace remembers, when a view is left, how far it was seen and what stood at the top. */
 export function keepPlace() {
   const v = page.view, messages = page.list.messages;
+  if (page.unfetched && !messages.length) return; // it was not seen
   if (follows() && messages.length && !page.list.newer) {
     const newest = messages[messages.length - 1].id;
     if (compare(newest, leftAt(v)) > 0) localStorage.setItem('left:' + addressOf({ ...v, at: undefined }), newest);
@@ -350,6 +402,7 @@ export function reload() {
   if (!follows()) return;
   clearTimeout(reloading);
   reloading = setTimeout(async () => {
+    if (page.unfetched && !page.list.messages.length) return again();
     const a = sticks() ? null : anchor();
     await load(page.opening.signal, a && page.list.newer || a && !nearEnd(a.id) ? a.id : undefined);
     changed();

@@ -42,6 +42,7 @@ export const words = {
   signedOut: 'You are signed out.', signInAgain: 'Sign in again',
   pageFault: 'Something went wrong in this page. Reload it if it goes on.',
   cannotReach: 'The service cannot be reached. Check your connection.', tryAgain: 'Something went wrong. Try again in a moment.',
+  keepsTrying: 'This page keeps trying.', fetchAgain: 'Try now',
   chooseFirst: 'Choose a message with j and k first.', openChannelFirst: 'Open a channel first.',
 
   // Reading
