@@ -181,6 +181,8 @@ func TestThePage(t *testing.T) {
 	t.Run("threads, pins and a search beside the channel", h.looksBeside)
 	t.Run("a phone", h.holdsAPhone)
 	t.Run("what comes up is calm", h.keepsCalm)
+	t.Run("a large zoom", h.zooms)
+	t.Run("a system's own colours", h.forcedColours)
 	t.Run("what cannot be fetched is not called empty", h.cannotFetch)
 	t.Run("hostile messages stay text", h.hostile)
 	t.Run("other directions and less motion", h.turns)
