@@ -19,6 +19,16 @@ func (h *house) zooms(t *testing.T) {
 	b := browsertest.Open(t, h.s.url, h.s.signIn(h.readers["calm"].ID))
 	browsertest.Do(t, b, chromedp.EmulateViewport(640, 400))
 	h.visit(t, b, "/?filter=all")
+	// However little room there is, who, where and when are one line, and the name is the last of them that is cut.
+	browsertest.Until(t, b, `(() => {
+		const a = document.querySelector('#stream article:has(.where)'), header = a?.querySelector('header'), author = a?.querySelector('.author');
+		if (!header) return false;
+		a.querySelector('.where bdi').textContent = 'a channel with a name of a hundred letters '.repeat(3);
+		const line = (n) => n.getBoundingClientRect().height < 1.7 * parseFloat(getComputedStyle(n).fontSize);
+		const named = line(header) && author.scrollWidth <= author.clientWidth + 1 && header.scrollWidth <= header.clientWidth;
+		author.textContent = 'W'.repeat(100);
+		return named && line(header) && header.scrollWidth <= header.clientWidth && header.querySelector('time').getBoundingClientRect().right <= innerWidth;
+	})()`)
 	browsertest.Until(t, b, `document.querySelectorAll('#channels a[data-open]').length >= 3`)
 	click(t, b, "#menu")
 	browsertest.Until(t, b, `document.body.classList.contains('drawer')`)
