@@ -183,11 +183,11 @@ func TestKeyboard(t *testing.T) {
 	do(t, ctx, chromedp.KeyEvent("\r"))
 	until(t, ctx, `location.pathname === '/c/20' && document.querySelector('#title').textContent === '#harbour'`)
 	// What was in sight for a second is read, and the mark says on which rev it was based.
-	until(t, ctx, `document.title === '(9) Tidings'`)
+	until(t, ctx, `document.title === '(9) #harbour · Tidings'`)
 	until(t, ctx, `!!document.querySelector('.new-line')`)
 	// Marking unread by hand is not undone by looking.
 	press(t, ctx, "k", "U")
-	until(t, ctx, `document.title === '(10) Tidings' && document.querySelector('#toast').textContent.includes('Unread from here')`)
+	until(t, ctx, `document.title === '(10) #harbour · Tidings' && document.querySelector('#toast').textContent.includes('Unread from here')`)
 	press(t, ctx, "g", "f")
 	until(t, ctx, `location.pathname === '/' && document.title === '(10) Tidings'`)
 	press(t, ctx, "g", "i")

@@ -102,15 +102,14 @@ func (h *house) sharesASocket(t *testing.T) {
 	browsertest.Until(t, first, `document.title === '(1) Tidings'`)
 	second := browsertest.Beside(t, first)
 	h.visit(t, second, "/c/"+h.guild.Channel("tides"))
-	browsertest.Until(t, second, `document.body.dataset.status === 'live' && document.title === '(1) Tidings'`)
+	browsertest.Until(t, second, `document.body.dataset.status === 'live' && document.title === '(1) #tides · Tidings'`)
 	if n := h.sockets(); n != "1" {
 		t.Errorf("two tabs have %s sockets", n)
 	}
 	// What the second one watches does not take from the first, nor does its end.
 	h.say("general", "two")
-	for _, b := range []context.Context{first, second} {
-		browsertest.Until(t, b, `document.title === '(2) Tidings'`)
-	}
+	browsertest.Until(t, first, `document.title === '(2) Tidings'`)
+	browsertest.Until(t, second, `document.title === '(2) #tides · Tidings'`)
 	browsertest.Until(t, first, `document.querySelector('#stream').innerText.includes('two')`)
 	browsertest.Do(t, second, chromedp.Navigate("about:blank"))
 	h.say("general", "three")
@@ -233,7 +232,7 @@ func (h *house) notifiesOnce(t *testing.T) {
 	}
 	mention := "<@" + h.readers["tabs"].ID + ">"
 	h.say("general", "seen while looking "+mention)
-	browsertest.Until(t, first, `document.title === '(1) Tidings'`)
+	browsertest.Until(t, first, `document.title === '(1) #nets · Tidings'`)
 	for _, b := range []context.Context{first, second} {
 		// Looking away and back in no time leaves nothing behind.
 		browsertest.Do(t, b, evaluate(`(() => { for (const on of [false, true, true]) { document.hasFocus = () => on; dispatchEvent(new Event(on ? 'focus' : 'blur')); } })()`))

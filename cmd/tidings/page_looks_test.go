@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -64,4 +65,29 @@ func (h *house) forcedColours(t *testing.T) {
 	press(t, b, "\x1b")
 	browsertest.Do(t, b, evaluate(`document.dispatchEvent(new KeyboardEvent('keydown', { key: 'k', ctrlKey: true }))`))
 	browsertest.Until(t, b, lined(`#palette-list [aria-selected="true"]`)+` && !(`+lined(`#palette-list [aria-selected="false"]`)+`)`)
+}
+
+// names goes from view to view by keyboard: tabs and the history are called after what they show, and who listens is told where a key has led.
+func (h *house) names(t *testing.T) {
+	h.say("tides", "<@"+h.readers["calm"].ID+"> where are you?")
+	b := h.tab(t, "calm", "/?filter=all")
+	browsertest.Until(t, b, `document.body.dataset.status === 'live' && /^\(\d+\) Everything · Tidings$/.test(document.title) && document.querySelector('#said').textContent === ''`)
+	press(t, b, "J")
+	browsertest.Until(t, b, `location.pathname.startsWith('/c/') && document.title.endsWith('#' + document.querySelector('#channels a[aria-current] bdi').textContent + ' · Tidings')
+		&& /^tides, Harbour, \d+ unread messages?$/.test(document.querySelector('#said').textContent)`)
+	press(t, b, "g", "s")
+	browsertest.Until(t, b, `document.title.endsWith('Saved · Tidings') && document.querySelector('#said').textContent === 'Saved'`)
+	press(t, b, "g", "f")
+	browsertest.Until(t, b, `/^(\(\d+\) )?Tidings$/.test(document.title) && document.querySelector('#said').textContent === 'Unread'`)
+	// The server says the same as the page.
+	browsertest.Do(t, b, evaluate(`fetch('/c/`+h.guild.Channel("tides")+`').then((a) => a.text()).then((x) => { window.served = new DOMParser().parseFromString(x, 'text/html').title; })`))
+	browsertest.Until(t, b, `/^(\(\d+\) )?#tides · Tidings$/.test(window.served)`)
+	// Who has no keywords is shown the way to some.
+	if status := h.s.call(credential{token: h.tokens["calm"]}, "PUT", "/api/keywords", map[string]any{"keywords": []string{}}, nil); status != http.StatusOK {
+		t.Fatalf("PUT /api/keywords = %d", status)
+	}
+	h.visit(t, b, "/?filter=keywords")
+	browsertest.Until(t, b, `document.querySelector('#end-text').textContent.startsWith('You have no keywords yet') && document.querySelector('#end-links a').checkVisibility()`)
+	click(t, b, "#end-links a")
+	browsertest.Until(t, b, `location.pathname === '/settings' && location.hash && document.getElementById(location.hash.slice(1)).textContent === 'Keywords'`)
 }

@@ -4,6 +4,7 @@ import { byID } from './render/dom.js';
 import { brief } from './notify.js';
 import { page } from './page.js';
 import { onArrival, onConnection } from './sync.js';
+import { onOpen } from './views.js';
 import { words } from './words_notify.js';
 
 /** How long after something was said the next is said at the earliest, and how long the connection may be away before that is worth a word. */
@@ -36,6 +37,15 @@ onArrival.push((m) => {
   else if (m.mentions_me) mentions.push(words.mentionsYou(m.author.name, page.state.channels[m.channel]?.name));
   else return;
   timer ||= setTimeout(flush, Math.max(500, last + apart - Date.now()));
+});
+
+// Where a key has led is said: the focus may not have moved. Of the first view the document's title tells.
+let opened = '';
+onOpen.push((v) => {
+  const c = v.channel ? page.state.channels[v.channel] : null, before = opened;
+  here = [];
+  opened = [c?.name ?? v.title, c && page.state.guilds[c.guild]?.name].filter(Boolean).join(', ');
+  if (before && before !== opened) byID('said').textContent = words.opened(opened, c?.unread ?? 0);
 });
 
 // That the connection is away is said when it stays so, and that it is back when that was said.

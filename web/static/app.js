@@ -79,7 +79,8 @@ function paint() {
 
 /** @param {{unread: number, mentions: number}} t */
 function paintTitle(t) {
-  document.title = (t.unread ? `(${short(t.unread)}) ` : '') + 'Tidings';
+  const title = (t.unread ? `(${short(t.unread)}) ` : '') + (page.view.kind === 'unread' && !page.view.guild ? '' : titleOf() + ' · ') + 'Tidings';
+  if (document.title !== title) document.title = title;
   const icon = byID('icon');
   const want = t.mentions ? `/icon.svg?mentions=${Math.min(t.mentions, 100)}` : t.unread ? `/icon.svg?unread=${Math.min(t.unread, 100)}` : icon.dataset.plain ?? '';
   if (icon.getAttribute('href') !== want) icon.setAttribute('href', want);
@@ -87,10 +88,16 @@ function paintTitle(t) {
   byID('mentions').textContent = t.mentions ? short(t.mentions) : '';
 }
 
+/** titleOf is what the view is called. */
+function titleOf() {
+  const v = page.view, c = v.channel ? page.state.channels[v.channel] : null;
+  return (c ? (inbox.isThread(c) ? '↳ ' : '#') : '') + (c?.name ?? savedOf(v)?.name ?? v.title);
+}
+
 /** @param {{unread: number, mentions: number}} t */
 function paintHead(t) {
   const v = page.view, c = v.channel ? page.state.channels[v.channel] : null, mine = savedOf(v);
-  say('title', (c ? (inbox.isThread(c) ? '↳ ' : '#') : '') + (c?.name ?? mine?.name ?? v.title));
+  say('title', titleOf());
   say('where', c ? [page.state.guilds[c.guild]?.name, nameOfParent(c), page.parents.get(c.id)?.topic || (first.view.channel === c.id ? first.view.topic : '')].filter(Boolean).join(' · ')
     : v.kind === 'saved' ? words.savedAre : v.kind === 'keywords' ? words.keywordsAre : v.kind === 'search' ? '' : v.kind === 'mentions' ? words.unreadMentions(t.mentions) : mine ? summary(saved.countOf(mine)) : summary(t));
   const unread = c ? c.unread : mine ? saved.countOf(mine).unread : v.guild ? unreadOf(v.guild) : t.unread;
@@ -170,14 +177,15 @@ function paintEnd(t) {
   const caughtUp = v.kind === 'unread' && !page.problem;
   say('end-title', caughtUp ? words.allCaughtUp : '');
   byID('end-title').hidden = !caughtUp;
-  say('end-text', page.problem || words.empty[v.kind]);
-  endLinks(page.unfetched ? 'again' : caughtUp ? 'on' : '');
+  const noKeywords = v.kind === 'keywords' && !page.keywords.length && !page.problem;
+  say('end-text', page.problem || (noKeywords ? words.noKeywordsYet : words.empty[v.kind]));
+  endLinks(page.unfetched ? 'again' : caughtUp ? 'on' : noKeywords ? 'keywords' : '');
   byID('end').classList.toggle('fault', Boolean(page.problem));
   if (page.problem && byID('end').dataset.said !== page.problem) byID('said').textContent = page.problem;
   byID('end').dataset.said = page.problem;
 }
 
-/** endLinks is where one goes on from the end. @param {'' | 'again' | 'on'} which */
+/** endLinks is where one goes on from the end. @param {'' | 'again' | 'on' | 'keywords'} which */
 function endLinks(which) {
   const links = byID('end-links');
   if (links.dataset.which === which) return;
@@ -185,7 +193,7 @@ function endLinks(which) {
   links.hidden = !which;
   const now = el('button', { type: 'button', class: 'primary quiet-primary' }, words.fetchAgain);
   now.addEventListener('click', again);
-  links.replaceChildren(...(which === 'again' ? [now] : [el('a', { href: '/?filter=all', 'data-view': 'all' }, words.everything), ' · ', el('a', { href: '/saved', 'data-view': 'saved' }, words.saved)]));
+  links.replaceChildren(...(which === 'again' ? [now] : which === 'keywords' ? [el('a', { href: '/settings#keywords-title' }, words.chooseKeywords)] : [el('a', { href: '/?filter=all', 'data-view': 'all' }, words.everything), ' · ', el('a', { href: '/saved', 'data-view': 'saved' }, words.saved)]));
 }
 
 /** paintBanner says what is worth knowing of what is above: unread messages beyond the list, gaps, what was found late. */

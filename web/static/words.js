@@ -25,6 +25,7 @@ export const words = {
     view: 'Nothing in this view.', channel: 'Nothing has been written here since Tidings knows this channel.', search: 'Nothing found.',
     saved: 'Nothing is saved. “Save for later” in the menu of a message keeps it here.',
   },
+  noKeywordsYet: 'You have no keywords yet: words and phrases that you want to hear of, wherever they are said.', chooseKeywords: 'Choose some in the settings',
   nobodyCalledSo: 'No channel by that name.', everythingIsRead: 'Everything is read.',
   hereIsRead: 'Everything here is read.', nothingFurtherDown: 'Nothing unread further down.', nothingFurtherUp: 'Nothing unread further up.',
   unreadBefore: 'There are unread messages before these. ', beginAtFirst: 'Begin at the first',

@@ -32,6 +32,7 @@ export const words = {
   // What is said aloud
   newMessages: (/** @type {number} */ n) => count(n, 'new message'), mentionsOfYou: (/** @type {number} */ n) => count(n, 'mention') + ' of you',
   says: (/** @type {string} */ author, /** @type {string} */ text) => `${author}: ${text || 'a message without text'}`,
+  opened: (/** @type {string} */ title, /** @type {number} */ unread) => title + (unread ? ', ' + count(unread, 'unread message') : ''),
   mentionsYou: (/** @type {string} */ author, /** @type {string | undefined} */ channel) => `${author} mentions you in ${channel ?? 'a channel'}`,
   liveAgain: 'The page is live again.', polling: 'The page is not live; it looks for news every 15 seconds.', away: 'The connection is away; the page comes back by itself.',
 };
