@@ -141,7 +141,7 @@ func shootEverything(t *testing.T, b context.Context, base, dir string) {
 		{"feed", "'/'", ""}, {"all", "'/?filter=all'", ""}, {"mentions", "'/?filter=mentions'", ""}, {"keywords", "'/?filter=keywords'", ""}, {"saved", "'/saved'", ""},
 		{"search", "'/search?q=thank'", ""}, {"search-none", "'/search?q=xyzzyx'", ""}, {"search-fault", "'/search?q=has:wings'", ""},
 		{"channel", named("what-are-you-baking"), ""}, {"drawer", "'/'", click("menu")}, {"help", "'/'", click("keys")}, {"palette", "'/'", `document.dispatchEvent(new KeyboardEvent('keydown', { key: 'k', ctrlKey: true }))`},
-		{"view", "'/'", click("new-view")}, {"marks", named("what-are-you-baking"), click("mark-more")}, {"menu", "'/'", `document.dispatchEvent(new KeyboardEvent('keydown', { key: 'j' })); document.dispatchEvent(new KeyboardEvent('keydown', { key: 'x' }))`},
+		{"view", "'/'", click("new-view")}, {"marks", named("what-are-you-baking"), click("mark-more")}, {"menu", "'/'", `for (const key of 'jx') document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))`},
 		{"about", named("what-are-you-baking"), click("show-about")}, {"find", named("what-are-you-baking"), click("show-find")}, {"threads", named("what-are-you-baking"), click("show-threads")},
 		{"thread", named("what-are-you-baking"), `document.querySelector('#show-threads').click(); setTimeout(() => document.querySelector('.thread-row')?.click(), 400)`},
 		{"all-read", "'/'", `document.querySelector('#mark').click()`},
@@ -192,7 +192,7 @@ func shootEverything(t *testing.T, b context.Context, base, dir string) {
 					t.Fatal(err)
 				}
 				if shot.name == "all-read" {
-					browsertest.Do(t, b, evaluate(`(() => { document.dispatchEvent(new KeyboardEvent('keydown', { key: 'u' })); setTimeout(() => { window.undone = true; }, 600); })()`))
+					browsertest.Do(t, b, evaluate(`(() => { document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'u', bubbles: true })); setTimeout(() => { window.undone = true; }, 600); })()`))
 					browsertest.Until(t, b, `window.undone`)
 				}
 			}
