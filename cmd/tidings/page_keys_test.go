@@ -88,6 +88,13 @@ func (h *house) types(t *testing.T) {
 		step(k.key, `!document.querySelector('#beside').hidden && document.activeElement.textContent === '`+k.title+`'`)
 		step("Escape", `document.querySelector('#beside').hidden`)
 	}
+	step("X", `document.activeElement.getAttribute('role') === 'menuitem' && document.querySelector('#menu-box').getAttribute('aria-label') === '#tides' && document.querySelector('#menu-box').innerText.includes('Mute for an hour')`)
+	step("Escape", `document.querySelector('#menu-box').hidden`)
+	// In the inbox it is the menu of the row that has the focus.
+	step("g i", `!!document.activeElement.closest('#channels a[data-open]')`)
+	browsertest.Do(t, b, evaluate(`document.querySelector('#channels [data-fold]').focus()`))
+	step("X", `document.querySelector('#menu-box').getAttribute('aria-label') === 'Harbour' && document.querySelector('#menu-box').innerText.includes('Notifications')`)
+	step("Escape", `document.activeElement.matches('[data-fold]')`)
 	step("F", `document.activeElement.id === 'beside-input'`)
 	step("Escape", `document.querySelector('#beside').hidden && document.activeElement.id !== 'beside-input'`)
 	step("g 1", fmt.Sprintf(`location.search === '?view=%s' && document.querySelector('#title').textContent === 'Tides' && document.querySelectorAll('#stream article').length > 3`, view.ID))

@@ -156,7 +156,7 @@ func (h *house) holdsAPhone(t *testing.T) {
 	browsertest.Until(t, b, `!document.body.classList.contains('drawer') && document.activeElement.id === 'menu'`)
 	// What has no room in the bar is in its menu.
 	click(t, b, "#mark-more")
-	browsertest.Until(t, b, `document.querySelector('#menu-box').innerText.includes('Pinned') && document.querySelector('#menu-box').innerText.includes('About this channel') && `+fits)
+	browsertest.Until(t, b, `document.querySelector('#menu-box').innerText.includes('Pinned') && document.querySelector('#menu-box').innerText.includes('About this channel') && document.querySelector('#menu-box').innerText.includes('Mute, notifications and more') && `+fits)
 	press(t, b, "\x1b")
 	click(t, b, "#menu")
 	click(t, b, `[data-view="all"]`)

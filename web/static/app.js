@@ -16,7 +16,7 @@ import { live } from './sync.js';
 import * as saved from './saved_views.js';
 import { look, markAll, markChannel, markGuild, markHere, markOlder, markUnread, markView, undo } from './reading.js';
 import { chosen, drop, end, keepFocus, nextChannel, nextMessage, nextUnread, previousMessage, previousUnread, select } from './moves.js';
-import { beside, close as closeMenu, copyLink, ofMarks, ofMessage, openInDiscord, save } from './menu.js';
+import { beside, close as closeMenu, copyLink, ofChannel, ofMarks, ofMessage, ofPlace, openInDiscord, save } from './menu.js';
 import { watchCoverage } from './coverage.js';
 import { commandsFrom, palette } from './palette.js';
 import { apply } from './preferences.js';
@@ -303,6 +303,7 @@ const acts = {
   open: withChosen((m) => open(channelView(m.channel, m.id))), discord: withChosen(openInDiscord), save: withChosen(save), copy: withChosen(copyLink),
   menu: withChosen((m) => ofMessage(m, find(m.id))),
   read: () => markHere(chosen()), readAll: markAll, unread: () => markUnread(chosen()), undo, search, find: findChannel, help, close, palette,
+  placeMenu: () => { if (!ofPlace()) toast(words.openChannelFirst); },
   findHere: withChannel('find'), threads: withChannel('threads'), pins: withChannel('pins'), about: withChannel('about'),
   goKeywords: () => open(feedView('keywords')), goView: (n) => saved.nth(n), newView: () => saved.form(),
   goFeed: () => open(feedView('unread')), goMentions: () => open(feedView('mentions')), goAll: () => open(feedView('all')), goSaved: () => open({ kind: 'saved', title: words.saved }),
@@ -402,6 +403,7 @@ function listenAround() {
   for (const [id, kind] of /** @type {const} */ ([['show-find', 'find'], ['show-pins', 'pins'], ['show-threads', 'threads'], ['show-about', 'about']])) {
     byID(id).addEventListener('click', () => withChannel(kind)());
   }
+  byID('show-more').addEventListener('click', () => ofChannel(page.view.channel ?? '', byID('show-more')));
   byID('new-view').addEventListener('click', () => saved.form());
   byID('edit-view').addEventListener('click', () => saved.form(saved.current()));
   byID('menu').addEventListener('click', () => drawer(true));

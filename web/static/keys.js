@@ -24,6 +24,7 @@ export const keys = [
   { key: 't', does: 'threads', text: 'Threads, beside the channel', of: 'Channel' },
   { key: 'b', does: 'pins', text: 'What is pinned', of: 'Channel' },
   { key: 'i', does: 'about', text: 'About the channel', of: 'Channel' },
+  { key: 'X', does: 'placeMenu', text: 'Mute, notifications and more of the channel', of: 'Channel' },
   { key: 'f', does: 'find', text: 'Find a channel in the inbox', of: 'Going' },
   { key: 'g f', does: 'goFeed', text: 'Go to the feed', of: 'Going' },
   { key: 'g i', does: 'goInbox', text: 'Go to the inbox', of: 'Going' },

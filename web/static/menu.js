@@ -149,7 +149,8 @@ export function ofMarks(node) {
     ...[1, 7, 30].map((days) => ({ text: words.olderThan(days), act: () => markOlder(days) })),
     null, { text: words.undoLast, key: 'u', act: () => undo() },
     // What a phone has no room for in the bar.
-    ...(c && narrow.matches ? [null, { text: words.pins, act: () => beside('pins', c.id) }, { text: words.about, act: () => beside('about', c.id) }] : []),
+    ...(c && narrow.matches ? [null, { text: words.pins, act: () => beside('pins', c.id) }, { text: words.about, act: () => beside('about', c.id) },
+      { text: words.moreOfChannel, act: () => ofChannel(c.id, node) }] : []),
   ], below(node), words.markAsRead);
 }
 
@@ -260,6 +261,19 @@ export function ofGuild(id, node, at) {
     { text: words.endServerMute, act: () => mute(id, g.name, true) },
     { text: said.notifications, act: () => ofNotifications(id, g.name, [], node, at) },
   ], at ?? below(node), g.name);
+}
+
+/** ofPlace opens the menu of the server, channel or view that has the focus in the inbox, else of the open channel; it tells whether there is one. */
+export function ofPlace() {
+  const row = document.activeElement?.closest('#channels a[data-open], [data-fold], a[data-saved]') ?? null;
+  const { open: channel, fold: guild, saved } = /** @type {HTMLElement | null} */ (row)?.dataset ?? {}, view = page.views.find((v) => v.id === saved);
+  const more = byID('show-more'), shown = page.view.channel;
+  if (view && row) ofView(view, row);
+  else if (channel) ofChannel(channel, row);
+  else if (guild) ofGuild(guild, row);
+  else if (shown) ofChannel(shown, more.checkVisibility() ? more : byID('mark-more'));
+  else return false;
+  return true;
 }
 
 /** A right click opens what belongs to the thing under it. */

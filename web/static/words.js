@@ -71,6 +71,7 @@ export const words = {
   /** @param {string} name @param {number} [minutes] */
   mutedNow: (name, minutes) => `${name} is muted${minutes ? ' for ' + (minutes < 1440 ? count(minutes / 60, 'hour') : count(minutes / 1440, 'day')) : ''}.`,
   markAsRead: 'Mark as read', endMute: 'End the mute', muteHour: 'Mute for an hour', muteDay: 'Mute for a day', mute: 'Mute',
+  moreOfChannel: 'Mute, notifications and more',
   openBeside: 'Open beside', showUnread: 'Show its unread messages', showAll: 'Show all its messages', markServer: 'Mark the server as read', endServerMute: 'End the server’s mute',
 
   // The palette
