@@ -33,7 +33,7 @@ type Member struct {
 	Nick  string
 	Roles []discord.RoleID
 	Flags uint64 // Discord's guild member flags; see [MemberIsGuest]
-	// TimeoutUntil is communication_disabled_until; zero for none. A timeout does not take away reading.
+	// TimeoutUntil is communication_disabled_until; zero for none. A timeout takes away all but reading.
 	TimeoutUntil time.Time
 }
 

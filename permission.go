@@ -169,7 +169,7 @@ func (r *Rules) source(c *Channel, self int32) int32 {
 }
 
 // Base returns what a member may do before the overwrites of channels: all of it for the owner and administrators, nothing for
-// nil, for guests and for a member of another guild. A timeout is not looked at.
+// nil, for guests and for a member of another guild. A timeout is not looked at; see [Rules.Everywhere].
 func (r *Rules) Base(m *Member) Permissions {
 	if !r.admits(m) {
 		return 0
@@ -198,7 +198,17 @@ func (r *Rules) owns(m *Member) bool { return r.owner != 0 && m.User == r.owner 
 // leaves nothing but viewing and the history. An unknown channel gives 0.
 func (r *Rules) Permissions(m *Member, channel discord.ChannelID, now time.Time) Permissions {
 	base := r.Base(m)
-	p := r.in(m, base, channel)
+	return r.timed(m, base, r.in(m, base, channel), now)
+}
+
+// Everywhere is [Rules.Base] at a moment, as a timeout leaves it: what a member may do in the guild as a whole.
+func (r *Rules) Everywhere(m *Member, now time.Time) Permissions {
+	base := r.Base(m)
+	return r.timed(m, base, base, now)
+}
+
+// timed is what a timeout leaves of permissions. The owner and administrators cannot be timed out.
+func (r *Rules) timed(m *Member, base, p Permissions, now time.Time) Permissions {
 	if m != nil && m.TimeoutUntil.After(now) && base != PermissionsAll {
 		p &= permissionsRead
 	}

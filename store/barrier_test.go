@@ -153,7 +153,7 @@ func TestTheAccessVersionMovesWithWhatDecidesAccessOrNaming(t *testing.T) {
 		{"an outage", tidings.GuildGone{Outage: true}, true, nil},
 		{"the bot's removal", tidings.GuildGone{}, true, nil},
 		{"a member's roles", tidings.MemberSeen{Member: tidings.Member{User: ann}}, true, []discord.UserID{ann}},
-		{"a member's timeout", tidings.MemberSeen{Member: tidings.Member{User: ann, Roles: []discord.RoleID{5, moderators}, TimeoutUntil: time.Now()}}, false, nil},
+		{"a member's timeout", tidings.MemberSeen{Member: tidings.Member{User: ann, Roles: []discord.RoleID{5, moderators}, TimeoutUntil: time.Now()}}, true, []discord.UserID{ann}},
 		{"a member who joins", tidings.MemberSeen{Member: tidings.Member{User: ben}}, true, []discord.UserID{ben}},
 		{"a member who leaves", tidings.MemberGone{User: ann}, true, []discord.UserID{ann}},
 		{"somebody else who joins", tidings.MemberSeen{Member: tidings.Member{User: 999}}, false, nil},

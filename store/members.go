@@ -55,19 +55,17 @@ func memberOf(m tidings.Member) memberRow {
 	}
 }
 
-// decides reports whether two rows differ in what decides access or how the person is called. That somebody who was being
-// asked about is not a member changes nothing: they were denied before.
+// decides reports whether two rows differ in what decides what the person may see and do, or how they are called. That somebody who
+// was being asked about is not a member changes nothing: they were denied before.
 func (r memberRow) decides(next memberRow) bool {
 	if (r.State == stateIn) != (next.State == stateIn) {
 		return true
 	}
-	return next.State == stateIn && (r.Nick != next.Nick || r.Flags != next.Flags || !slices.Equal(r.Roles, next.Roles))
+	return next.State == stateIn && (r.Nick != next.Nick || r.Flags != next.Flags || !slices.Equal(r.Roles, next.Roles) ||
+		r.Timeout.Valid != next.Timeout.Valid || !r.Timeout.Time.Equal(next.Timeout.Time))
 }
 
-func (r memberRow) same(next memberRow) bool {
-	return r.State == next.State && !r.decides(next) &&
-		r.Timeout.Valid == next.Timeout.Valid && r.Timeout.Time.Equal(next.Timeout.Time)
-}
+func (r memberRow) same(next memberRow) bool { return r.State == next.State && !r.decides(next) }
 
 const writeMember = `
 INSERT INTO members (guild_id, user_id, state, nick, roles, flags, timeout_until, events, settled)

@@ -63,8 +63,8 @@ func (s *Server) operator(p who) bool {
 	return p.user != 0 && p.may(scopeAdmin) && slices.Contains(s.o.Admins, p.user)
 }
 
-// manages reports whether a person may look after a server: operators may, and who owns it or may manage it on Discord. Unknown
-// means denied.
+// manages reports whether a person may look after a server: operators may, and who owns it or may manage it on Discord now, which who is
+// timed out may not. Unknown means denied.
 func (s *Server) manages(p who, g discord.GuildID) bool {
 	if s.operator(p) {
 		return true
@@ -78,7 +78,7 @@ func (s *Server) manages(p who, g discord.GuildID) bool {
 	}
 	for i := range state.Members {
 		if m := &state.Members[i]; m.User == p.user {
-			return tidings.NewRules(state).Base(m).Has(tidings.PermissionManageGuild)
+			return tidings.NewRules(state).Everywhere(m, time.Now()).Has(tidings.PermissionManageGuild)
 		}
 	}
 	return false
