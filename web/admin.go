@@ -124,6 +124,22 @@ func (s *Server) mustManage(ctx context.Context, p who, g discord.GuildID) error
 	return tidings.ErrNotFound
 }
 
+// shows reports whether a person who looks after a channel's server may know of it: operators of each, others of those that Discord shows them.
+func (s *Server) shows(p who, c discord.ChannelID) bool {
+	return s.operator(p) || s.o.Access.Permissions(p.user, c).Has(tidings.PermissionViewChannel)
+}
+
+// shown are those channels of a server that a person may know of, by what is stored of their rights now that the channels are read.
+func (s *Server) shown(ctx context.Context, p who, g discord.GuildID, channels []store.ServerChannel) ([]store.ServerChannel, error) {
+	if s.operator(p) {
+		return channels, nil
+	}
+	if _, err := s.o.Access.Confirm(ctx, p.user, g); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(channels, func(c store.ServerChannel) bool { return !s.shows(p, c.ID) }), nil
+}
+
 // The rest of this file is what operators do, whoever asks for it: the API or a form.
 
 func (s *Server) retryJob(ctx context.Context, p who, id int64) error {
@@ -190,13 +206,19 @@ func (s *Server) keepChannel(ctx context.Context, p who, g discord.GuildID, c di
 	if err := s.mustManage(ctx, p, g); err != nil {
 		return err
 	}
+	if !s.shows(p, c) {
+		return tidings.ErrNotFound
+	}
 	return s.o.Admin.Store.KeepChannel(ctx, g, c, kept, p.user)
 }
 
-// inServer is an error unless a channel, where one is named, is of the server.
-func (s *Server) inServer(ctx context.Context, g discord.GuildID, c discord.ChannelID) error {
+// inServer is an error unless a channel, where one is named, is of the server. To who is not shown it there is no such channel.
+func (s *Server) inServer(ctx context.Context, p who, g discord.GuildID, c discord.ChannelID) error {
 	if c == 0 {
 		return nil
+	}
+	if !s.shows(p, c) {
+		return tidings.ErrNotFound
 	}
 	channels, err := s.o.Admin.Store.ServerChannels(ctx, g)
 	if err != nil {
@@ -212,7 +234,7 @@ func (s *Server) backfill(ctx context.Context, p who, g discord.GuildID, c disco
 	if err := s.mustManage(ctx, p, g); err != nil {
 		return 0, err
 	}
-	if err := s.inServer(ctx, g, c); err != nil {
+	if err := s.inServer(ctx, p, g, c); err != nil {
 		return 0, err
 	}
 	if since.After(time.Now()) {
@@ -237,7 +259,7 @@ func (s *Server) purge(ctx context.Context, p who, g discord.GuildID, c discord.
 	if err := s.mustManage(ctx, p, g); err != nil {
 		return err
 	}
-	if err := s.inServer(ctx, g, c); err != nil {
+	if err := s.inServer(ctx, p, g, c); err != nil {
 		return err
 	}
 	what := store.Purge{Guild: g, By: p.user, Before: time.Now()}

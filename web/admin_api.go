@@ -152,7 +152,7 @@ func pathGuild(id ID) (discord.GuildID, error) { return parseID[discord.GuildID]
 // ServerBody is a server with its channels.
 type ServerBody struct {
 	store.Server
-	Channels []store.ServerChannel `json:"channel_list"`
+	Channels []store.ServerChannel `json:"channel_list" doc:"Those that Discord shows you; all for those whom ADMINS names. The numbers beside are of all"`
 }
 
 type serverOutput struct{ Body ServerBody }
@@ -181,7 +181,9 @@ func (s *Server) server(ctx context.Context, p who, g discord.GuildID) (b Server
 		return b, problemf(http.StatusNotFound, "There is no such server here.")
 	}
 	b.Server = list[0]
-	b.Channels, err = s.o.Admin.Store.ServerChannels(ctx, g)
+	if b.Channels, err = s.o.Admin.Store.ServerChannels(ctx, g); err == nil {
+		b.Channels, err = s.shown(ctx, p, g, b.Channels)
+	}
 	return b, err
 }
 

@@ -211,6 +211,60 @@ func TestOperatorsFormsAreForOperators(t *testing.T) {
 	}
 }
 
+// Who may manage a server and not see one of its channels does not learn here that there is one, nor what comes in there.
+func TestWhoManagesAServerSeesOfItsChannelsWhatDiscordShows(t *testing.T) {
+	t.Parallel()
+	w := newWhole(t)
+	w.barrier(tidings.RoleSeen{Role: tidings.Role{Guild: harbour, ID: 512, Name: "mayors", Permissions: tidings.PermissionManageGuild}})
+	w.barrier(tidings.ChannelSeen{Channel: tidings.Channel{ID: cabin, Guild: harbour, Parent: deck, Type: tidings.ChannelPrivateThread, Name: "cabin"}})
+	w.say(bridge, bob, "the treasure is here")
+	for _, who := range []struct {
+		name  string
+		token string
+		sees  bool
+	}{
+		{"the mayor", w.person(30, true, []discord.RoleID{512}, "read", "admin"), false},
+		{"the owner", w.person(1, true, nil, "read", "admin"), true},
+		{"an operator", w.person(operator, false, nil, "read", "admin"), true},
+	} {
+		call := func(method, path, body string) (int, string) {
+			t.Helper()
+			status, got, _ := ask(t, newBrowser(t), method, w.base+path, body, "Authorization", "Bearer "+who.token)
+			return status, got
+		}
+		for _, page := range []string{"/api/admin/servers/500", "/admin/servers/500"} {
+			status, got := call("GET", page, "")
+			if status != http.StatusOK || !strings.Contains(got, "deck") {
+				t.Errorf("%s: %s = %d %.300s, want the deck on it", who.name, page, status, got)
+			}
+			for _, name := range []string{"bridge", "cabin"} {
+				if strings.Contains(got, name) != who.sees {
+					t.Errorf("%s: %s names the %s: %v, want %v", who.name, page, name, !who.sees, who.sees)
+				}
+			}
+		}
+		for _, tt := range []struct {
+			method, path, body string
+			ok                 int
+		}{
+			{"PUT", "/api/admin/servers/500/channels/%d", `{"kept":true}`, 204},
+			{"POST", "/api/admin/servers/500/purge", `{"channel":"%d"}`, 204},
+			{"POST", "/api/admin/servers/500/backfill", `{"channel":"%d","since":"2026-01-01T00:00:00Z"}`, 200},
+		} {
+			for _, c := range []discord.ChannelID{deck, bridge, cabin} {
+				fill := func(s string) string { return strings.Replace(s, "%d", c.String(), 1) }
+				want := tt.ok
+				if c != deck && !who.sees {
+					want = http.StatusNotFound
+				}
+				if status, got := call(tt.method, fill(tt.path), fill(tt.body)); status != want {
+					t.Errorf("%s: %s %s of %d = %d %.200s, want %d", who.name, tt.method, tt.path, c, status, got, want)
+				}
+			}
+		}
+	}
+}
+
 // shoot keeps a picture of the page where SCREENSHOTS says to.
 func shoot(t *testing.T, tab context.Context, name string) {
 	t.Helper()
