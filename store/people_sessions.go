@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
+	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 )
 
@@ -64,6 +65,35 @@ WHERE token IN (SELECT token FROM ended)`
 func (s *Store) EndSessionsOf(ctx context.Context, user discord.UserID, keys []string) error {
 	if _, err := s.db.ExecContext(ctx, endSessions, int64(user), pq.StringArray(keys)); err != nil {
 		return fmt.Errorf("end sessions of user %d: %w", user, unavailable(err))
+	}
+	return nil
+}
+
+const closeFeedsOf = `
+UPDATE views
+SET feed_hash = NULL
+WHERE user_id = $1 AND feed_hash IS NOT NULL`
+
+const stopOutgoingOf = `
+UPDATE outgoing_webhooks
+SET stopped = true, last_error = $2
+WHERE user_id = $1 AND NOT stopped`
+
+// EndOutlets ends what lets others read in a person's name without a session or a token of theirs: secret addresses of feeds, webhooks, which
+// are stopped, and browsers that are told by Web Push. It is for after those have ended that could make new ones.
+func (s *Store) EndOutlets(ctx context.Context, user discord.UserID) error {
+	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, closeFeedsOf, int64(user)); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, stopOutgoingOf, int64(user), "it was stopped when all of your sessions and tokens were ended; delete it and make another"); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, endPushOf, int64(user))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end what user %d has given out: %w", user, err)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ type AdminStore interface {
 	Note(ctx context.Context, by discord.UserID, what string, detail any) error
 	People(ctx context.Context, after discord.UserID, limit int) ([]store.Person, error)
 	RevokeTokens(ctx context.Context, user discord.UserID) error
+	EndOutlets(ctx context.Context, user discord.UserID) error
 
 	Held(ctx context.Context, user discord.UserID) (store.Held, error)
 	ForgetPerson(ctx context.Context, user discord.UserID) (map[string]int64, tidings.Result, error)
@@ -294,7 +295,7 @@ func (s *Server) enqueuePurge(ctx context.Context, what store.Purge) error {
 	return err
 }
 
-// endPerson ends all sessions and tokens of somebody.
+// endPerson ends all sessions and tokens of somebody, and what was given out to be read in their name.
 func (s *Server) endPerson(ctx context.Context, p who, user discord.UserID) error {
 	if err := s.mustOperate(p); err != nil {
 		return err
@@ -305,7 +306,7 @@ func (s *Server) endPerson(ctx context.Context, p who, user discord.UserID) erro
 	return s.o.Admin.Store.Note(ctx, p.user, "end sessions", map[string]any{"person": user})
 }
 
-// endCredentials ends a person's sessions, tokens and live sockets.
+// endCredentials ends a person's sessions, tokens and live sockets, and then what these could have given out.
 func (s *Server) endCredentials(ctx context.Context, user discord.UserID) error {
 	sessions, err := s.o.Store.Sessions(ctx, user)
 	if err != nil {
@@ -332,5 +333,5 @@ func (s *Server) endCredentials(ctx context.Context, user discord.UserID) error 
 		}
 		s.o.Live.EndSession(kindToken + key)
 	}
-	return nil
+	return s.o.Admin.Store.EndOutlets(ctx, user)
 }

@@ -33,7 +33,7 @@ func (s *Server) adminAPI(api huma.API) {
 	register(api, http.MethodPost, "/api/admin/authors/{author}/purge", "Delete what somebody wrote", scopeAdmin, s.postPurgeAuthor)
 	register(api, http.MethodGet, "/api/admin/audit", "Who did what", scopeAdmin, s.getAudit)
 	register(api, http.MethodGet, "/api/admin/people", "Who uses the service", scopeAdmin, s.getPeople)
-	register(api, http.MethodDelete, "/api/admin/people/{user}/sessions", "End somebody's sessions and tokens", scopeAdmin, s.deletePersonSessions)
+	register(api, http.MethodDelete, "/api/admin/people/{user}/sessions", "End somebody's sessions and tokens, and feeds and webhooks that were made with them", scopeAdmin, s.deletePersonSessions)
 }
 
 // JobsBody is the queue of jobs.

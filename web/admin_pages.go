@@ -44,7 +44,7 @@ var sayings = map[string]string{
 	"retry": "The job is tried again.", "cancel": "The job is cancelled.", "pause": "Jobs of this kind are paused.",
 	"resume": "Jobs of this kind are started again.", "run": "The job runs as soon as a worker is free.", "server": "Saved.", "channel": "Saved.",
 	"backfill": "What is missing of the past is being fetched.", "purge": "It is being deleted. The audit log will show a receipt.",
-	"author": "It is being deleted. The audit log will show a receipt.", "end": "All sessions and tokens are ended.",
+	"author": "It is being deleted. The audit log will show a receipt.", "end": "All sessions and tokens are ended, and what was given out with them.",
 	"optout": "What you wrote is being deleted, and what you write is kept back from now on.", "optin": "What you write is kept again.",
 }
 

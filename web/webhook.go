@@ -178,13 +178,14 @@ func verify(key ed25519.PublicKey, h http.Header, body []byte, now time.Time, sk
 	return signature, nil
 }
 
-// sessionEnder ends sessions by what they hold. It is *store.Store.
+// sessionEnder ends sessions by what they hold, and what a person has given out. It is *store.Store.
 type sessionEnder interface {
 	EndSessions(ctx context.Context, ends func(data []byte) bool) (ended []string, err error)
+	EndOutlets(ctx context.Context, user discord.UserID) error
 }
 
-// EndUser ends every session of a person, in all browsers, and the live sockets of these and of tokens that were revoked, given by
-// their keys. It returns how many sessions there were.
+// EndUser ends every session of a person, in all browsers, the live sockets of these and of tokens that were revoked, given by
+// their keys, and what was given out to be read in their name. It returns how many sessions there were.
 func (s *Server) EndUser(ctx context.Context, u discord.UserID, tokens []string) (int, error) {
 	for _, key := range tokens {
 		s.o.Live.EndSession(kindToken + key)
@@ -199,6 +200,9 @@ func (s *Server) EndUser(ctx context.Context, u discord.UserID, tokens []string)
 	})
 	for _, key := range ended {
 		s.o.Live.EndSession(kindCookie + key)
+	}
+	if err == nil {
+		err = e.EndOutlets(ctx, u) // last: no session is left that could open them again
 	}
 	return len(ended), err
 }
