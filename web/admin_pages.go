@@ -213,6 +213,10 @@ type myDataPage struct {
 }
 
 func (s *Server) pageMyData(w http.ResponseWriter, r *http.Request, p who) {
+	if !p.may(scopeAdmin) {
+		s.fail(w, r, scopeMissing(scopeAdmin))
+		return
+	}
 	held, err := s.o.Admin.Store.Held(r.Context(), p.user)
 	if err != nil {
 		s.fail(w, r, err)

@@ -211,6 +211,23 @@ func TestOperatorsFormsAreForOperators(t *testing.T) {
 	}
 }
 
+// What is kept of a person takes the same scope on its page as in the API.
+func TestWhatIsKeptOfAPersonTakesTheScope(t *testing.T) {
+	t.Parallel()
+	w := newWhole(t)
+	for _, tt := range []struct {
+		scope string
+		want  int
+	}{{"read", 403}, {"admin", 200}} {
+		token := w.person(operator, false, nil, "read", tt.scope)
+		for _, path := range []string{"/api/me/data", "/admin/me"} {
+			if status, body, _ := ask(t, newBrowser(t), "GET", w.base+path, "", "Authorization", "Bearer "+token); status != tt.want {
+				t.Errorf("%s with the scope %s = %d %.200s, want %d", path, tt.scope, status, body, tt.want)
+			}
+		}
+	}
+}
+
 // Who may manage a server and not see one of its channels does not learn here that there is one, nor what comes in there.
 func TestWhoManagesAServerSeesOfItsChannelsWhatDiscordShows(t *testing.T) {
 	t.Parallel()
