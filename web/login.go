@@ -131,8 +131,13 @@ func (s *Server) admit(ctx context.Context, user tidings.User, guilds []tidings.
 	if err := s.o.Access.Enroll(wait, user.ID, hint, own); err != nil {
 		s.log.Warn("enrol a person", "user", user.ID, "err", err)
 	}
+	before := s.signedIn(ctx)
 	if err := s.sessions.RenewToken(ctx); err != nil {
 		return err
+	}
+	if before.user != 0 { // somebody was signed in in this browser, perhaps somebody else
+		s.o.Live.EndSession(before.session)
+		s.endPush(ctx, before.session)
 	}
 	s.sessions.Put(ctx, sessionUser, strconv.FormatUint(uint64(user.ID), 10))
 	return s.o.Store.NoteSession(ctx, store.TokenKey(s.sessions.Token(ctx)), user.ID, agent)

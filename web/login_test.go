@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tidings"
+	"tidings/store"
 )
 
 func TestSigningIn(t *testing.T) {
@@ -68,6 +69,35 @@ func TestSigningInRenewsTheSession(t *testing.T) {
 		if !strings.Contains(after, want) {
 			t.Errorf("cookie %q lacks %s", after, want)
 		}
+	}
+}
+
+// Whoever signs in takes the browser over: what was open in it for whoever was signed in before is told nothing more, at once.
+func TestSigningInEndsWhatTheBrowserHadOpen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ts := w.serve()
+	c, _ := signIn(t, w, ts.URL, "/")
+	held := func() string {
+		t.Helper()
+		u, err := url.Parse(ts.URL)
+		if err != nil || len(c.Jar.Cookies(u)) != 1 {
+			t.Fatalf("cookies = %v, %v, want one", c.Jar.Cookies(u), err)
+		}
+		return kindCookie + store.TokenKey(c.Jar.Cookies(u)[0].Value)
+	}
+	before := held()
+	_, _, h := ask(t, c, "GET", ts.URL+"/login", "")
+	if len(w.ended) != 0 {
+		t.Errorf("before the sign-in is through, %v is ended", w.ended)
+	}
+	u, _ := url.Parse(h.Get("Location"))
+	w.codes["second"] = u.Query().Get("code_challenge")
+	if status, body, _ := ask(t, c, "GET", ts.URL+"/login/callback?code=second&state="+u.Query().Get("state"), ""); status != http.StatusSeeOther {
+		t.Fatalf("signing in again = %d %s", status, body)
+	}
+	if len(w.ended) != 1 || w.ended[0] != before || held() == before {
+		t.Errorf("ended = %v, want %s, which the browser holds no more", w.ended, before)
 	}
 }
 
