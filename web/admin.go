@@ -70,19 +70,21 @@ func (s *Server) manages(p who, g discord.GuildID) bool {
 	if s.operator(p) {
 		return true
 	}
-	if p.user == 0 || !p.may(scopeAdmin) {
-		return false
-	}
+	return p.user != 0 && p.may(scopeAdmin) && s.rights(p.user, g).Has(tidings.PermissionManageGuild)
+}
+
+// rights are what a person may do in a server as a whole now; none where they are not known to be a member.
+func (s *Server) rights(u discord.UserID, g discord.GuildID) tidings.Permissions {
 	state, ok := s.o.Admin.Guilds.Guild(g)
 	if !ok {
-		return false
+		return 0
 	}
 	for i := range state.Members {
-		if m := &state.Members[i]; m.User == p.user {
-			return tidings.NewRules(state).Everywhere(m, time.Now()).Has(tidings.PermissionManageGuild)
+		if m := &state.Members[i]; m.User == u {
+			return tidings.NewRules(state).Everywhere(m, time.Now())
 		}
 	}
-	return false
+	return 0
 }
 
 // managed lists the servers that a person may look after; nil stands for all.
@@ -125,9 +127,13 @@ func (s *Server) mustManage(ctx context.Context, p who, g discord.GuildID) error
 	return tidings.ErrNotFound
 }
 
-// shows reports whether a person who looks after a channel's server may know of it: operators of each, others of those that Discord shows them.
-func (s *Server) shows(p who, c discord.ChannelID) bool {
-	return s.operator(p) || s.o.Access.Permissions(p.user, c).Has(tidings.PermissionViewChannel)
+// shows tells of which channels a person who looks after their server may know: operators, its owner and administrators of each, those that are gone
+// too, others of those that Discord shows them.
+func (s *Server) shows(p who, g discord.GuildID) func(c discord.ChannelID) bool {
+	all := s.operator(p) || s.rights(p.user, g) == tidings.PermissionsAll
+	return func(c discord.ChannelID) bool {
+		return all || s.o.Access.Permissions(p.user, c).Has(tidings.PermissionViewChannel)
+	}
 }
 
 // shown are those channels of a server that a person may know of, by what is stored of their rights now that the channels are read.
@@ -138,7 +144,8 @@ func (s *Server) shown(ctx context.Context, p who, g discord.GuildID, channels [
 	if _, err := s.o.Access.Confirm(ctx, p.user, g); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(channels, func(c store.ServerChannel) bool { return !s.shows(p, c.ID) }), nil
+	shows := s.shows(p, g)
+	return slices.DeleteFunc(channels, func(c store.ServerChannel) bool { return !shows(c.ID) }), nil
 }
 
 // The rest of this file is what operators do, whoever asks for it: the API or a form.
@@ -207,7 +214,7 @@ func (s *Server) keepChannel(ctx context.Context, p who, g discord.GuildID, c di
 	if err := s.mustManage(ctx, p, g); err != nil {
 		return err
 	}
-	if !s.shows(p, c) {
+	if !s.shows(p, g)(c) {
 		return tidings.ErrNotFound
 	}
 	return s.o.Admin.Store.KeepChannel(ctx, g, c, kept, p.user)
@@ -218,7 +225,7 @@ func (s *Server) inServer(ctx context.Context, p who, g discord.GuildID, c disco
 	if c == 0 {
 		return nil
 	}
-	if !s.shows(p, c) {
+	if !s.shows(p, g)(c) {
 		return tidings.ErrNotFound
 	}
 	channels, err := s.o.Admin.Store.ServerChannels(ctx, g)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -323,7 +324,36 @@ func (s *Server) audit(ctx context.Context, p who, g discord.GuildID, before int
 	if may != nil {
 		return nil, may
 	}
-	return s.o.Admin.Store.AuditLog(ctx, g, before, limit)
+	if s.operator(p) {
+		return s.o.Admin.Store.AuditLog(ctx, g, before, limit)
+	}
+	out, shows := []store.AuditEntry{}, s.shows(p, g)
+	for {
+		list, err := s.o.Admin.Store.AuditLog(ctx, g, before, limit)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range list {
+			if before = e.ID; len(out) < limit && isShown(e, shows) {
+				out = append(out, e)
+			}
+		}
+		if len(list) < limit || len(out) == limit {
+			return out, nil
+		}
+	}
+}
+
+// isShown reports whether a line of the audit log is about no channel, or one that is shown.
+func isShown(e store.AuditEntry, shows func(discord.ChannelID) bool) bool {
+	var about struct {
+		Channel ID `json:"channel"`
+	}
+	if json.Unmarshal(e.Detail, &about) != nil {
+		return false
+	}
+	c, err := parseID[discord.ChannelID]("channel", about.Channel)
+	return err == nil && (c == 0 || shows(c))
 }
 
 type peopleInput struct {

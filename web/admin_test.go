@@ -2,11 +2,14 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -278,6 +281,59 @@ func TestWhoManagesAServerSeesOfItsChannelsWhatDiscordShows(t *testing.T) {
 					t.Errorf("%s: %s %s of %d = %d %.200s, want %d", who.name, tt.method, tt.path, c, status, got, want)
 				}
 			}
+		}
+	}
+}
+
+// The audit log of a server says nothing of channels that its reader is not shown, and leaves out nothing else.
+func TestTheAuditLogNamesNoHiddenChannel(t *testing.T) {
+	t.Parallel()
+	w := newWhole(t)
+	w.barrier(tidings.RoleSeen{Role: tidings.Role{Guild: harbour, ID: 512, Name: "mayors", Permissions: tidings.PermissionManageGuild}})
+	for range 3 {
+		for _, c := range []discord.ChannelID{deck, bridge} {
+			if err := w.store.KeepChannel(t.Context(), harbour, c, true, operator); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// Of a channel that is gone nobody can say who may have seen it: its owner knows of it all the same.
+	w.barrier(tidings.ChannelSeen{Channel: tidings.Channel{ID: 504, Guild: harbour, Name: "raft"}})
+	if err := w.store.KeepChannel(t.Context(), harbour, 504, false, operator); err != nil {
+		t.Fatal(err)
+	}
+	w.barrier(tidings.ChannelGone{ID: 504})
+	w.eventually("the raft is gone", func() bool { _, ok := w.access.Channel(504); return !ok })
+	type entry struct {
+		ID     int64
+		Detail struct{ Channel string }
+	}
+	for _, who := range []struct {
+		name  string
+		token string
+		want  []string // newest first
+	}{
+		{"the mayor", w.person(30, true, []discord.RoleID{512}, "read", "admin"), []string{"501", "501", "501"}},
+		{"the owner", w.person(1, true, nil, "read", "admin"), []string{"504", "502", "501", "502", "501", "502", "501"}},
+		{"an operator", w.person(operator, false, nil, "read", "admin"), []string{"504", "502", "501", "502", "501", "502", "501"}},
+	} {
+		var got []string
+		for before := int64(0); ; { // page by page, of one line each
+			var page struct{ Entries []entry }
+			status, body, _ := ask(t, newBrowser(t), "GET", fmt.Sprintf("%s/api/admin/audit?guild=500&limit=1&before=%d", w.base, before), "", "Authorization", "Bearer "+who.token)
+			if err := json.Unmarshal([]byte(body), &page); status != http.StatusOK || err != nil {
+				t.Fatalf("%s: the audit log = %d %s", who.name, status, body)
+			}
+			if len(page.Entries) == 0 {
+				break
+			}
+			got, before = append(got, page.Entries[0].Detail.Channel), page.Entries[0].ID
+		}
+		if !slices.Equal(got, who.want) {
+			t.Errorf("%s reads of the channels %v, want %v", who.name, got, who.want)
+		}
+		if _, body, _ := ask(t, newBrowser(t), "GET", w.base+"/admin/servers/500", "", "Authorization", "Bearer "+who.token); strings.Contains(body, "502") != slices.Contains(who.want, "502") {
+			t.Errorf("%s: the server's page tells of the bridge: %v", who.name, !slices.Contains(who.want, "502"))
 		}
 	}
 }
