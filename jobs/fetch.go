@@ -133,6 +133,11 @@ func (f *Fetch) heal(ctx context.Context, g store.Gap, pages *int) error {
 		g.Asked = asked
 		return asked, err
 	}}
+	if g.Rest <= g.From { // The rest was purged, maybe while a page was under way: that page counts no more.
+		if _, err := r.begin(ctx); err != nil {
+			return ignoreClosed(err)
+		}
+	}
 	for done := false; !done && g.Rest > g.From; {
 		if *pages == 0 {
 			return ErrYield

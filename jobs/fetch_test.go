@@ -504,3 +504,26 @@ func TestCleanup(t *testing.T) {
 		}
 	}
 }
+
+// A page fails, and then what is left of its gap is purged: there is nothing to be read any more.
+func TestAGapOfWhichNothingIsLeftIsClosed(t *testing.T) {
+	t.Parallel()
+	all := ids(300)
+	s, _, _, fetch := fetching(t, &past{ids: all, failAfter: 1, err: errors.New("502")})
+	openGap(t, s, all[0], all[299])
+	job := store.Job{Kind: store.FetchMessages, Key: testChannel.String(), Guild: testGuild}
+	if err := fetch.Handle(t.Context(), job); err == nil {
+		t.Fatal("the second page did not fail")
+	}
+	// Up to somewhere in what was read.
+	before := all[250].Time()
+	if _, err := s.Purge(t.Context(), store.Purge{Channel: testChannel, Before: before}, func(context.Context, tidings.Result) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := fetch.Handle(t.Context(), job); err != nil {
+		t.Errorf("Handle() = %v", err)
+	}
+	if got := gaps(t, s); len(got) != 0 {
+		t.Errorf("open is %+v", got)
+	}
+}
