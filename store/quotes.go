@@ -100,10 +100,49 @@ func (b *batch) unquote(ctx context.Context, tx *sqlx.Tx) error {
 		return err
 	}
 	maps.Copy(b.gone, there)
+	// After that: what is not there any more may just have been purged.
+	if err := b.refuseQuotes(ctx, tx, elsewhere); err != nil {
+		return err
+	}
 	for q := range b.gone {
 		for _, m := range quoting[q] {
 			if m.Message.Payload, err = withoutQuote(m.Message.Payload); err != nil {
 				return err
+			}
+		}
+	}
+	return nil
+}
+
+// What a channel does not take in any more, by age or on demand, has no row that says so.
+const quotedChannels = `
+SELECT c.id, c.purged_id, c.kept AND coalesce(g.kept, true) AS kept, coalesce(g.retention_days, 0) AS retention_days
+FROM channels c
+LEFT JOIN guilds g ON g.id = c.guild_id
+WHERE c.id = ANY($1::bigint[])`
+
+// refuseQuotes adds to what is gone those of other channels' messages that would not be taken in there.
+func (b *batch) refuseQuotes(ctx context.Context, tx *sqlx.Tx, of []Quoted) error {
+	if len(of) == 0 {
+		return nil
+	}
+	var rows []struct {
+		ID     discord.ChannelID `db:"id"`
+		Purged discord.MessageID `db:"purged_id"`
+		Kept   bool              `db:"kept"`
+		Days   int               `db:"retention_days"`
+	}
+	channels := make([]discord.ChannelID, len(of))
+	for i, q := range of {
+		channels[i] = q.Channel
+	}
+	if err := tx.SelectContext(ctx, &rows, quotedChannels, ids(channels)); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		for _, q := range of {
+			if q.Channel == r.ID && (!r.Kept || q.ID <= max(r.Purged, below(r.Days, b.now))) {
+				b.gone[q] = true
 			}
 		}
 	}

@@ -76,3 +76,38 @@ func TestWhatIsDeletedWhileItIsQuotedElsewhereIsNotKept(t *testing.T) {
 		t.Errorf("kept: %s", kept)
 	}
 }
+
+// What begins a thread may quote a message of another channel that nothing is held of any more.
+func TestWhatWasPurgedDoesNotComeBackInAQuoteOfAnotherChannel(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		forget func(l *listener)
+	}{
+		{"a purged channel", func(l *listener) {
+			_, err := l.Purge(t.Context(), Purge{Channel: lobby}, quietly)
+			l.check(err)
+		}},
+		{"a server that keeps less", func(l *listener) {
+			l.exec(`UPDATE guilds SET retention_days = 1`)
+			_, err := l.Retain(t.Context(), quietly)
+			l.check(err)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := listen(t)
+			answered, _ := gossip(t, l, 72*time.Hour)
+			c.forget(l)
+			l.exec(`DELETE FROM dead_events`)
+			begins := event(attic, tidings.MessageCreated{Message: message(t, attic, tidings.FirstID(time.Now()), wire{Author: ben, Type: 21, Extra: map[string]any{"referenced_message": map[string]any{
+				"id": fmt.Sprint(uint64(answered)), "channel_id": fmt.Sprint(uint64(lobby)), "content": canary, "author": map[string]any{"id": fmt.Sprint(uint64(ann))},
+			}}})})
+			_, err := l.Record(t.Context(), []tidings.Event{begins}, nil)
+			l.check(err)
+			if got := whoHolds(t, l.Store, canary); got != "" {
+				t.Errorf("the text is back in %s", got)
+			}
+		})
+	}
+}
