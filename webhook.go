@@ -57,6 +57,38 @@ func ParseWebhook(body []byte, official bool) (Webhook, error) {
 	return w, nil
 }
 
+// aboutFields say what an event is about. Nothing else of its data is used, least of all what somebody wrote.
+var aboutFields = []string{"id", "ids", "channel_id", "lobby_id", "edited_timestamp"}
+
+// Bare is the delivery as it is kept: what its events are about, in Discord's envelopes, which [ParseWebhook] reads.
+func (w Webhook) Bare() ([]byte, error) {
+	var b bytes.Buffer
+	for _, ev := range w.Events {
+		var data map[string]json.RawMessage
+		if err := json.Unmarshal(ev.Data, &data); err != nil {
+			return nil, fmt.Errorf("%w webhook: %w", ErrInvalid, err)
+		}
+		about := map[string]any{}
+		for _, field := range aboutFields {
+			if raw, there := data[field]; there {
+				about[field] = raw
+			}
+		}
+		var user map[string]json.RawMessage
+		if json.Unmarshal(data["user"], &user) == nil && user["id"] != nil {
+			about["user"] = map[string]any{"id": user["id"]}
+		}
+		event := map[string]any{"type": ev.Type, "data": about}
+		if !ev.At.IsZero() {
+			event["timestamp"] = ev.At.Format(time.RFC3339Nano)
+		}
+		if err := json.NewEncoder(&b).Encode(map[string]any{"type": 1, "event": event}); err != nil {
+			return nil, fmt.Errorf("%w webhook: %w", ErrInvalid, err)
+		}
+	}
+	return b.Bytes(), nil
+}
+
 var errNotJSON = errors.New("not JSON")
 
 // webhookObjects splits a body into its objects.

@@ -2,8 +2,10 @@ package tidings_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"tidings"
 )
@@ -52,6 +54,41 @@ func TestParseWebhook(t *testing.T) {
 	}
 }
 
+// What somebody wrote may be deleted while a delivery waits, and nobody would look for it there.
+func TestAWebhookIsKeptWithoutWords(t *testing.T) {
+	t.Parallel()
+	const words = `"content":"secret","author":{"id":"9","username":"secret"},"embeds":[{"title":"secret"}]`
+	for _, c := range []struct {
+		what, body string
+		official   bool
+		want       string
+	}{
+		{"a lobby's message", `{"version":1,"type":1,"event":{"type":"LOBBY_MESSAGE_UPDATE","timestamp":"2026-08-01T10:00:00Z","data":{"id":"5","channel_id":"6","lobby_id":"7","edited_timestamp":null,` + words + `}}}`, true,
+			`LOBBY_MESSAGE_UPDATE 2026-08-01T10:00:00Z {"channel_id":"6","edited_timestamp":null,"id":"5","lobby_id":"7"};`},
+		{"who has left", `{"version":1,"type":1,"event":{"type":"APPLICATION_DEAUTHORIZED","data":{"user":{"id":"3","username":"secret"}}}}`, true,
+			`APPLICATION_DEAUTHORIZED 0001-01-01T00:00:00Z {"user":{"id":"3"}};`},
+		{"frames", `[{"op":0,"t":"MESSAGE_CREATE","s":1,"d":{"id":"5","channel_id":"6",` + words + `}},{"op":0,"t":"MESSAGE_DELETE_BULK","s":2,"d":{"ids":["5","6"],"channel_id":"6"}}]`, false,
+			`MESSAGE_CREATE 0001-01-01T00:00:00Z {"channel_id":"6","id":"5"};MESSAGE_DELETE_BULK 0001-01-01T00:00:00Z {"channel_id":"6","ids":["5","6"]};`},
+	} {
+		said, err := tidings.ParseWebhook([]byte(c.body), c.official)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare, err := said.Bare()
+		if err != nil || strings.Contains(string(bare), "secret") {
+			t.Errorf("%s: kept is %s, %v", c.what, bare, err)
+		}
+		again, err := tidings.ParseWebhook(bare, c.official)
+		var got strings.Builder
+		for _, ev := range again.Events {
+			fmt.Fprintf(&got, "%s %s %s;", ev.Type, ev.At.Format(time.RFC3339), ev.Data)
+		}
+		if err != nil || got.String() != c.want {
+			t.Errorf("%s: %s, want %s (%v)", c.what, &got, c.want, err)
+		}
+	}
+}
+
 func FuzzParseWebhook(f *testing.F) {
 	f.Add([]byte(`{"version":1,"type":1,"event":{"type":"APPLICATION_DEAUTHORIZED","timestamp":"2026-08-01T10:00:00Z","data":{"user":{"id":"3"}}}}`), true)
 	f.Add([]byte(`[{"op":0,"t":"MESSAGE_CREATE","s":1,"d":{"id":"5"}}]`), false)
@@ -65,6 +102,16 @@ func FuzzParseWebhook(f *testing.F) {
 			if ev.Type == "" || len(ev.Data) == 0 {
 				t.Errorf("an event without type or data: %+v", ev)
 			}
+		}
+		if err != nil || len(w.Events) == 0 {
+			return
+		}
+		bare, err := w.Bare()
+		if err != nil {
+			t.Fatalf("Bare() = %v", err)
+		}
+		if again, err := tidings.ParseWebhook(bare, official); err != nil || len(again.Events) != len(w.Events) {
+			t.Errorf("what is kept has %d events, %v, want %d", len(again.Events), err, len(w.Events))
 		}
 	})
 }

@@ -180,7 +180,7 @@ SET payload = $3,
     quoted_id = 0
 WHERE channel_id = $1 AND id = $2`
 
-// Dead events and deliveries that wait are few, so looking into each costs little.
+// Dead events are few, so looking into each costs little. Deliveries of webhooks hold no words.
 const forgetWaiting = `
 DELETE FROM dead_events
 WHERE kind <> 'MessagesDeleted'

@@ -130,8 +130,12 @@ func (s *Server) takeWebhook(w http.ResponseWriter, r *http.Request) error {
 	if len(said.Events) == 0 {
 		return nil
 	}
+	bare, err := said.Bare()
+	if err != nil {
+		return refuse(http.StatusBadRequest, "the body is none of the shapes that are taken: %v", err)
+	}
 	replay := sha256.Sum256(signature)
-	_, err = s.o.Webhooks.Inbox.KeepWebhook(ctx, source, replay[:], body, s.o.Webhooks.Wait)
+	_, err = s.o.Webhooks.Inbox.KeepWebhook(ctx, source, replay[:], bare, s.o.Webhooks.Wait)
 	return err
 }
 

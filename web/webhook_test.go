@@ -103,7 +103,7 @@ func (d delivery) send(t testing.TB, url string) (status int, text string) {
 const (
 	aPing  = `{"version":1,"application_id":"1","type":0}`
 	aLeave = `{"version":1,"application_id":"1","type":1,"event":{"type":"APPLICATION_DEAUTHORIZED","timestamp":"2026-08-01T10:00:00Z","data":{"user":{"id":"3"}}}}`
-	aFrame = `{"op":0,"t":"MESSAGE_CREATE","s":1,"d":{"id":"5","channel_id":"6","guild_id":"7"}}`
+	aFrame = `{"op":0,"t":"MESSAGE_CREATE","s":1,"d":{"id":"5","channel_id":"6","guild_id":"7","content":"written"}}`
 )
 
 // Each way in which a delivery can be wrong has its documented answer and leaves no row.
@@ -207,6 +207,9 @@ func TestWebhooksAreKeptOnceAndThenAnswered(t *testing.T) {
 	}
 	if len(box.kept) != len(sent) {
 		t.Errorf("%d rows, want %d", len(box.kept), len(sent))
+	}
+	if got := strings.Join(box.kept, " "); strings.Contains(got, "written") || !strings.Contains(got, `"5"`) {
+		t.Errorf("kept is %s", got)
 	}
 }
 
