@@ -709,3 +709,6 @@ BEGIN
 	END IF;
 END
 $$;
+
+-- Like that of channels: a thread that is seen first after a purge of its guild may be older.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS purged_id bigint NOT NULL DEFAULT 0;

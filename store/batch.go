@@ -78,6 +78,8 @@ type batchGuild struct {
 	Retention     int    `db:"retention_days"`
 	AccessVersion int64  `db:"access_version"`
 	LiveSession   string `db:"live_session"`
+	// Purged is for channels that are not known yet: the others have it themselves.
+	Purged discord.MessageID `db:"purged_id"`
 }
 
 type heldMessage struct {

@@ -209,6 +209,38 @@ func TestNothingHoldsWhatWasForgotten(t *testing.T) {
 	}
 }
 
+// A thread that nobody has named before, such as one that was archived long ago, is as old as what was purged.
+func TestAThreadThatIsSeenFirstAfterAPurgeBringsNothingBack(t *testing.T) {
+	t.Parallel()
+	for _, purge := range []Purge{{Guild: testGuild}, {Channel: lobby}} {
+		for _, told := range []bool{false, true} { // a message of it comes before the thread is named
+			l := listen(t)
+			l.ready("one")
+			l.shown(0, 0)
+			old := tidings.FirstID(time.Now().Add(-time.Hour))
+			l.said(lobby, old)
+			_, err := l.Purge(t.Context(), purge, quietly)
+			l.check(err)
+			thread := tidings.Channel{ID: discord.ChannelID(old), Guild: testGuild, Parent: lobby, Type: tidings.ChannelPublicThread, LastMessage: old + 5}
+			page := from(tidings.SourceBackfill, event(thread.ID, tidings.MessageCreated{Message: message(t, thread.ID, old+5, wire{Author: ann, Content: canary})}))
+			young := event(thread.ID, tidings.MessageCreated{Message: message(t, thread.ID, tidings.FirstID(time.Now().Add(time.Second)), wire{Author: ann, Content: "new"})})
+			if told {
+				_, err = l.Record(t.Context(), []tidings.Event{young}, nil)
+				l.check(err)
+			}
+			l.barrier(tidings.ChannelSeen{Channel: thread})
+			_, err = l.Record(t.Context(), []tidings.Event{page, young}, nil)
+			l.check(err)
+			if got := whoHolds(t, l.Store, canary); got != "" {
+				t.Errorf("after the purge of %+v the text is in %s", purge, got)
+			}
+			if n := one[int](t, l.Store, `SELECT count(*) FROM messages WHERE channel_id = $1 AND NOT deleted`, int64(thread.ID)); n != 1 {
+				t.Errorf("after the purge of %+v the thread holds %d messages, want what was written later", purge, n)
+			}
+		}
+	}
+}
+
 func (l *listener) exec(query string) {
 	l.t.Helper()
 	_, err := l.db.ExecContext(context.Background(), query)

@@ -67,9 +67,14 @@ func (b *barrier) saveChannels(ctx context.Context, tx *sqlx.Tx, channels []tidi
 		private[id] = c.Type == tidings.ChannelPrivateThread
 	}
 	var learned []discord.ChannelID
+	first := make(map[discord.ChannelID]bool, len(named))
+	for _, id := range named {
+		first[id] = true
+	}
 	for _, was := range stored {
 		c := next[was.ID]
 		private[was.ID] = private[was.ID] && (was.Deleted || was.Type != c.Type || was.Archived && !c.Archived)
+		first[was.ID] = was.Type == tidings.ChannelUnknown
 		if was.Guild == 0 {
 			learned = append(learned, was.ID)
 		}
@@ -105,6 +110,11 @@ func (b *barrier) saveChannels(ctx context.Context, tx *sqlx.Tx, channels []tidi
 	if err := execRows(ctx, tx, writeChannels, nil, rows); err != nil {
 		return err
 	}
+	if fresh := slices.DeleteFunc(slices.Clone(named), func(id discord.ChannelID) bool { return !first[id] }); len(fresh) > 0 {
+		if _, err := tx.ExecContext(ctx, inheritPurge, ids(fresh)); err != nil {
+			return err
+		}
+	}
 	mended, err := mendEveryone(ctx, tx, b.guild, learned)
 	if err != nil {
 		return err
@@ -129,6 +139,20 @@ SET guild_id = excluded.guild_id,
     last_message_id = GREATEST(channels.last_message_id, excluded.last_message_id),
     deleted = false,
     unnamed = false`
+
+// What was purged before a channel was seen first is not taken in from there either; of a purged channel that goes for its threads.
+const inheritPurge = `
+UPDATE channels c
+SET purged_id = greatest(c.purged_id, (
+		SELECT g.purged_id
+		FROM guilds g
+		WHERE g.id = c.guild_id
+	), (
+		SELECT p.purged_id
+		FROM channels p
+		WHERE p.id = c.parent_id AND c.type BETWEEN 10 AND 12
+	))
+WHERE c.id = ANY($1::bigint[])`
 
 // channelRow is a channel as its row says it: overwrites in one order, whatever Discord's, and none for threads.
 func (b *barrier) channelRow(c tidings.Channel) tidings.Channel {

@@ -91,6 +91,7 @@ SET name = '',
     self_id = 0,
     self_roles = '{}',
     purged_at = now(),
+    purged_id = 0,
     lived = false,
     suspect_id = 0,
     access_version = access_version + 1

@@ -30,7 +30,7 @@ ORDER BY c.id
 FOR UPDATE`
 
 const guildsOfChannels = `
-SELECT id, kept, retention_days, access_version, live_session
+SELECT id, kept, retention_days, access_version, live_session, purged_id
 FROM guilds
 WHERE id = ANY(ARRAY(SELECT guild_id FROM channels WHERE id = ANY($1::bigint[])) || $2::bigint[])`
 
@@ -150,7 +150,7 @@ func (b *batch) lock(ctx context.Context, tx *sqlx.Tx) error {
 		g, known := guilds[cmp.Or(r.Guild, c.said)]
 		c.known = true
 		c.guild, c.version, c.lastLive, c.lastSeen, c.access = r.Guild, r.Version, r.LastLive, r.LastSeen, g.AccessVersion
-		c.live, c.since, c.heard, c.purged = g.LiveSession, r.Since, r.Known, max(r.Purged, below(g.Retention, b.now))
+		c.live, c.since, c.heard, c.purged = g.LiveSession, r.Since, r.Known, max(r.Purged, g.Purged, below(g.Retention, b.now))
 		if !r.Kept || known && !g.Kept {
 			c.purged = math.MaxInt64 // nothing is taken in
 		}

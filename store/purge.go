@@ -74,6 +74,12 @@ UPDATE channels
 SET purged_id = greatest(purged_id, $2)
 WHERE id = $1`
 
+// The same for channels and threads of the guild that are seen first later.
+const refusePastOfGuild = `
+UPDATE guilds
+SET purged_id = greatest(purged_id, $2)
+WHERE id = $1`
+
 // What waits to be processed may name the place and hold its words. A gap or the next time that the guild is seen whole brings back
 // what is lost with it.
 var forgetPlace = []string{`
@@ -89,6 +95,14 @@ WHERE channel_id = $1`,
 }
 
 func (s *Store) purgeChannels(ctx context.Context, r *PurgeReceipt, tell Tell) error {
+	upTo := tidings.FirstID(r.Before)
+	// Before its channels are listed: what is seen first meanwhile is listed too, or has it from there.
+	if _, err := s.db.ExecContext(ctx, refusePastOfGuild, int64(r.Guild), int64(upTo-1)); err != nil {
+		return err
+	}
+	if _, err := s.db.ExecContext(ctx, refusePast, int64(r.Channel), int64(upTo-1)); err != nil {
+		return err
+	}
 	var channels []discord.ChannelID
 	if err := s.db.SelectContext(ctx, &channels, purgedChannels, int64(r.Guild), int64(r.Channel)); err != nil {
 		return err
@@ -99,7 +113,6 @@ func (s *Store) purgeChannels(ctx context.Context, r *PurgeReceipt, tell Tell) e
 	if err := s.forgetPlace(ctx, int64(r.Guild)); err != nil {
 		return err
 	}
-	upTo := tidings.FirstID(r.Before)
 	for _, c := range channels {
 		if _, err := s.db.ExecContext(ctx, refusePast, int64(c), int64(upTo-1)); err != nil {
 			return err

@@ -116,7 +116,7 @@ func (b *batch) unquote(ctx context.Context, tx *sqlx.Tx) error {
 
 // What a channel does not take in any more, by age or on demand, has no row that says so.
 const quotedChannels = `
-SELECT c.id, c.purged_id, c.kept AND coalesce(g.kept, true) AS kept, coalesce(g.retention_days, 0) AS retention_days
+SELECT c.id, greatest(c.purged_id, g.purged_id) AS purged_id, c.kept AND coalesce(g.kept, true) AS kept, coalesce(g.retention_days, 0) AS retention_days
 FROM channels c
 LEFT JOIN guilds g ON g.id = c.guild_id
 WHERE c.id = ANY($1::bigint[])`
