@@ -712,3 +712,9 @@ $$;
 
 -- Like that of channels: a thread that is seen first after a purge of its guild may be older.
 ALTER TABLE guilds ADD COLUMN IF NOT EXISTS purged_id bigint NOT NULL DEFAULT 0;
+
+-- Authors whose messages below an id were purged: what was not stored then is not taken in later.
+CREATE TABLE IF NOT EXISTS author_purges (
+	author_id bigint PRIMARY KEY,
+	before_id bigint NOT NULL
+);

@@ -32,11 +32,12 @@ type batch struct {
 	now       time.Time
 	// everywhere has rows looked for above the newest that a channel has, too.
 	everywhere bool
-	authors    map[discord.UserID]bool // of the events' messages, and of what these quote
-	optedOut   map[discord.UserID]bool // those of them whose words are not kept
-	signedIn   map[discord.UserID]bool // those of them who read here
-	quoted     map[Quoted]bool         // by messages of the events and of the rows
-	gone       map[Quoted]bool         // those of quoted that are deleted
+	authors    map[discord.UserID]bool              // of the events' messages, and of what these quote
+	optedOut   map[discord.UserID]bool              // those of them whose words are not kept
+	signedIn   map[discord.UserID]bool              // those of them who read here
+	purgedOf   map[discord.UserID]discord.MessageID // below these ids nothing of them is kept
+	quoted     map[Quoted]bool                      // by messages of the events and of the rows
+	gone       map[Quoted]bool                      // those of quoted that are deleted
 }
 
 type messageKey struct {
@@ -217,7 +218,7 @@ func (b *batch) see(ev tidings.Event, m tidings.Message, created bool) error {
 	switch {
 	case m.ID < b.horizon, m.ID <= b.channels[ev.Channel].purged:
 		return nil // Deleted by age or on demand, or about to be; bringing it back would count it again.
-	case row.deleted:
+	case row.deleted, m.ID < b.purgedOf[m.Author]:
 		return nil
 	}
 	m, keep, err := b.keepable(row, m)

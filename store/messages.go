@@ -54,6 +54,9 @@ func (b *batch) load(ctx context.Context, tx *sqlx.Tx) error {
 	if err := b.lock(ctx, tx); err != nil {
 		return err
 	}
+	if err := b.loadPurges(ctx, tx); err != nil {
+		return err
+	}
 	var keys []messageKey
 	whole := bools(0)
 	for _, k := range b.keys {

@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
 	"github.com/jmoiron/sqlx"
@@ -32,6 +35,34 @@ func (b *batch) wrote(m tidings.Message) {
 	}
 }
 
+const selectAuthorPurges = `
+SELECT author_id, before_id
+FROM author_purges
+WHERE author_id = ANY($1::bigint[])`
+
+// purgeDelay is how young a message is that is told live: it was written after any purge of its author that is over.
+const purgeDelay = time.Minute
+
+// loadPurges reads up to where the authors of what comes late, or is quoted, were purged.
+func (b *batch) loadPurges(ctx context.Context, tx *sqlx.Tx) error {
+	b.purgedOf = map[discord.UserID]discord.MessageID{}
+	live := tidings.FirstID(b.now.Add(-purgeDelay))
+	if len(b.authors) == 0 || len(b.quoted) == 0 && !slices.ContainsFunc(b.keys, func(k messageKey) bool { return k.id < live }) {
+		return nil
+	}
+	var rows []struct {
+		Author discord.UserID    `db:"author_id"`
+		Before discord.MessageID `db:"before_id"`
+	}
+	if err := tx.SelectContext(often(ctx, len(b.authors)), &rows, selectAuthorPurges, ids(slices.Collect(maps.Keys(b.authors)))); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		b.purgedOf[r.Author] = r.Before
+	}
+	return nil
+}
+
 // keepable is what may be kept of a message: without the words of authors who have opted out, and without quotes of what is
 // gone. keep is false when it brings nothing but such words.
 func (b *batch) keepable(row *heldMessage, m tidings.Message) (kept tidings.Message, keep bool, err error) {
@@ -46,7 +77,7 @@ func (b *batch) keepable(row *heldMessage, m tidings.Message) (kept tidings.Mess
 		return m, err == nil, err
 	}
 	if q, author, ok := quotedIn(m.Payload, m.Channel); ok {
-		if b.gone[q] || b.optedOut[author] || q.ID < b.horizon || b.channels[q.Channel] != nil && q.ID <= b.channels[q.Channel].purged {
+		if b.gone[q] || b.optedOut[author] || q.ID < b.purgedOf[author] || q.ID < b.horizon || b.channels[q.Channel] != nil && q.ID <= b.channels[q.Channel].purged {
 			m.Payload, err = withoutQuote(m.Payload)
 		}
 	}

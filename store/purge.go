@@ -38,7 +38,7 @@ type Tell func(context.Context, tidings.Result)
 // Purge deletes what is held of a guild's, a channel's or an author's messages, in bounded steps, and tells of each. It is
 // safe to run again when it was cut short. Messages of guilds and channels leave no trace but the channel's counters, and ids
 // up to Before are refused from then on, whoever brings them. An author's leave rows without words or author, so that
-// no page that is fetched again brings them back. Copies in replies go too.
+// no page that is fetched again brings them back, and what of them is first fetched later is refused. Copies in replies go too.
 func (s *Store) Purge(ctx context.Context, p Purge, tell Tell) (PurgeReceipt, error) {
 	if p.Before.IsZero() {
 		p.Before = time.Now()
@@ -178,12 +178,30 @@ DELETE FROM poll_votes
 WHERE user_id = $1`, deleteNamesOf,
 }
 
+// What was not stored by then may come later, with a page of a gap.
+const refuseAuthor = `
+INSERT INTO author_purges (author_id, before_id)
+VALUES ($1, $2)
+ON CONFLICT (author_id) DO UPDATE
+SET before_id = greatest(author_purges.before_id, excluded.before_id)`
+
 func (s *Store) purgeAuthor(ctx context.Context, r *PurgeReceipt, tell Tell) error {
+	before := tidings.FirstID(r.Before)
+	// What is being recorded commits first, and is found below; see lockOptOuts.
+	err := s.inTx(ctx, nil, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, lockOptOuts); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, refuseAuthor, int64(r.Author), int64(before))
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	var channels []discord.ChannelID
 	if err := s.db.SelectContext(ctx, &channels, authorChannels, int64(r.Author)); err != nil {
 		return err
 	}
-	before := tidings.FirstID(r.Before)
 	for _, c := range channels {
 		for {
 			var list []discord.MessageID
@@ -205,6 +223,9 @@ func (s *Store) purgeAuthor(ctx context.Context, r *PurgeReceipt, tell Tell) err
 			return err
 		}
 		r.Channels++
+	}
+	if err := s.unquoteAuthor(ctx, r.Author, before, tell); err != nil {
+		return err
 	}
 	for _, query := range forgetAuthor {
 		if _, err := s.db.ExecContext(ctx, query, int64(r.Author)); err != nil {

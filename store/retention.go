@@ -72,9 +72,13 @@ func (s *Store) Retain(ctx context.Context, tell func(context.Context, tidings.R
 			after = c.ID
 		}
 		if len(channels) == 0 {
-			return deleted, nil
+			break
 		}
 	}
+	if err := s.unquoteOld(ctx, horizon, guilds, horizons, tell); err != nil {
+		return deleted, fmt.Errorf("delete quotes of old messages: %w", unavailable(err))
+	}
+	return deleted, nil
 }
 
 const lockForRetention = `
