@@ -718,3 +718,6 @@ CREATE TABLE IF NOT EXISTS author_purges (
 	author_id bigint PRIMARY KEY,
 	before_id bigint NOT NULL
 );
+
+-- Until when somebody listened, while nobody has shown the guild since; NULL otherwise.
+ALTER TABLE guilds ADD COLUMN IF NOT EXISTS unheard_at timestamptz;

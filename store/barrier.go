@@ -328,13 +328,15 @@ func (b *barrier) saveGuild(ctx context.Context, tx *sqlx.Tx, g tidings.Guild, r
 const guildAway = `
 UPDATE guilds
 SET available = false,
-    live_session = ''
+    live_session = '',
+    unheard_at = coalesce(unheard_at, now())
 WHERE id = $1`
 
 const guildRemoved = `
 UPDATE guilds
 SET removed_at = now(),
-    live_session = ''
+    live_session = '',
+    unheard_at = coalesce(unheard_at, now())
 WHERE id = $1`
 
 // Whoever was a member may have left by the time the bot is back, so they are asked anew then; an answer that is under way

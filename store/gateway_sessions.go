@@ -82,6 +82,7 @@ func (s *Store) ReleaseShard(ctx context.Context, g tidings.GatewaySession) erro
 const endLive = `
 UPDATE guilds g
 SET live_session = '',
+    unheard_at = coalesce(g.unheard_at, s.heard_until),
     suspect_id = CASE WHEN s.hole = 0 THEN g.suspect_id WHEN g.suspect_id = 0 THEN s.hole_id ELSE least(g.suspect_id, s.hole_id) END
 FROM gateway_sessions s
 WHERE s.shard = $1 AND s.shards = $2 AND s.lease_epoch = $3 AND s.session_id <> '' AND s.session_id <> $4

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/diamondburned/arikawa/v3/discord"
@@ -173,7 +174,8 @@ const goLive = `
 UPDATE guilds
 SET live_session = $2,
     lived = true,
-    suspect_id = 0
+    suspect_id = 0,
+    unheard_at = NULL
 WHERE id = $1`
 
 // seenWhole follows what a whole guild says about its messages. closed are threads that are no longer active: what came
@@ -197,11 +199,14 @@ func (b *barrier) seenWhole(ctx context.Context, tx *sqlx.Tx, e tidings.GuildSee
 	if err := b.compare(ctx, tx, channels, again); err != nil {
 		return err
 	}
+	// Without a gateway threads are looked for whenever all of the guild was asked for.
+	if again || b.source == tidings.SourcePoll && len(e.Roles) > 0 {
+		if err := b.lookForThreads(ctx, tx, e.Channels); err != nil {
+			return err
+		}
+	}
 	if !again {
 		return nil
-	}
-	if err := b.lookForThreads(ctx, tx, e.Channels); err != nil {
-		return err
 	}
 	if _, err := tx.ExecContext(ctx, goLive, int64(b.guild), b.mark.Session); err != nil {
 		return err
@@ -215,8 +220,21 @@ FROM channels
 WHERE id = ANY($1::bigint[])
   AND ($2 OR type IN (15, 16) OR EXISTS (SELECT FROM channels t WHERE t.parent_id = channels.id AND t.parent_id <> 0 AND t.type BETWEEN 10 AND 12))`
 
+// The session that was live may have ended without a word, where the number of shards has changed. Without a gateway the guild was
+// looked at then.
+const heardLast = `
+SELECT CASE
+	WHEN $2 THEN (SELECT max(p.polled_at) FROM guild_polls p WHERE p.guild_id = g.id)
+	ELSE coalesce(g.unheard_at, (SELECT max(s.heard_until) FROM gateway_sessions s WHERE s.session_id = g.live_session AND g.live_session <> ''))
+END AS heard
+FROM guilds g
+WHERE g.id = $1`
+
+// longSilence is after which silence any channel may have got its first thread, and that be archived: Discord does so after an hour.
+const longSilence = time.Hour
+
 // lookForThreads asks for the archived threads of the channels that may have some: a thread that came to life, or was made,
-// and was archived while nobody listened is named nowhere else. In a guild that is told about for the first time
+// and was archived while nobody listened is named nowhere else. In a guild that is told about for the first time, or after long,
 // all channels may.
 func (b *barrier) lookForThreads(ctx context.Context, tx *sqlx.Tx, channels []tidings.Channel) error {
 	var parents []discord.ChannelID
@@ -227,12 +245,22 @@ func (b *barrier) lookForThreads(ctx context.Context, tx *sqlx.Tx, channels []ti
 		}
 	}
 	since := b.history
-	first := !b.row.Lived
-	if !first {
-		since = max(since, tidings.FirstID(b.at.Add(-reconcileWindow)))
+	polled := b.source == tidings.SourcePoll
+	var heard sql.NullTime
+	if err := tx.GetContext(ctx, &heard, heardLast, int64(b.guild), polled); err != nil {
+		return err
 	}
+	first := !b.row.Lived && !(polled && heard.Valid)
+	if !first {
+		from := b.at.Add(-reconcileWindow)
+		if heard.Valid && heard.Time.Add(-clockMargin).Before(from) {
+			from = heard.Time.Add(-clockMargin)
+		}
+		since = max(since, tidings.FirstID(from))
+	}
+	long := heard.Valid && b.at.Sub(heard.Time) >= longSilence
 	var list []discord.ChannelID
-	if err := tx.SelectContext(ctx, &list, threadParents, ids(parents), first); err != nil {
+	if err := tx.SelectContext(ctx, &list, threadParents, ids(parents), first || long); err != nil {
 		return err
 	}
 	jobs := make([]NewJob, len(list))
