@@ -26,7 +26,7 @@ type PushStore interface {
 	PushSubscription(ctx context.Context, id int64) (store.PushSubscription, error)
 	NotifyPrefs(ctx context.Context, user discord.UserID) (tidings.NotifyPrefs, error)
 	PushHits(ctx context.Context, set *tidings.VisibleSet, p store.PushSubscription, prefs tidings.NotifyPrefs, limit int) ([]store.Hit, error)
-	PushSettled(ctx context.Context, p store.PushSubscription, told []discord.MessageID, delivered bool) error
+	PushSettled(ctx context.Context, p store.PushSubscription, told []discord.MessageID, left discord.MessageID, delivered bool) error
 	PushFailed(ctx context.Context, id int64, why string, gone bool) (deleted bool, err error)
 }
 
@@ -123,7 +123,7 @@ func (p *Push) Handle(ctx context.Context, j store.Job) error {
 		now = p.Now()
 	}
 	if len(hits) == 0 || prefs.Quiet.Now(now) {
-		return p.Store.PushSettled(ctx, sub, ids(hits), false)
+		return p.Store.PushSettled(ctx, sub, ids(hits), 0, false)
 	}
 	here, err := p.Here(ctx, sub.User)
 	if err != nil {
@@ -131,7 +131,7 @@ func (p *Push) Handle(ctx context.Context, j store.Job) error {
 	}
 	if here {
 		seen := slices.DeleteFunc(slices.Clone(hits), func(h store.Hit) bool { return now.Sub(h.Message.ID.Time()) < hereFor })
-		if err := p.Store.PushSettled(ctx, sub, ids(seen), false); err != nil || len(seen) == len(hits) {
+		if err := p.Store.PushSettled(ctx, sub, ids(seen), 0, false); err != nil || len(seen) == len(hits) {
 			return err
 		}
 		return RetryAfter(errHere, hereAgain)
@@ -159,10 +159,18 @@ func (p *Push) tell(ctx context.Context, sub store.PushSubscription, set *tiding
 	if err != nil {
 		return err
 	}
+	left := ids(hits) // oldest first
+	if len(hits) == pushesEach {
+		left = append(left, hits[len(hits)-1].Message.ID+1) // there may be more
+	}
 	for _, n := range p.notices(sub, set, hits) {
 		bad := p.post(ctx, &target, keys, n.notice, n.urgent)
 		if bad == nil {
-			if err := p.Store.PushSettled(ctx, sub, n.ids, true); err != nil {
+			var first discord.MessageID // of what the next of this loop, or another look, will tell
+			if left = slices.DeleteFunc(left, func(id discord.MessageID) bool { return slices.Contains(n.ids, id) }); len(left) > 0 {
+				first = left[0]
+			}
+			if err := p.Store.PushSettled(ctx, sub, n.ids, first, true); err != nil {
 				return err
 			}
 			for _, id := range n.ids { // for the next of this loop

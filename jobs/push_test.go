@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -409,4 +410,56 @@ func TestAlertsHavePhonesTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(3)
+}
+
+// failsOnce is a way to push services on which one request gets nowhere.
+type failsOnce struct {
+	http.RoundTripper
+	at, n int
+}
+
+func (f *failsOnce) RoundTrip(r *http.Request) (*http.Response, error) {
+	if f.n++; f.n == f.at {
+		return nil, errors.New("the line is broken")
+	}
+	return f.RoundTripper.RoundTrip(r)
+}
+
+// The push service was away for longer than messages are news, and breaks off again in the middle.
+func TestWhatCouldNotBeToldYetIsToldLater(t *testing.T) {
+	t.Parallel()
+	p := newPhone(t, true)
+	began := tidings.FirstID(time.Now().Add(-time.Hour))
+	if _, err := p.db.Exec(`UPDATE push_subscriptions SET settled_id = $1`, int64(began)); err != nil {
+		t.Fatal(err)
+	}
+	p.last = began
+	p.say(501, 9, "one, ada", mentionsAda)
+	p.say(502, 9, "two, ada", mentionsAda)
+	p.last = tidings.FirstID(time.Now().Add(-40 * time.Minute))
+	p.say(501, 9, "three, ada", mentionsAda)
+	p.last = tidings.FirstID(time.Now().Add(-30 * time.Minute))
+	p.say(501, 9, "four, ada", mentionsAda)
+	client := *p.push.HTTP
+	client.Transport = &failsOnce{RoundTripper: client.Transport, at: 2}
+	p.push.HTTP = &client
+	job := store.Job{Kind: store.SendPush, Key: fmt.Sprint(p.sub.ID)}
+	if err := p.push.Handle(t.Context(), job); err == nil {
+		t.Fatal("the second push did not fail")
+	}
+	p.want("before the line broke", p.shown(0), "Bob · #deck · Harbour: four, ada\nand 2 more")
+	p.want("then", p.look(), "Bob · #bridge · Harbour: two, ada")
+	p.want("and again", p.look())
+
+	// More than one look tells.
+	if _, err := p.db.Exec(`UPDATE push_subscriptions SET settled_id = $1`, int64(tidings.FirstID(time.Now().Add(-25*time.Minute)))); err != nil {
+		t.Fatal(err)
+	}
+	p.last = tidings.FirstID(time.Now().Add(-20 * time.Minute))
+	for n := range 45 {
+		p.say(501, 9, fmt.Sprintf("%d, ada", n), mentionsAda)
+	}
+	p.want("the first forty", p.look(), "Bob · #deck · Harbour: 39, ada\nand 39 more")
+	p.want("the others", p.look(), "Bob · #deck · Harbour: 44, ada\nand 4 more")
+	p.want("after that", p.look())
 }

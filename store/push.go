@@ -262,8 +262,9 @@ SET settled_id = $2, sent = $3, failures = CASE WHEN $4 THEN 0 ELSE failures END
     last_at = CASE WHEN $4 THEN now() ELSE last_at END
 WHERE id = $1`
 
-// PushSettled notes that messages were told, or need not be any more. delivered says that something arrived.
-func (s *Store) PushSettled(ctx context.Context, p PushSubscription, told []discord.MessageID, delivered bool) error {
+// PushSettled notes that messages were told, or need not be any more. left is the oldest that is still to be told, however old it is; 0 for
+// none. delivered says that something arrived.
+func (s *Store) PushSettled(ctx context.Context, p PushSubscription, told []discord.MessageID, left discord.MessageID, delivered bool) error {
 	// What is older than any message that is still to be stored is settled without having been told, so that looking stays short.
 	floor := int64(tidings.FirstID(time.Now().Add(-pushOverlap)))
 	if len(told) == 0 && int64(p.Settled) >= floor-int64(settleStep) {
@@ -271,6 +272,12 @@ func (s *Store) PushSettled(ctx context.Context, p PushSubscription, told []disc
 	}
 	settled, sent := settle(p.Settled, p.Sent, told)
 	settled = max(settled, floor)
+	if left > 0 && int64(left) <= settled {
+		settled, sent = max(int64(p.Settled), int64(left)-1), slices.Clone(p.Sent)
+		for _, id := range told {
+			sent = append(sent, int64(id))
+		}
+	}
 	sent = slices.DeleteFunc(sent, func(id int64) bool { return id <= settled })
 	if _, err := s.db.ExecContext(ctx, updatePushSent, p.ID, settled, sent, delivered); err != nil {
 		return fmt.Errorf("note what push subscription %d was told: %w", p.ID, unavailable(err))
