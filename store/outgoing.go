@@ -172,21 +172,22 @@ type Hit struct {
 	Why     []string
 }
 
-// maxHitPages bounds how much is read for one look; what is newer is found by the next.
+// maxHitPages bounds of how much one look makes something; what is newer is found by the next.
 const maxHitPages = 20
 
 // Hits lists, oldest first, what a webhook has to tell and has not told: what its person may see, of other people.
 func (s *Store) Hits(ctx context.Context, set *tidings.VisibleSet, w OutgoingWebhook, limit int) ([]Hit, error) {
 	found := map[discord.MessageID]*Hit{}
 	look := func(why string, q FeedQuery) error {
-		return s.eachSince(ctx, set, q, w.Settled, func(m tidings.Message) {
+		return s.eachSince(ctx, set, q, w.Settled, func(m tidings.Message) (wanted bool) {
 			if m.Author == set.User || slices.Contains(w.Sent, int64(m.ID)) {
-				return
+				return false
 			}
 			if found[m.ID] == nil {
 				found[m.ID] = &Hit{Message: m}
 			}
 			found[m.ID].Why = append(found[m.ID].Why, why)
+			return true
 		})
 	}
 	if w.Mentions {
@@ -218,8 +219,9 @@ func (s *Store) Hits(ctx context.Context, set *tidings.VisibleSet, w OutgoingWeb
 	return hits[:min(len(hits), limit)], nil
 }
 
-// eachSince goes through a feed's messages above an id. Feeds of keywords are read downwards: of very many, the oldest are left out.
-func (s *Store) eachSince(ctx context.Context, set *tidings.VisibleSet, q FeedQuery, since discord.MessageID, fn func(tidings.Message)) error {
+// eachSince goes through a feed's messages above an id. Feeds of keywords are read downwards: of very many, the oldest are left out. Pages of
+// which fn wants nothing are passed over, however many they are: the next look would not get beyond them either.
+func (s *Store) eachSince(ctx context.Context, set *tidings.VisibleSet, q FeedQuery, since discord.MessageID, fn func(tidings.Message) (wanted bool)) error {
 	q.Limit = MaxPage
 	down := q.Filter == FeedKeywords || q.Keywords && q.Filter == FeedAll && !q.Unread
 	if down {
@@ -227,13 +229,17 @@ func (s *Store) eachSince(ctx context.Context, set *tidings.VisibleSet, q FeedQu
 	} else {
 		q.Newer = feedCursor{message: int64(since), channel: 1<<63 - 1}.String()
 	}
-	for range maxHitPages {
+	for pages := 0; pages < maxHitPages; {
 		p, err := s.Feed(ctx, set, q)
 		if err != nil {
 			return err
 		}
+		some := false
 		for _, m := range p.Messages {
-			fn(m)
+			some = fn(m) || some
+		}
+		if some {
+			pages++
 		}
 		if down {
 			q.Cursor = p.Next

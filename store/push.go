@@ -187,14 +187,15 @@ func (s *Store) PushHits(ctx context.Context, set *tidings.VisibleSet, p PushSub
 		if len(set.Guilds) == 0 {
 			return nil
 		}
-		return s.eachSince(ctx, set, q, p.Settled, func(m tidings.Message) {
+		return s.eachSince(ctx, set, q, p.Settled, func(m tidings.Message) (wanted bool) {
 			if m.Author == p.User || m.Flags&silent != 0 || slices.Contains(p.Sent, int64(m.ID)) {
-				return
+				return false
 			}
 			if found[m.ID] == nil {
 				found[m.ID] = &Hit{Message: m}
 			}
 			found[m.ID].Why = append(found[m.ID].Why, why)
+			return true
 		})
 	}
 	if err := look(WhyMention, mentions, FeedQuery{Filter: FeedMentions, Unread: true}); err != nil {
