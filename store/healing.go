@@ -175,7 +175,8 @@ func (s *Store) BeginPage(ctx context.Context, g Gap) (time.Time, error) {
 // An unclear gap that was put off while its page was under way is not closed by it, and no gap by a page that was asked for before
 // somebody else's: what was found missing in between would be taken for covered by theirs, or put off by ours.
 //
-// What backfilling has stored since the gap was opened is what was missing; messages that were here already are not.
+// What backfilling has stored since the gap was opened is what was missing; messages that were here already are not, nor what another gap over
+// the same range has counted. Of a past nobody is told, so that what it has counted counts still.
 const advanceGap = `
 UPDATE gaps g
 SET rest_id = $2,
@@ -185,7 +186,17 @@ SET rest_id = $2,
 	SELECT count(*)
 	FROM messages m
 	WHERE m.channel_id = g.channel_id AND m.id > $2 AND m.id <= g.rest_id
-	  AND m.source = $4 AND m.recorded_at >= g.opened_at AND NOT m.deleted AND m.countable)
+	  AND m.source = $4 AND m.recorded_at >= g.opened_at AND NOT m.deleted AND m.countable
+	  AND NOT EXISTS (
+		SELECT
+		FROM gaps o
+		WHERE o.channel_id = g.channel_id AND o.healed_at IS NULL AND o.id <> g.id
+		  AND m.id > o.rest_id AND m.id <= o.to_id AND m.recorded_at >= o.opened_at AND (g.backfill OR NOT o.backfill))
+	  AND NOT EXISTS (
+		SELECT
+		FROM gaps o
+		WHERE o.channel_id = g.channel_id AND o.healed_at >= m.recorded_at AND o.recovered > 0
+		  AND m.id > o.rest_id AND m.id <= o.to_id AND m.recorded_at >= o.opened_at AND (g.backfill OR NOT o.backfill)))
 WHERE g.id = $1 AND g.healed_at IS NULL AND g.rest_id >= $2 AND g.asked_at IS NOT DISTINCT FROM $5 AND (NOT g.unclear OR g.asked_at IS NOT NULL)
 RETURNING recovered`
 
