@@ -101,9 +101,9 @@ func TestCertificatesAreFetched(t *testing.T) {
 	if _, err := secure.Get("https://two.example.org/readyz"); err != nil {
 		t.Error(err)
 	}
-	if err := (healthCmd{}).Run(t.Context(), c, &output{io.Discard, io.Discard}); err != nil {
-		t.Errorf("tidings health: %v", err)
-	}
+	eventually(t, "tidings health finds the process ready", 10*time.Second, func() bool {
+		return (healthCmd{}).Run(t.Context(), c, &output{io.Discard, io.Discard}) == nil
+	})
 }
 
 // A certificate in a file is used, and the one that replaces it after a while too.
