@@ -260,7 +260,7 @@ func (s *stretch) say(n int, rate float64) error {
 	for i := range lines {
 		lines[i] = map[string]string{
 			"channel": fmt.Sprintf("channel-%d", i%lineChannels), "nick": fmt.Sprintf("somebody-%d", i%97),
-			"text": fmt.Sprintf("message %d, in which somebody says what there is to say today about this and that", i),
+			"text": chatter(uint64(time.Now().UnixNano())),
 		}
 	}
 	order := map[string]any{"lines": lines, "rate": rate}

@@ -71,14 +71,29 @@ func pile(ctx context.Context, db *sql.DB, until uint64, n int) error {
 	return nil
 }
 
-// piling measures what one message costs on its whole way, from the gateway to the sockets of ten readers, as they come on any day and are
-// committed one by one, and what the service holds, as stored messages grow.
+// pace is how fast so many messages come. The index of words puts off some ten thousand of them, and works them in together: less than that
+// would pay for too much of it, or for none.
+type pace struct {
+	name       string
+	said, rate int
+	worked     bool // with the work that the index of words puts off
+}
+
+// On any day each message is committed when it comes; in the busiest of communities some share a commit.
+var paces = []pace{{"", 300, 50, false}, {"_1000_a_second", 10_000, 1000, true}}
+
+// piling measures what one message costs on its whole way, from the gateway to the sockets of ten readers, and what the service holds, as stored
+// messages grow.
 func piling(r *report, database, redis string, rounds, stored int) error {
-	const readers, said, rate = 10, 300, 50
+	const readers = 10
 	ctx := context.Background()
 	sizes := storedSizes(stored)
-	costs, memory := newCurve("line_messages", "cpu_us", sizes...), newCurve("memory_stored", "mb", sizes...)
-	stretches := map[int]*stretch{}
+	memory := newCurve("memory_stored", "mb", sizes...)
+	costs := make([]*curve, len(paces))
+	for i, p := range paces {
+		costs[i] = newCurve("line_messages"+p.name, "cpu_us", sizes...)
+	}
+	stretches, tables := map[int]*stretch{}, map[int]*sql.DB{}
 	master := 0
 	for _, n := range sizes {
 		u, db, drop, err := ownSchema(ctx, database)
@@ -90,6 +105,7 @@ func piling(r *report, database, redis string, rounds, stored int) error {
 			return err
 		}
 		defer stretches[n].stop()
+		tables[n] = db
 		if master, err = postmaster(ctx, db); err != nil {
 			return err
 		}
@@ -97,42 +113,94 @@ func piling(r *report, database, redis string, rounds, stored int) error {
 			return fmt.Errorf("make %d messages: %w", n, err)
 		}
 	}
-	for _, n := range sizes { // readers whom nobody tells anything for minutes are let go
+	for _, n := range sizes {
 		if err := stretches[n].join(readers); err != nil {
 			return err
 		}
-		// What goes through fills whatever is kept of it.
-		if _, err := stretches[n].run(said, rate, readers); err != nil {
+	}
+	for k, p := range paces {
+		spent := func(n int) (own, theirs float64, err error) {
+			if err := awake(stretches); err != nil {
+				return 0, 0, err
+			}
+			own, theirs, err = stretches[n].spent(ctx, tables[n], master, p, readers)
+			if err != nil {
+				err = fmt.Errorf("%d stored: %w", n, err)
+			}
+			return own, theirs, err
+		}
+		for _, n := range sizes { // what goes through fills whatever is kept of it
+			if _, _, err := spent(n); err != nil {
+				return err
+			}
+		}
+		for round := range rounds {
+			for i := range sizes {
+				n := sizes[(i+round)%len(sizes)]
+				own, theirs, err := spent(n)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(os.Stderr, "growth round %d, %8d stored, %4d a second: %.0f µs CPU a message and %.0f of Postgres\n", round+1, n, p.rate, own, theirs)
+				costs[k].costs[n] = append(costs[k].costs[n], own+theirs)
+				if k > 0 {
+					continue // how much was said in the last minutes would be seen in what is held
+				}
+				mb, err := stretches[n].resident()
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(os.Stderr, "growth round %d, %8d stored: %.1f MB\n", round+1, n, mb)
+				memory.costs[n] = append(memory.costs[n], mb)
+			}
+		}
+		costs[k].add(r)
+	}
+	memory.add(r)
+	return nil
+}
+
+// awake has all readers answer a ping: who is silent for a minute is let go.
+func awake(of map[int]*stretch) error {
+	for _, s := range of {
+		var cr clientReport
+		if s.p.readers == 0 {
+			continue // not there yet
+		}
+		if err := s.p.clients.ask(clientOrder{Do: "reset"}, &cr); err != nil {
 			return err
 		}
 	}
-	for round := range rounds {
-		for i := range sizes {
-			n := sizes[(i+round)%len(sizes)]
-			s := stretches[n]
-			var before, after serverReport
-			if err := s.p.server.ask(serverOrder{Do: "cpu"}, &before); err != nil {
-				return err
-			}
-			theirs := family(master)
-			if _, err := s.run(said, rate, readers); err != nil {
-				return fmt.Errorf("%d stored: %w", n, err)
-			}
-			theirs = family(master) - theirs
-			if err := s.p.server.ask(serverOrder{Do: "cpu"}, &after); err != nil {
-				return err
-			}
-			mb, err := s.resident()
-			if err != nil {
-				return err
-			}
-			own := after.CPU - before.CPU
-			fmt.Fprintf(os.Stderr, "growth round %d, %8d stored: %.0f µs CPU a message and %.0f of Postgres, %.1f MB\n", round+1, n, own/said*1e6, theirs/said*1e6, mb)
-			costs.costs[n] = append(costs.costs[n], (own+theirs)/said*1e6)
-			memory.costs[n] = append(memory.costs[n], mb)
-		}
-	}
-	costs.add(r)
-	memory.add(r)
 	return nil
+}
+
+// spent has messages said and come, and returns the processor time that one of them took the service and Postgres, in microseconds.
+func (s *stretch) spent(ctx context.Context, db *sql.DB, master int, p pace, readers int) (own, theirs float64, err error) {
+	work := func() error {
+		if !p.worked {
+			return nil
+		}
+		_, err := db.ExecContext(ctx, `SELECT gin_clean_pending_list('messages_words')`)
+		return err
+	}
+	if err := work(); err != nil { // of what came before
+		return 0, 0, err
+	}
+	var before, after serverReport
+	if err := s.p.server.ask(serverOrder{Do: "cpu"}, &before); err != nil {
+		return 0, 0, err
+	}
+	theirs = family(master)
+	if _, err := s.run(p.said, float64(p.rate), readers); err != nil {
+		return 0, 0, err
+	}
+	if err := work(); err != nil {
+		return 0, 0, err
+	}
+	theirs = family(master) - theirs
+	if err := s.p.server.ask(serverOrder{Do: "cpu"}, &after); err != nil {
+		return 0, 0, err
+	}
+	each := 1e6 / float64(p.said)
+	return (after.CPU - before.CPU) * each, theirs * each, nil
 }
