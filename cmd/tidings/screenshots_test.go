@@ -85,7 +85,7 @@ func TestScreenshots(t *testing.T) {
 		shootEverything(t, b, base, dir)
 		return
 	}
-	busiest := `[...document.querySelectorAll('#channels a.unread[data-open]')].sort((a, b) => parseInt(b.innerText.match(/\d*$/)) - parseInt(a.innerText.match(/\d*$/)))[0].getAttribute('href')`
+	busiest := `[...document.querySelectorAll('#channels a.unread[data-open]')].filter((a) => !a.innerText.includes('↳')).sort((a, b) => parseInt(b.innerText.match(/\d*$/)) - parseInt(a.innerText.match(/\d*$/)))[0].getAttribute('href')`
 	for _, shot := range []struct {
 		name, scheme, path, act string
 		width, height           int64
